@@ -1,0 +1,1 @@
+//! Device choice, CPU feature checks and the worker thread that owns a model.

@@ -1,0 +1,78 @@
+//! What a person gets back.
+
+use std::time::Duration;
+
+use crate::{Hit, Language, Span};
+
+/// Tokens read and written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the rendered prompt.
+    pub prompt_tokens: usize,
+    /// Tokens generated.
+    pub completion_tokens: usize,
+}
+
+/// A place in a document that supports part of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Citation {
+    /// The number that stands in the answer's text as `[n]`, from 1.
+    pub number: usize,
+    /// Path or URI as ingested.
+    pub document: String,
+    /// The document's title.
+    pub title: String,
+    /// The page, where the format has pages.
+    pub page: Option<u32>,
+    /// The section path, empty where there is none.
+    pub section: String,
+    /// Where the quote stands in the document's text.
+    pub span: Span,
+    /// The supporting text, verbatim.
+    pub quote: String,
+}
+
+/// A retrieved passage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Passage {
+    /// The hit that it comes from.
+    pub hit: Hit,
+}
+
+/// How long each step took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AnswerTimings {
+    /// The question's vectors.
+    pub embed: Duration,
+    /// The index.
+    pub search: Duration,
+    /// From the question to the model's first token; `None` where no model
+    /// was asked.
+    pub first_token: Option<Duration>,
+    /// From the question to the finished answer.
+    pub total: Duration,
+}
+
+/// A finished answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The text, with `[n]` behind what citation `n` supports.
+    pub text: String,
+    /// The language of the text.
+    pub language: Language,
+    /// `false` when the corpus does not say; the text then says so.
+    pub answered: bool,
+    /// `true` when no language model was at hand and the text is quoted
+    /// passages.
+    pub degraded: bool,
+    /// What the text cites.
+    pub citations: Vec<Citation>,
+    /// What was retrieved, best first.
+    pub passages: Vec<Passage>,
+    /// The registry name of the language model, if one was asked.
+    pub model: Option<String>,
+    /// How long it took.
+    pub timings: AnswerTimings,
+    /// What the language model read and wrote.
+    pub usage: Usage,
+}

@@ -1,0 +1,275 @@
+//! Configuration, as validated values. The binary reads it; nobody else does.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::FusionWeights;
+
+/// Where models run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceChoice {
+    /// CUDA where it works, else the processor.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// The first CUDA device, or an error.
+    Cuda,
+}
+
+/// The folders of an installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// `GENIE_HOME`: configuration, index and state.
+    pub home: PathBuf,
+    /// `GENIE_MODELS`: model files.
+    pub models: PathBuf,
+}
+
+impl Places {
+    /// `config.toml` of the installation.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.home.join("config.toml")
+    }
+
+    /// The folder of the index in process.
+    #[must_use]
+    pub fn index(&self) -> PathBuf {
+        self.home.join("index")
+    }
+
+    /// The folder of everything else that is kept.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.home.join("state")
+    }
+}
+
+/// How passages are found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RetrievalConfig {
+    /// Passages put before the model.
+    pub top_k: usize,
+    /// Candidates that each side of the hybrid query contributes.
+    pub candidates: usize,
+    /// How much each side counts.
+    pub weights: FusionWeights,
+    /// Below this cosine of the best passage the corpus does not cover the
+    /// question.
+    pub min_similarity: f32,
+}
+
+/// How answers are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerConfig {
+    /// Tokens of passages in a prompt at most.
+    pub context_tokens: usize,
+    /// Tokens of an answer at most.
+    pub max_tokens: usize,
+}
+
+/// How the service listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Loopback unless `allow_remote`.
+    pub listen: SocketAddr,
+    /// The owner accepts that anybody who reaches the address can ask.
+    pub allow_remote: bool,
+    /// Requests in work at a time; more are answered 429.
+    pub max_requests: usize,
+    /// Bytes of a request body at most.
+    pub max_body_bytes: usize,
+}
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Folders.
+    pub places: Places,
+    /// Registry name of the embedding model.
+    pub embedding_model: String,
+    /// Registry name of the language model; `None` answers with quoted
+    /// passages.
+    pub chat_model: Option<String>,
+    /// Where models run.
+    pub device: DeviceChoice,
+    /// Threads of inference; 0 is one for each core.
+    pub threads: usize,
+    /// A Qdrant server; `None` is the engine in process.
+    pub qdrant_url: Option<String>,
+    /// The collection's name on a server.
+    pub collection: String,
+    /// How passages are found.
+    pub retrieval: RetrievalConfig,
+    /// How answers are made.
+    pub answer: AnswerConfig,
+    /// How the service listens.
+    pub server: ServerConfig,
+}
+
+/// A setting is out of its range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A number is out of its range.
+    #[error("{key} is {value}, but has to be from {low} to {high}")]
+    OutOfRange {
+        /// The setting.
+        key: &'static str,
+        /// What it was set to.
+        value: String,
+        /// The least accepted.
+        low: String,
+        /// The most accepted.
+        high: String,
+    },
+    /// The address can be reached from other machines.
+    #[error(
+        "{listen} can be reached from other machines, and this service has no accounts yet; \
+         listen on 127.0.0.1, put a proxy with authentication and TLS in front, or pass \
+         --allow-remote to accept the risk"
+    )]
+    NotLoopback {
+        /// The address asked for.
+        listen: SocketAddr,
+    },
+}
+
+impl Config {
+    /// Checks every range once, so that nobody has to later.
+    ///
+    /// # Errors
+    ///
+    /// Names the first setting that is out of its range, and the range.
+    pub fn validate(self) -> Result<Self, ConfigError> {
+        within("retrieval.top_k", self.retrieval.top_k, 1, 50)?;
+        within("retrieval.candidates", self.retrieval.candidates, 1, 1000)?;
+        within(
+            "retrieval.weights.dense",
+            self.retrieval.weights.dense,
+            0.0,
+            100.0,
+        )?;
+        within(
+            "retrieval.weights.lexical",
+            self.retrieval.weights.lexical,
+            0.0,
+            100.0,
+        )?;
+        within(
+            "retrieval.min_similarity",
+            self.retrieval.min_similarity,
+            -1.0,
+            1.0,
+        )?;
+        within(
+            "answer.context_tokens",
+            self.answer.context_tokens,
+            200,
+            100_000,
+        )?;
+        within("answer.max_tokens", self.answer.max_tokens, 1, 8192)?;
+        within("server.max_requests", self.server.max_requests, 1, 10_000)?;
+        within(
+            "server.max_body_bytes",
+            self.server.max_body_bytes,
+            1024,
+            1 << 30,
+        )?;
+        within("threads", self.threads, 0, 1024)?;
+        if !self.server.listen.ip().is_loopback() && !self.server.allow_remote {
+            return Err(ConfigError::NotLoopback {
+                listen: self.server.listen,
+            });
+        }
+        Ok(self)
+    }
+}
+
+fn within<T: PartialOrd + ToString>(
+    key: &'static str,
+    value: T,
+    low: T,
+    high: T,
+) -> Result<(), ConfigError> {
+    // Written so that NaN, which compares with nothing, is out of range.
+    if value >= low && value <= high {
+        return Ok(());
+    }
+    Err(ConfigError::OutOfRange {
+        key,
+        value: value.to_string(),
+        low: low.to_string(),
+        high: high.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config {
+            places: Places {
+                home: "home".into(),
+                models: "models".into(),
+            },
+            embedding_model: "e5".into(),
+            chat_model: None,
+            device: DeviceChoice::Cpu,
+            threads: 0,
+            qdrant_url: None,
+            collection: "genie".into(),
+            retrieval: RetrievalConfig {
+                top_k: 6,
+                candidates: 50,
+                weights: FusionWeights {
+                    dense: 1.0,
+                    lexical: 0.5,
+                },
+                min_similarity: 0.8,
+            },
+            answer: AnswerConfig {
+                context_tokens: 1500,
+                max_tokens: 300,
+            },
+            server: ServerConfig {
+                listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+                allow_remote: false,
+                max_requests: 16,
+                max_body_bytes: 1 << 20,
+            },
+        }
+    }
+
+    #[test]
+    fn a_sound_configuration_passes() {
+        assert_eq!(config().validate(), Ok(config()));
+    }
+
+    #[test]
+    fn a_number_out_of_range_is_named_with_its_range() {
+        let mut wrong = config();
+        wrong.retrieval.top_k = 0;
+        let error = wrong.validate().expect_err("0 passages are no use");
+        assert_eq!(
+            error.to_string(),
+            "retrieval.top_k is 0, but has to be from 1 to 50"
+        );
+        let mut wrong = config();
+        wrong.retrieval.min_similarity = f32::NAN;
+        assert!(wrong.validate().is_err());
+    }
+
+    #[test]
+    fn an_open_address_needs_consent() {
+        let mut open = config();
+        open.server.listen = SocketAddr::from(([0, 0, 0, 0], 8080));
+        assert!(open.clone().validate().is_err());
+        open.server.allow_remote = true;
+        assert!(open.validate().is_ok());
+    }
+}

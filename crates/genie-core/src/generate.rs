@@ -1,0 +1,198 @@
+//! Tokens from a language model.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use crate::{BackendError, ContentHash, Usage};
+
+/// Who says a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChatRole {
+    /// The frame set by the service.
+    System,
+    /// The person asking.
+    User,
+    /// The model.
+    Assistant,
+}
+
+impl ChatRole {
+    /// The name that chat templates use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
+/// One message of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatMessage {
+    /// Who says it.
+    pub role: ChatRole,
+    /// What is said.
+    pub content: String,
+}
+
+impl ChatMessage {
+    /// A message of this role.
+    pub fn new(role: ChatRole, content: impl Into<String>) -> Self {
+        Self {
+            role,
+            content: content.into(),
+        }
+    }
+}
+
+/// How the next token is chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampling {
+    /// 0 is greedy.
+    pub temperature: f32,
+    /// Keep the smallest set of tokens of this probability mass; 1 keeps all.
+    pub top_p: f32,
+    /// Keep this many most probable tokens; 0 keeps all.
+    pub top_k: usize,
+    /// Keep tokens of at least this share of the best one's probability; 0
+    /// keeps all.
+    pub min_p: f32,
+    /// Divides the logits of tokens seen lately; 1 leaves them.
+    pub repetition_penalty: f32,
+    /// The same seed gives the same tokens.
+    pub seed: u64,
+}
+
+impl Sampling {
+    /// The most probable token, always.
+    #[must_use]
+    pub const fn greedy() -> Self {
+        Self {
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            seed: 0,
+        }
+    }
+}
+
+/// What to generate from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerateRequest {
+    /// The conversation, rendered with the model's chat template.
+    pub messages: Vec<ChatMessage>,
+    /// Text that the answer is made to begin with; it is not part of the
+    /// returned text.
+    pub prefill: String,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Tokens at most.
+    pub max_tokens: usize,
+    /// Strings that end the generation; they are not part of the text.
+    pub stop: Vec<String>,
+}
+
+/// What to choose from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChoiceRequest {
+    /// The conversation, rendered with the model's chat template.
+    pub messages: Vec<ChatMessage>,
+    /// Possible beginnings of the answer, told apart by their first token.
+    pub choices: Vec<String>,
+}
+
+/// Why a generation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FinishReason {
+    /// The model said so, or a stop string came.
+    Stop,
+    /// `max_tokens` or the context was used up.
+    Length,
+    /// The receiver left.
+    Cancelled,
+}
+
+/// What came of a generation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generation {
+    /// The whole text.
+    pub text: String,
+    /// Why it ended.
+    pub finish: FinishReason,
+    /// Tokens read and written.
+    pub usage: Usage,
+    /// From the request to its first token, time in the queue included.
+    pub first_token: Duration,
+}
+
+/// What is known of a loaded language model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// The registry name.
+    pub name: String,
+    /// SHA-256 of the file.
+    pub hash: ContentHash,
+    /// Tokens of prompt and answer together at most.
+    pub context_length: usize,
+}
+
+/// A generation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// More requests wait than the queue holds.
+    #[error("the model's queue is full; try again in a moment")]
+    Busy,
+    /// The worker has ended.
+    #[error("the model's worker has stopped")]
+    Stopped,
+    /// Prompt and answer don't fit.
+    #[error(
+        "the prompt has {prompt} tokens and {max_tokens} more were asked for, but the model \
+         reads {limit} in all; ask for less or shorten the prompt"
+    )]
+    ContextOverflow {
+        /// Tokens of the rendered prompt.
+        prompt: usize,
+        /// Tokens asked for.
+        max_tokens: usize,
+        /// Tokens that fit.
+        limit: usize,
+    },
+    /// The model, its tokenizer or its template failed.
+    #[error("the language model failed")]
+    Backend(#[source] BackendError),
+}
+
+/// A language model.
+pub trait Generate: Send + Sync {
+    /// What is known of it.
+    fn model(&self) -> &ModelInfo;
+
+    /// Tokens of this text alone, without template and special tokens.
+    fn count_tokens(&self, text: &str) -> usize;
+
+    /// Generates, handing each piece of text on as it comes; the pieces
+    /// together are the text. [`ControlFlow::Break`] cancels.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the queue is full, the prompt does not fit or the model
+    /// fails.
+    fn generate(
+        &self,
+        request: GenerateRequest,
+        on_piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Generation, GenerateError>;
+
+    /// The natural logarithm of the probability of each choice's first token,
+    /// in the order of the choices.
+    ///
+    /// # Errors
+    ///
+    /// As [`Generate::generate`].
+    fn choose(&self, request: ChoiceRequest) -> Result<Vec<f32>, GenerateError>;
+}

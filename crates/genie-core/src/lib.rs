@@ -1,0 +1,49 @@
+//! Domain types, traits and configuration of Genie Stack.
+//!
+//! Every other crate speaks in these terms and in no other: a [`Document`] is
+//! cut into [`Chunk`]s, a chunk becomes a [`Point`] with its vectors, a query
+//! finds [`Hit`]s, and an [`Answer`] cites them by exact [`Span`].
+//!
+//! Four traits are the seams where a part can be swapped by configuration:
+//! [`Embed`] and [`Lexical`] (text to vectors), [`Store`] (Qdrant in process
+//! or on a server) and [`Generate`] (the language model). All of them are
+//! synchronous; async lives at the HTTP and Qdrant-server edges.
+//!
+//! ```
+//! use genie_core::{Language, Span};
+//!
+//! let span = Span::new(4, 9).expect("start is before end");
+//! assert_eq!(span.slice("The index."), Some("index"));
+//! assert_eq!("fr".parse(), Ok(Language::French));
+//! ```
+
+mod answer;
+mod config;
+mod document;
+mod embed;
+mod generate;
+mod id;
+mod language;
+mod span;
+mod store;
+
+pub use answer::{Answer, AnswerTimings, Citation, Passage, Usage};
+pub use config::{
+    AnswerConfig, Config, ConfigError, DeviceChoice, Places, RetrievalConfig, ServerConfig,
+};
+pub use document::{Block, BlockKind, Chunk, Document, MediaType};
+pub use embed::{Embed, EmbedError, Embedding, EmbeddingIdentity, Lexical, SparseVector, TextRole};
+pub use generate::{
+    ChatMessage, ChatRole, ChoiceRequest, FinishReason, Generate, GenerateError, GenerateRequest,
+    Generation, ModelInfo, Sampling,
+};
+pub use id::{ChunkId, ContentHash, DocumentId, ParseIdError};
+pub use language::{Language, UnknownLanguage};
+pub use span::Span;
+pub use store::{
+    DocumentRecord, Filter, FusionWeights, Hit, HybridQuery, IndexIdentity, Point, Store,
+    StoreError,
+};
+
+/// The error a backend wraps when it fails for reasons of its own.
+pub type BackendError = Box<dyn std::error::Error + Send + Sync + 'static>;

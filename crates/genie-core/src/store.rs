@@ -1,0 +1,246 @@
+//! Chunks with their vectors, and how they are found again.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    BackendError, Chunk, DocumentId, EmbeddingIdentity, Language, MediaType, SparseVector,
+};
+
+/// What an index was made with; opening it with anything else is an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexIdentity {
+    /// The dense model.
+    pub embedding: EmbeddingIdentity,
+    /// The lexical analysis.
+    pub lexical_version: String,
+    /// The chunker.
+    pub chunker_version: String,
+}
+
+/// What the index knows of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentRecord {
+    /// SHA-256 of its bytes.
+    pub id: DocumentId,
+    /// Path or URI as ingested.
+    pub uri: String,
+    /// Its title.
+    pub title: String,
+    /// The format it was read from.
+    pub media_type: MediaType,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Its main language.
+    pub language: Option<Language>,
+    /// Its labels.
+    pub labels: Vec<String>,
+    /// How many chunks it has.
+    pub chunks: u32,
+}
+
+/// A chunk with its vectors, as it is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// The chunk.
+    pub chunk: Chunk,
+    /// Its dense vector.
+    pub dense: Vec<f32>,
+    /// Its lexical vector.
+    pub lexical: SparseVector,
+}
+
+/// Restricts a search; an empty list restricts nothing, entries of a list are
+/// alternatives, lists are joined by "and".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only these documents.
+    pub documents: Vec<DocumentId>,
+    /// Only chunks in these languages.
+    pub languages: Vec<Language>,
+    /// Only documents with one of these labels or with a label below one of
+    /// them (`infrastructure` covers `infrastructure/fibre`).
+    pub labels: Vec<String>,
+}
+
+/// How much each side of a hybrid query counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FusionWeights {
+    /// The dense side.
+    pub dense: f32,
+    /// The lexical side.
+    pub lexical: f32,
+}
+
+/// A query by meaning and by words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HybridQuery {
+    /// The query's dense vector.
+    pub dense: Vec<f32>,
+    /// The query's terms; empty for a purely dense query.
+    pub lexical: SparseVector,
+    /// Restricts both sides.
+    pub filter: Filter,
+    /// How much each side counts.
+    pub weights: FusionWeights,
+    /// Candidates that each side contributes.
+    pub candidates: usize,
+    /// Hits wanted.
+    pub limit: usize,
+}
+
+/// A chunk that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// The chunk.
+    pub chunk: Chunk,
+    /// Its document.
+    pub document: DocumentRecord,
+    /// The fused score; only its order means something.
+    pub score: f32,
+    /// Cosine of the query's and the chunk's dense vectors.
+    pub similarity: f32,
+}
+
+/// The index failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The index was made with something else.
+    #[error(
+        "the index at {location} was made with {field} {found:?}, but the configuration says \
+         {expected:?}; go back to the old setting, or remove the index and ingest again"
+    )]
+    IdentityMismatch {
+        /// Where the index is.
+        location: String,
+        /// Which part of the identity differs.
+        field: &'static str,
+        /// What the index was made with.
+        found: String,
+        /// What is configured.
+        expected: String,
+    },
+    /// Another process has the index open.
+    #[error("the index at {location} is in use by {holder}; stop it, or send the work to it")]
+    Locked {
+        /// Where the index is.
+        location: String,
+        /// Who holds it: process id and, for a server, its address.
+        holder: String,
+    },
+    /// The disk is full.
+    #[error("the disk that holds {location} is full; free some space and run the command again")]
+    DiskFull {
+        /// Where the index is.
+        location: String,
+    },
+    /// The server can't be reached.
+    #[error(
+        "the Qdrant server at {url} can't be reached; check that it runs and that the URL is right"
+    )]
+    Unreachable {
+        /// The configured URL.
+        url: String,
+        /// Why.
+        #[source]
+        source: BackendError,
+    },
+    /// A file of the index can't be read or written.
+    #[error("the index at {location} can't be read or written")]
+    Io {
+        /// The file or folder.
+        location: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A stored point does not have the shape that this version writes.
+    #[error(
+        "the index at {location} holds a point that can't be read ({reason}); ingest again into an empty index"
+    )]
+    Corrupt {
+        /// Where the index is.
+        location: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The engine failed.
+    #[error("the vector engine failed at {location}")]
+    Backend {
+        /// Where the index is.
+        location: String,
+        /// Why.
+        #[source]
+        source: BackendError,
+    },
+}
+
+/// A vector index: Qdrant in process or on a server.
+///
+/// Writes of one document are visible together or not at all: a document whose
+/// points were only partly written before a crash is not listed and not found,
+/// and the next [`Store::put`] of it repairs it.
+pub trait Store: Send + Sync {
+    /// What the index was made with.
+    fn identity(&self) -> &IndexIdentity;
+
+    /// Writes a document with all of its points, replacing what the index
+    /// held of it. Returns when the write is durable.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the engine, the disk or the connection does.
+    fn put(&self, document: &DocumentRecord, points: Vec<Point>) -> Result<(), StoreError>;
+
+    /// Removes a document with all of its points; `false` where there was
+    /// none. Returns when the removal is durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::put`].
+    fn delete(&self, document: &DocumentId) -> Result<bool, StoreError>;
+
+    /// All documents, ordered by URI.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::put`].
+    fn documents(&self) -> Result<Vec<DocumentRecord>, StoreError>;
+
+    /// One document.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::put`].
+    fn document(&self, id: &DocumentId) -> Result<Option<DocumentRecord>, StoreError>;
+
+    /// The chunks of one document in their order, for pages that show a
+    /// document and for tests that compare indexes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::put`].
+    fn chunks(&self, id: &DocumentId) -> Result<Vec<Chunk>, StoreError>;
+
+    /// How many chunks there are in all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::put`].
+    fn count(&self) -> Result<usize, StoreError>;
+
+    /// The best hits for a query, best first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::put`].
+    fn search(&self, query: &HybridQuery) -> Result<Vec<Hit>, StoreError>;
+
+    /// Writes a snapshot into `folder` and returns its path. The folder is on
+    /// this machine for the engine in process; for a server the snapshot is
+    /// downloaded there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::put`].
+    fn snapshot(&self, folder: &Path) -> Result<PathBuf, StoreError>;
+}

@@ -1,0 +1,1 @@
+//! Text to dense vectors (candle encoders) and to lexical sparse vectors.

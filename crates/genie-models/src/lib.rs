@@ -1,0 +1,1 @@
+//! Model registry: manifest entries become verified local files.

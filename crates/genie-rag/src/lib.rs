@@ -1,0 +1,1 @@
+//! The two pipelines: indexing documents and answering questions.

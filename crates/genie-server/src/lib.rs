@@ -1,0 +1,1 @@
+//! HTTP: the answer, search and OpenAI-compatible interfaces.

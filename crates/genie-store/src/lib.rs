@@ -1,0 +1,1 @@
+//! Chunks and vectors in Qdrant, in process or on a server.

@@ -1,0 +1,2 @@
+//! The genie binary.
+fn main() {}
