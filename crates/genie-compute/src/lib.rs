@@ -1,1 +1,32 @@
-//! Device choice, CPU feature checks and the worker thread that owns a model.
+//! Where models run: device choice, processor checks and the worker thread
+//! that owns a model.
+//!
+//! candle picks its CPU kernels when it is compiled, so this build states a
+//! processor level (x86-64-v3) and [`check_processor`] compares it with the
+//! machine before anything else runs. [`choose_device`] opens CUDA where that
+//! was compiled in and works, and says why where it does not. [`Worker`] is
+//! the one thread that owns a model: callers queue, and a full queue is an
+//! answer, not a wait.
+//!
+//! ```
+//! use genie_compute::Worker;
+//!
+//! let worker = Worker::spawn("sum", 4, || Ok::<_, std::io::Error>(0), |sum, job: (u32, std::sync::mpsc::Sender<u32>)| {
+//!     *sum += job.0;
+//!     job.1.send(*sum).ok();
+//! })
+//! .expect("the state is made without error");
+//! let (reply, answer) = std::sync::mpsc::channel();
+//! worker.submit((2, reply)).expect("the queue has room");
+//! assert_eq!(answer.recv(), Ok(2));
+//! ```
+
+mod device;
+mod processor;
+mod threads;
+mod worker;
+
+pub use device::{DeviceError, OpenDevice, choose_device};
+pub use processor::{ProcessorFeature, UnsupportedProcessor, check_processor, processor_features};
+pub use threads::{ThreadsError, physical_cores, set_threads};
+pub use worker::{SpawnError, SubmitError, Worker};

@@ -1,1 +1,66 @@
 //! Tokens in, tokens out: the decoder, its sampling and its chat templates.
+//!
+//! [`ChatModel`] loads a GGUF file and implements [`genie_core::Generate`].
+//! The families llama, qwen2 and qwen3 are configurations of one decoder, read
+//! from the file's metadata: which halves of a head the rotary positions turn,
+//! whether projections have biases, whether heads are normalized, whether the
+//! output matrix is the embedding. Weights stay quantized; candle multiplies
+//! them.
+//!
+//! One thread owns the model and works off a bounded queue. It keeps the keys
+//! and values of the last prompt, so that a second question about the same
+//! passages costs its own tokens only.
+//!
+//! A model file and a retrieved passage both come from outside. The header is
+//! checked against the file's size before anything is allocated, the chat
+//! template runs on limited fuel, and no text of a message can become a
+//! control token.
+//!
+//! ```no_run
+//! use std::ops::ControlFlow;
+//! use std::path::Path;
+//!
+//! use genie_core::{ChatMessage, ChatRole, ContentHash, Generate, GenerateRequest, Sampling};
+//! use genie_llm::{ChatModel, ChatModelOptions};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let hash = ContentHash::of(b"as the registry says");
+//! let options = ChatModelOptions::new("some-model", hash);
+//! let model = ChatModel::load(Path::new("model.gguf"), options)?;
+//! let request = GenerateRequest {
+//!     messages: vec![ChatMessage::new(ChatRole::User, "What is an IXP?")],
+//!     prefill: String::new(),
+//!     sampling: Sampling::greedy(),
+//!     max_tokens: 100,
+//!     stop: Vec::new(),
+//! };
+//! let answer = model.generate(request, &mut |piece| {
+//!     print!("{piece}");
+//!     ControlFlow::Continue(())
+//! })?;
+//! assert!(answer.usage.completion_tokens <= 100);
+//! # Ok(())
+//! # }
+//! ```
+
+mod cache;
+mod chat;
+mod config;
+mod decoder;
+mod error;
+mod gguf;
+mod job;
+#[cfg(test)]
+mod reference_tests;
+mod rope;
+mod sampler;
+mod session;
+mod stream;
+mod template;
+#[cfg(test)]
+mod tiny;
+mod tokenizer;
+mod weights;
+
+pub use chat::{ChatModel, ChatModelOptions};
+pub use error::{FileProblem, LlmError};

@@ -1,1 +1,53 @@
 //! The two pipelines: indexing documents and answering questions.
+//!
+//! [`Indexer`] takes bytes through parsing, chunking and embedding into the
+//! index. [`Engine`] takes a question through understanding, retrieval and
+//! packing to the language model, and lets nothing through that the retrieved
+//! passages don't support: each sentence is checked as soon as it is complete
+//! and before anybody sees it, gets an exact quote as its citation, or is
+//! dropped. What the corpus does not cover is said to be not covered.
+//!
+//! This crate knows neither candle nor Qdrant nor HTTP, only the traits of
+//! [`genie_core`]:
+//!
+//! ```
+//! use std::ops::ControlFlow;
+//! use std::sync::Arc;
+//!
+//! use genie_core::{AnswerConfig, FusionWeights, RetrievalConfig};
+//! use genie_rag::{Engine, EngineParts, Question};
+//! use genie_testkit::{FakeEmbed, FakeLexical, MemoryStore};
+//!
+//! let engine = Engine::new(EngineParts {
+//!     embed: Arc::new(FakeEmbed::new()),
+//!     lexical: Arc::new(FakeLexical::new()),
+//!     store: Arc::new(MemoryStore::new()),
+//!     generate: None,
+//!     retrieval: RetrievalConfig {
+//!         top_k: 5,
+//!         candidates: 20,
+//!         weights: FusionWeights { dense: 1.0, lexical: 1.0 },
+//!         min_similarity: 0.5,
+//!     },
+//!     answer: AnswerConfig { context_tokens: 1000, max_tokens: 100 },
+//! });
+//! let answer = engine
+//!     .answer(Question::new("What is an IXP?"), &mut |_| ControlFlow::Continue(()))
+//!     .unwrap();
+//! assert!(!answer.answered, "the index is empty");
+//! ```
+
+mod context;
+mod draft;
+mod engine;
+mod index;
+mod numbers;
+mod phrases;
+mod question;
+mod quote;
+mod sentences;
+mod support;
+
+pub use engine::{Engine, EngineParts, SearchOutcome};
+pub use index::{IndexError, IndexProgress, IndexStatus, Indexed, Indexer};
+pub use question::{AnswerEvent, Question, RagError, SearchRequest};

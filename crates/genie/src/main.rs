@@ -1,2 +1,106 @@
-//! The genie binary.
-fn main() {}
+//! The `genie` binary: configuration, wiring and the command line.
+
+mod cli;
+mod commands;
+mod files;
+mod interrupt;
+mod progress;
+mod remote;
+mod render;
+mod settings;
+mod starter;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::interrupt::Interrupted;
+
+/// Everything asked for was done.
+const DONE: u8 = 0;
+/// Nothing was done.
+const FAILED: u8 = 1;
+// 2 is clap's, for arguments that make no sense.
+/// Some of it was done: a file was skipped, a check failed.
+const PARTLY: u8 = 3;
+/// Ended by Ctrl-C, as shells number it.
+const INTERRUPTED: u8 = 130;
+
+/// How a command ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Done,
+    Partly,
+}
+
+fn main() -> ExitCode {
+    // Before anything that candle compiled: on a processor below the build's
+    // level the first such instruction would end the process without a word.
+    if let Err(error) = genie_compute::check_processor() {
+        eprintln!("error: {error}");
+        return ExitCode::from(FAILED);
+    }
+    let cli = Cli::parse();
+    start_log(cli.common.verbose);
+    let outcome = interrupt::listen().and_then(|()| run(cli));
+    match outcome {
+        Ok(Ended::Done) => ExitCode::from(DONE),
+        Ok(Ended::Partly) => ExitCode::from(PARTLY),
+        Err(error) if error.is::<Interrupted>() => {
+            eprintln!("interrupted; nothing was left half-written");
+            ExitCode::from(INTERRUPTED)
+        }
+        Err(error) => {
+            eprintln!("error: {}", sentence(&error));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<Ended> {
+    let common = &cli.common;
+    match cli.command {
+        Command::Quickstart(arguments) => commands::quickstart::run(common, &arguments),
+        Command::Models(arguments) => commands::models::run(common, arguments),
+        Command::Ingest(arguments) => commands::ingest::run(common, &arguments),
+        Command::Doc(arguments) => commands::doc::run(common, arguments),
+        Command::Corpus(arguments) => commands::corpus::run(common, arguments),
+        Command::Ask(arguments) => commands::ask::run(common, &arguments),
+        Command::Search(arguments) => commands::search::run(common, &arguments),
+        Command::Chat(arguments) => commands::chat::run(common, &arguments),
+        Command::Serve(arguments) => commands::serve::run(common, &arguments),
+        Command::Health(arguments) => commands::health::run(&arguments),
+        Command::Doctor(arguments) => commands::doctor::run(common, &arguments),
+        Command::Completions(arguments) => commands::completions(&arguments),
+    }
+}
+
+/// The error and its causes in one line; a cause that the error repeats is
+/// left out.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+fn start_log(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info,genie=debug,genie_rag=debug",
+        _ => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("GENIE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}

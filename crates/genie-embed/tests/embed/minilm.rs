@@ -1,0 +1,39 @@
+//! all-MiniLM-L6-v2 from the hub's safetensors, against a plain
+//! implementation in Python (`tests/reference/bert_plain.py`).
+
+use genie_core::{Embed, TextRole};
+use genie_embed::TextEmbedder;
+use serde::Deserialize;
+
+use crate::files;
+
+#[derive(Deserialize)]
+struct Golden {
+    text: String,
+    vector: Vec<f32>,
+}
+
+#[test]
+fn vectors_equal_a_plain_implementation() {
+    let Some(folder) = files::model("all-minilm-l6-v2", "model.safetensors") else {
+        return;
+    };
+    let model = TextEmbedder::load(
+        &files::files(&folder, "model.safetensors"),
+        files::options("", ""),
+    )
+    .expect("the model loads");
+    assert_eq!(model.identity().dimension, 384);
+    let golden: Vec<Golden> =
+        serde_json::from_str(include_str!("minilm.json")).expect("the fixture is JSON");
+    let texts: Vec<String> = golden.iter().map(|golden| golden.text.clone()).collect();
+    // All in one pack: what lies beside a text must not reach into it.
+    let found = model.embed(TextRole::Passage, &texts).expect("embedded");
+    for (found, golden) in found.iter().zip(&golden) {
+        assert_eq!(found.tokens, golden.text.split(' ').count() + 2);
+        assert_eq!(model.count_tokens(&golden.text), found.tokens - 2);
+        for (found, wanted) in found.vector.iter().zip(&golden.vector) {
+            assert!((found - wanted).abs() < 1e-4, "{}", golden.text);
+        }
+    }
+}

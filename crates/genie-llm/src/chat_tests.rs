@@ -1,0 +1,299 @@
+use std::sync::mpsc;
+
+use genie_core::{ChatRole, Sampling};
+
+use super::*;
+use crate::tiny::Tiny;
+
+fn load(tiny: &Tiny) -> ChatModel {
+    let (_folder, path) = tiny.write();
+    ChatModel::load(&path, ChatModelOptions::new("tiny", ContentHash::of(b""))).expect("loaded")
+}
+
+fn request(text: &str) -> GenerateRequest {
+    GenerateRequest {
+        messages: vec![ChatMessage::new(ChatRole::User, text)],
+        prefill: String::new(),
+        sampling: Sampling::greedy(),
+        max_tokens: 24,
+        stop: Vec::new(),
+    }
+}
+
+fn listen(model: &ChatModel, request: GenerateRequest) -> (Generation, String) {
+    let mut pieces = String::new();
+    let generation = model
+        .generate(request, &mut |piece| {
+            pieces.push_str(piece);
+            ControlFlow::Continue(())
+        })
+        .expect("generated");
+    (generation, pieces)
+}
+
+#[test]
+fn the_pieces_are_the_text_in_every_family() {
+    for family in ["llama", "qwen2", "qwen3"] {
+        let model = load(&Tiny {
+            family,
+            ..Tiny::default()
+        });
+        let (generation, pieces) = listen(&model, request("What is the internet?"));
+        assert_eq!(generation.text, pieces, "{family}");
+        assert!(generation.usage.prompt_tokens > 20, "{family}");
+        assert!(generation.usage.completion_tokens > 0, "{family}");
+        assert_eq!(model.model().context_length, 2048);
+    }
+}
+
+#[test]
+fn the_seed_decides_what_is_drawn() {
+    let model = load(&Tiny::default());
+    let draw = |seed| {
+        let sampling = Sampling {
+            temperature: 2.0,
+            seed,
+            ..Sampling::greedy()
+        };
+        let request = GenerateRequest {
+            sampling,
+            ..request("Draw.")
+        };
+        listen(&model, request).0.text
+    };
+    assert_eq!(draw(3), draw(3));
+    assert_ne!(draw(3), draw(4));
+}
+
+#[test]
+fn a_prompt_with_a_known_beginning_gives_what_a_fresh_one_gives() {
+    let passage = "in the network ".repeat(60);
+    let questions = ["What?", "Where in the world?", "What?"].map(|end| format!("{passage}{end}"));
+    let used = load(&Tiny::default());
+    for question in questions {
+        let fresh = load(&Tiny::default());
+        let choices = ["Yes", "No", "t"].map(str::to_owned).to_vec();
+        let ask = ChoiceRequest {
+            messages: request(&question).messages,
+            choices,
+        };
+        let a = used.choose(ask.clone()).expect("weighed");
+        let b = fresh.choose(ask).expect("weighed");
+        for (a, b) in a.iter().zip(&b) {
+            assert!((a - b).abs() < 1e-4, "{a} {b}");
+        }
+        let a = listen(&used, request(&question)).0;
+        let b = listen(&fresh, request(&question)).0;
+        assert_eq!(a.text, b.text);
+    }
+}
+
+#[test]
+fn whoever_breaks_off_gets_no_more_and_the_next_one_is_served() {
+    let model = load(&Tiny::default());
+    let long = GenerateRequest {
+        max_tokens: 1500,
+        sampling: Sampling {
+            temperature: 5.0,
+            ..Sampling::greedy()
+        },
+        ..request("Go on.")
+    };
+    let mut calls = 0;
+    let generation = model
+        .generate(long, &mut |piece| {
+            calls += usize::from(!piece.is_empty());
+            if calls == 3 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+        .expect("generated");
+    assert_eq!(generation.finish, FinishReason::Cancelled);
+    assert_eq!(calls, 3);
+    assert!(!generation.text.is_empty());
+    let (next, _) = listen(&model, request("Next."));
+    assert_ne!(next.finish, FinishReason::Cancelled);
+}
+
+#[test]
+fn the_worker_stops_within_a_step_when_the_caller_has_left() {
+    let (mut session, tokenizer) = session(&Tiny::default());
+    let left = Arc::new(AtomicBool::new(false));
+    let (events, arrived) = crossbeam_channel::bounded(1000);
+    let talk = |left: &Arc<AtomicBool>, events: &crossbeam_channel::Sender<Event>| {
+        Job::Talk(Talk {
+            prompt: vec![5; 700],
+            sampling: Sampling::greedy(),
+            max_tokens: 900,
+            stop: Vec::new(),
+            events: events.clone(),
+            left: Arc::clone(left),
+        })
+    };
+    left.store(true, Ordering::Relaxed);
+    job::run(&mut session, &tokenizer, talk(&left, &events));
+    let all: Vec<Event> = arrived.try_iter().collect();
+    let [Event::End(Ok(end))] = all.as_slice() else {
+        panic!("only an end was expected: {all:?}");
+    };
+    assert_eq!(end.finish, FinishReason::Cancelled);
+    assert_eq!(end.completion_tokens, 0);
+}
+
+fn session(tiny: &Tiny) -> (Session, Tokenizer) {
+    let (_folder, path) = tiny.write();
+    let mut gguf = Gguf::open(&path).expect("opened");
+    let tokenizer = Tokenizer::read(&gguf).expect("a tokenizer");
+    let decoder = Decoder::load(&mut gguf, &Device::Cpu).expect("a decoder");
+    let limit = decoder.config().context;
+    (Session::new(decoder, limit).expect("a session"), tokenizer)
+}
+
+#[test]
+fn a_stop_string_ends_the_text_and_is_not_part_of_it() {
+    let model = load(&Tiny::default());
+    let whole = listen(&model, request("Say something.")).0;
+    // A stop string out of the middle of what the model says anyway.
+    let characters: Vec<char> = whole.text.chars().collect();
+    let middle = characters.len() / 2;
+    let stop: String = characters[middle..middle + 2].iter().collect();
+    let before = whole.text.split(&stop).next().unwrap_or_default().to_owned();
+    let stopped = GenerateRequest {
+        stop: vec!["never said".to_owned(), stop],
+        ..request("Say something.")
+    };
+    let (generation, pieces) = listen(&model, stopped);
+    assert_eq!(generation.text, before);
+    assert_eq!(pieces, before);
+    assert_eq!(generation.finish, FinishReason::Stop);
+}
+
+#[test]
+fn too_long_a_prompt_is_an_error_and_nothing_is_cut() {
+    let model = load(&Tiny {
+        context: 128,
+        ..Tiny::default()
+    });
+    let long = request(&"x ".repeat(200));
+    let error = model
+        .generate(long.clone(), &mut |_| ControlFlow::Continue(()))
+        .expect_err("it does not fit");
+    let GenerateError::ContextOverflow {
+        prompt,
+        max_tokens,
+        limit,
+    } = error
+    else {
+        panic!("another error: {error:?}");
+    };
+    assert!(prompt > 200);
+    assert_eq!((max_tokens, limit), (24, 128));
+    let ask = ChoiceRequest {
+        messages: long.messages,
+        choices: vec!["Yes".to_owned()],
+    };
+    assert!(matches!(
+        model.choose(ask),
+        Err(GenerateError::ContextOverflow { .. })
+    ));
+    // The whole context can be used, to its last token.
+    let fitting = request("x");
+    let prompt = listen(&model, fitting.clone()).0.usage.prompt_tokens;
+    let generation = listen(
+        &model,
+        GenerateRequest {
+            max_tokens: 128 - prompt,
+            ..fitting
+        },
+    )
+    .0;
+    assert_ne!(generation.finish, FinishReason::Cancelled);
+}
+
+#[test]
+fn the_options_can_narrow_the_context() {
+    let (_folder, path) = Tiny::default().write();
+    let mut options = ChatModelOptions::new("tiny", ContentHash::of(b""));
+    options.context = Some(64);
+    let model = ChatModel::load(&path, options).expect("loaded");
+    assert_eq!(model.model().context_length, 64);
+}
+
+#[test]
+fn a_full_queue_is_busy() {
+    let (_folder, path) = Tiny::default().write();
+    let mut options = ChatModelOptions::new("tiny", ContentHash::of(b""));
+    options.queue = 1;
+    let model = ChatModel::load(&path, options).expect("loaded");
+    let long = |text| GenerateRequest {
+        max_tokens: 1500,
+        sampling: Sampling {
+            temperature: 50.0,
+            ..Sampling::greedy()
+        },
+        ..request(text)
+    };
+    std::thread::scope(|scope| {
+        let (running, runs) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let first = scope.spawn({
+            let model = &model;
+            let request = long("first");
+            move || {
+                model.generate(request, &mut |piece| {
+                    if !piece.is_empty() {
+                        running.send(()).ok();
+                    }
+                    match released.try_recv() {
+                        Err(mpsc::TryRecvError::Empty) => ControlFlow::Continue(()),
+                        _ => ControlFlow::Break(()),
+                    }
+                })
+            }
+        });
+        runs.recv().expect("the first runs");
+        // One waits in the queue; its caller stays as long as the first runs.
+        let caller = Caller::default();
+        let (events, _arriving) = crossbeam_channel::bounded(4);
+        let waiting = model.submit(Job::Talk(Talk {
+            prompt: vec![1],
+            sampling: Sampling::greedy(),
+            max_tokens: 1,
+            stop: Vec::new(),
+            events,
+            left: caller.left(),
+        }));
+        let second = model.generate(long("second"), &mut |_| ControlFlow::Break(()));
+        release.send(()).ok();
+        let first = first.join().expect("no panic").expect("generated");
+        assert!(waiting.is_ok());
+        // Where the first was quicker than this thread the queue was free.
+        if first.finish == FinishReason::Cancelled {
+            assert!(matches!(second, Err(GenerateError::Busy)), "{second:?}");
+        }
+    });
+}
+
+#[test]
+fn choices_are_log_probabilities() {
+    let model = load(&Tiny::default());
+    let ask = ChoiceRequest {
+        messages: request("Yes or no?").messages,
+        choices: ["Yes", "No", ""].map(str::to_owned).to_vec(),
+    };
+    let weights = model.choose(ask).expect("weighed");
+    assert!(weights[0] < 0.0 && weights[0].is_finite(), "{weights:?}");
+    assert!(weights[1] < 0.0 && weights[1].is_finite(), "{weights:?}");
+    // Nothing begins with an empty choice.
+    assert_eq!(weights[2], f32::NEG_INFINITY);
+}
+
+#[test]
+fn tokens_are_counted_without_template() {
+    let model = load(&Tiny::default());
+    assert_eq!(model.count_tokens(""), 0);
+    assert_eq!(model.count_tokens("the"), 1);
+    assert_eq!(model.count_tokens("<|im_end|>"), "<|im_end|>".len());
+}

@@ -1,0 +1,230 @@
+//! One decoder for the families that [`DecoderConfig`] tells apart.
+
+use std::sync::Arc;
+
+use candle_core::quantized::{QMatMul, QTensor};
+use candle_core::{Device, Module, Result as TensorResult, Tensor};
+use candle_nn::ops;
+
+use crate::cache::KvCache;
+use crate::config::DecoderConfig;
+use crate::gguf::Gguf;
+use crate::rope::{Angles, Rope};
+use crate::weights::{Linear, Loader};
+use crate::LlmError;
+
+/// The weights of a decoder on one device.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    config: DecoderConfig,
+    embedding: Arc<QTensor>,
+    layers: Vec<Layer>,
+    norm: Tensor,
+    output: QMatMul,
+    rope: Rope,
+    device: Device,
+}
+
+#[derive(Debug)]
+struct Layer {
+    attention_norm: Tensor,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    query_norm: Option<Tensor>,
+    key_norm: Option<Tensor>,
+    attention_output: Linear,
+    feed_forward_norm: Tensor,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+}
+
+impl Decoder {
+    pub(crate) fn load(gguf: &mut Gguf, device: &Device) -> Result<Self, LlmError> {
+        let config = DecoderConfig::read(gguf).map_err(|problem| gguf.problem(problem))?;
+        let DecoderConfig {
+            hidden,
+            inner,
+            head_dim,
+            vocabulary,
+            ..
+        } = config;
+        let queries = config.heads * head_dim;
+        let keys = config.kv_heads * head_dim;
+
+        let mut loader = Loader::new(gguf, device);
+        let embedding = Arc::new(loader.tensor("token_embd.weight", &[vocabulary, hidden])?);
+        let output = if loader.has("output.weight") {
+            loader.matrix("output.weight", vocabulary, hidden)?
+        } else {
+            loader.tied(&embedding)?
+        };
+        let norm = loader.vector("output_norm.weight", hidden)?;
+        let factors = if loader.has("rope_freqs.weight") {
+            let factors = loader.vector("rope_freqs.weight", head_dim / 2)?;
+            Some(factors.to_vec1::<f32>()?)
+        } else {
+            None
+        };
+        let rope = Rope::new(&config.rope, head_dim, factors.as_deref(), device);
+
+        let mut layers = Vec::with_capacity(config.layers);
+        for index in 0..config.layers {
+            let name = |part: &str| format!("blk.{index}.{part}");
+            layers.push(Layer {
+                attention_norm: loader.vector(&name("attn_norm.weight"), hidden)?,
+                query: loader.linear(&name("attn_q"), queries, hidden)?,
+                key: loader.linear(&name("attn_k"), keys, hidden)?,
+                value: loader.linear(&name("attn_v"), keys, hidden)?,
+                query_norm: loader.optional_vector(&name("attn_q_norm.weight"), head_dim)?,
+                key_norm: loader.optional_vector(&name("attn_k_norm.weight"), head_dim)?,
+                attention_output: loader.linear(&name("attn_output"), hidden, queries)?,
+                feed_forward_norm: loader.vector(&name("ffn_norm.weight"), hidden)?,
+                gate: loader.linear(&name("ffn_gate"), inner, hidden)?,
+                up: loader.linear(&name("ffn_up"), inner, hidden)?,
+                down: loader.linear(&name("ffn_down"), hidden, inner)?,
+            });
+        }
+        Ok(Self {
+            config,
+            embedding,
+            layers,
+            norm,
+            output,
+            rope,
+            device: device.clone(),
+        })
+    }
+
+    pub(crate) const fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    pub(crate) fn new_cache(&self) -> TensorResult<KvCache> {
+        KvCache::new(&self.config, &self.device)
+    }
+
+    /// Reads `tokens` behind what the cache holds and gives back the last
+    /// layer's output for the last of them, of shape [1, hidden]. The cache
+    /// must have room.
+    pub(crate) fn read(&self, tokens: &[u32], cache: &mut KvCache) -> TensorResult<Tensor> {
+        let count = tokens.len();
+        let start = cache.len();
+        let ids = Tensor::new(tokens, &self.device)?;
+        let mut x = self.embedding.embedding(&ids)?;
+        let angles = self.rope.angles(start, count)?;
+        let mask = if count > 1 {
+            Some(causal_mask(start, count, &self.device)?)
+        } else {
+            None
+        };
+        for (index, layer) in self.layers.iter().enumerate() {
+            let input = self.normalize(&x, &layer.attention_norm)?;
+            let scene = Scene {
+                layer: index,
+                angles: &angles,
+                mask: mask.as_ref(),
+            };
+            x = (x + self.attend(&input, &scene, cache)?)?;
+            if index + 1 == self.layers.len() {
+                // Nobody reads the other positions any more.
+                x = x.narrow(0, count - 1, 1)?.contiguous()?;
+            }
+            let input = self.normalize(&x, &layer.feed_forward_norm)?;
+            let gate = layer.gate.forward(&input)?.silu()?;
+            let up = layer.up.forward(&input)?;
+            x = (x + layer.down.forward(&(gate * up)?)?)?;
+        }
+        cache.advance(count);
+        Ok(x)
+    }
+
+    /// The logits, one for each token of the vocabulary, of an output of
+    /// [`Decoder::read`].
+    pub(crate) fn logits(&self, output: &Tensor) -> TensorResult<Vec<f32>> {
+        let normalized = self.normalize(output, &self.norm)?;
+        self.output
+            .forward(&normalized)?
+            .flatten_all()?
+            .to_vec1::<f32>()
+    }
+
+    fn normalize(&self, x: &Tensor, weight: &Tensor) -> TensorResult<Tensor> {
+        ops::rms_norm(x, weight, self.config.norm_eps)
+    }
+
+    /// Causal attention of `input`, [positions, hidden], over everything up
+    /// to each position.
+    fn attend(&self, input: &Tensor, scene: &Scene<'_>, cache: &mut KvCache) -> TensorResult<Tensor> {
+        let layer = &self.layers[scene.layer];
+        let DecoderConfig {
+            heads,
+            kv_heads,
+            head_dim,
+            ..
+        } = self.config;
+        let count = input.dim(0)?;
+        let turned = |projection: Tensor, heads: usize, norm: Option<&Tensor>| -> TensorResult<Tensor> {
+            let mut x = projection.reshape((1, count, heads, head_dim))?;
+            if let Some(norm) = norm {
+                x = self.normalize(&x, norm)?;
+            }
+            let x = scene.angles.turn(&x.transpose(1, 2)?.contiguous()?)?;
+            x.squeeze(0)
+        };
+        let queries = turned(
+            layer.query.forward(input)?,
+            heads,
+            layer.query_norm.as_ref(),
+        )?;
+        let keys = turned(layer.key.forward(input)?, kv_heads, layer.key_norm.as_ref())?;
+        let values = layer
+            .value
+            .forward(input)?
+            .reshape((count, kv_heads, head_dim))?
+            .transpose(0, 1)?
+            .contiguous()?;
+        let (keys, values) = cache.write(scene.layer, &keys, &values)?;
+        let total = keys.dim(1)?;
+
+        // The heads that share keys stand next to each other, so they become
+        // more rows of one product and nothing has to be repeated.
+        let rows = heads / kv_heads * count;
+        let scale = 1.0 / (head_dim as f64).sqrt();
+        let queries = (queries * scale)?.reshape((kv_heads, rows, head_dim))?;
+        let mut scores = queries.matmul(&keys.transpose(1, 2)?)?;
+        if let Some(mask) = scene.mask {
+            scores = scores
+                .reshape((heads, count, total))?
+                .broadcast_add(mask)?
+                .reshape((kv_heads, rows, total))?;
+        }
+        let mixed = ops::softmax_last_dim(&scores)?.matmul(&values)?;
+        let mixed = mixed
+            .reshape((heads, count, head_dim))?
+            .transpose(0, 1)?
+            .reshape((count, heads * head_dim))?;
+        layer.attention_output.forward(&mixed)
+    }
+}
+
+/// Where attention happens: which layer, at which positions.
+struct Scene<'a> {
+    layer: usize,
+    angles: &'a Angles,
+    mask: Option<&'a Tensor>,
+}
+
+/// Minus infinity where a position would look ahead, of shape [1, count,
+/// start + count].
+fn causal_mask(start: usize, count: usize, device: &Device) -> TensorResult<Tensor> {
+    let total = start + count;
+    let mut mask = Vec::with_capacity(count * total);
+    for row in 0..count {
+        let seen = start + row + 1;
+        mask.extend(std::iter::repeat_n(0f32, seen));
+        mask.extend(std::iter::repeat_n(f32::NEG_INFINITY, total - seen));
+    }
+    Tensor::from_vec(mask, (1, count, total), device)
+}

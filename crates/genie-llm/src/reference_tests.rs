@@ -1,0 +1,167 @@
+//! The same tokens as llama.cpp: `tests/reference/llama_greedy.py` recorded
+//! what it generates, step by step, and this follows it.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use serde::Deserialize;
+
+use crate::decoder::Decoder;
+use crate::gguf::Gguf;
+use crate::session::Session;
+use crate::tiny::Tiny;
+use crate::tokenizer::Tokenizer;
+
+/// Where two logits are closer than this, rounding decides which one wins.
+const TIE: f32 = 0.05;
+
+#[derive(Deserialize)]
+struct Reference {
+    runs: Vec<Run>,
+}
+
+#[derive(Deserialize)]
+struct Run {
+    language: String,
+    text: String,
+    prompt: Vec<u32>,
+    steps: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    token: u32,
+    logit: f32,
+    second: u32,
+    second_logit: f32,
+}
+
+/// What came of the comparison.
+#[derive(Debug, Default)]
+struct Tally {
+    steps: usize,
+    divergences: usize,
+    largest_difference: f32,
+}
+
+#[test]
+fn the_135m_model_says_what_llama_cpp_says() {
+    compare("smollm2-135m-instruct");
+}
+
+#[test]
+fn the_half_billion_model_says_what_llama_cpp_says() {
+    compare("qwen2.5-coder-0.5b-instruct");
+}
+
+/// Families without a small model of their own, with random weights.
+#[test]
+fn tiny_models_of_every_family_say_what_llama_cpp_says() {
+    for family in FAMILIES {
+        let (_folder, path) = tiny(family).write();
+        compare_file(&format!("tiny-{family}"), &path);
+    }
+}
+
+/// Writes the files that `llama_greedy.py` reads for the test above.
+#[test]
+#[ignore = "only needed to record the references anew"]
+fn write_tiny_models() {
+    for family in FAMILIES {
+        let path = std::env::temp_dir().join(format!("tiny-{family}.gguf"));
+        std::fs::write(&path, tiny(family).bytes()).expect("written");
+        eprintln!("{}", path.display());
+    }
+}
+
+const FAMILIES: [&str; 3] = ["llama", "qwen2", "qwen3"];
+
+fn tiny(family: &'static str) -> Tiny {
+    Tiny {
+        family,
+        ..Tiny::default()
+    }
+}
+
+fn compare(name: &str) {
+    match model_file(name) {
+        Some(path) => compare_file(name, &path),
+        None => eprintln!("skipped: GENIE_MODELS has no {name}/model.gguf"),
+    }
+}
+
+fn compare_file(name: &str, path: &Path) {
+    let mut gguf = Gguf::open(path).expect("opened");
+    let tokenizer = Tokenizer::read(&gguf).expect("a tokenizer");
+    let decoder = Decoder::load(&mut gguf, &Device::Cpu).expect("a decoder");
+    let mut session = Session::new(decoder, 2048).expect("a session");
+    let mut tally = Tally::default();
+    let reference = reference(name);
+    assert_eq!(reference.runs.len(), 10);
+    for run in &reference.runs {
+        follow(run, &mut session, &tokenizer, &mut tally);
+    }
+    eprintln!("{name}: {tally:?}");
+}
+
+/// Follows llama.cpp's tokens, so that a step after a tie is still compared.
+fn follow(run: &Run, session: &mut Session, tokenizer: &Tokenizer, tally: &mut Tally) {
+    let prompt = tokenizer
+        .encode_structure(&run.text, None)
+        .expect("encoded");
+    assert_eq!(prompt, run.prompt, "tokens of {:?}", run.text);
+    assert_eq!(run.steps.len(), 64);
+    let mut logits = session
+        .begin(&prompt, &mut || ControlFlow::Continue(()))
+        .expect("read")
+        .expect("nobody broke off");
+    for (index, step) in run.steps.iter().enumerate() {
+        let ours = best(&logits);
+        let logit = |token: u32| logits[token as usize];
+        tally.steps += 1;
+        tally.largest_difference = tally
+            .largest_difference
+            .max((logit(step.token) - step.logit).abs())
+            .max((logit(step.second) - step.second_logit).abs());
+        if ours != step.token {
+            let theirs = step.logit - step.second_logit;
+            let gap = logit(ours) - logit(step.token);
+            eprintln!(
+                "{} step {index}: {ours} and not {}, gap {theirs} there and {gap} here",
+                run.language, step.token
+            );
+            assert!(
+                theirs < TIE || gap < TIE,
+                "{} step {index}: {ours} and not {}, gap {theirs} there and {gap} here",
+                run.language,
+                step.token
+            );
+            tally.divergences += 1;
+        }
+        logits = session.step(step.token).expect("read");
+    }
+}
+
+fn best(logits: &[f32]) -> u32 {
+    let best = logits
+        .iter()
+        .enumerate()
+        .max_by(|(_, a), (_, b)| a.total_cmp(b))
+        .map(|(token, _)| token);
+    u32::try_from(best.expect("logits")).expect("a token")
+}
+
+fn reference(name: &str) -> Reference {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/reference")
+        .join(format!("greedy-{name}.json"));
+    let text = std::fs::read_to_string(&path).expect("the reference is committed");
+    serde_json::from_str(&text).expect("the reference is JSON")
+}
+
+fn model_file(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("GENIE_MODELS")?;
+    let path = Path::new(&folder).join(name).join("model.gguf");
+    path.exists().then_some(path)
+}

@@ -1,0 +1,188 @@
+//! A model of a few kilobytes with random weights, for tests of everything
+//! but its wisdom.
+
+use std::io::Cursor;
+use std::path::PathBuf;
+
+use candle_core::quantized::gguf_file::{self, Value};
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Tensor};
+
+pub(crate) const IM_START: &str = "<|im_start|>";
+pub(crate) const IM_END: &str = "<|im_end|>";
+
+/// What the file is to be like.
+#[derive(Debug, Clone)]
+pub(crate) struct Tiny {
+    pub(crate) family: &'static str,
+    pub(crate) context: u32,
+    pub(crate) seed: u64,
+}
+
+impl Default for Tiny {
+    fn default() -> Self {
+        Self {
+            family: "llama",
+            context: 2048,
+            seed: 1,
+        }
+    }
+}
+
+const HIDDEN: usize = 64;
+const INNER: usize = 128;
+const HEADS: usize = 4;
+const KV_HEADS: usize = 2;
+const HEAD_DIM: usize = 16;
+const LAYERS: usize = 2;
+
+impl Tiny {
+    /// The file as bytes.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let metadata = self.metadata();
+        let tensors = self.tensors();
+        let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(k, v)| (&**k, v)).collect();
+        let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(k, v)| (&**k, v)).collect();
+        let mut file = Cursor::new(Vec::new());
+        gguf_file::write(&mut file, &metadata, &tensors).expect("written");
+        file.into_inner()
+    }
+
+    /// The file in a folder that goes with the guard.
+    pub(crate) fn write(&self) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tiny.gguf");
+        std::fs::write(&path, self.bytes()).expect("written");
+        (folder, path)
+    }
+
+    /// The bytes, a few merges, and three control tokens at the end.
+    pub(crate) fn vocabulary() -> Vec<String> {
+        let mut stand_ins = (0x100u32..).filter_map(char::from_u32);
+        let mut tokens: Vec<String> = (0..=255u8)
+            .map(|byte| match byte {
+                b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => char::from(byte).to_string(),
+                _ => stand_ins.next().expect("there are more").to_string(),
+            })
+            .collect();
+        for merged in ["in", "the", "th", "Ġt", "Ġthe"] {
+            tokens.push(merged.to_owned());
+        }
+        for control in ["<|endoftext|>", IM_START, IM_END] {
+            tokens.push(control.to_owned());
+        }
+        tokens
+    }
+
+    fn metadata(&self) -> Vec<(String, Value)> {
+        let tokens = Self::vocabulary();
+        let first_control = tokens.len() - 3;
+        let kinds = (0..tokens.len())
+            .map(|id| Value::I32(if id < first_control { 1 } else { 3 }))
+            .collect();
+        let text = |text: &str| Value::String(text.to_owned());
+        let number = |number: usize| Value::U32(u32::try_from(number).expect("small"));
+        let family = self.family;
+        let own = |key: &str| format!("{family}.{key}");
+        let merges = ["i n", "t h", "th e", "Ġ t", "Ġ the"];
+        vec![
+            ("general.architecture".to_owned(), text(family)),
+            (own("block_count"), number(LAYERS)),
+            (own("context_length"), Value::U32(self.context)),
+            (own("embedding_length"), number(HIDDEN)),
+            (own("feed_forward_length"), number(INNER)),
+            (own("attention.head_count"), number(HEADS)),
+            (own("attention.head_count_kv"), number(KV_HEADS)),
+            (own("attention.key_length"), number(HEAD_DIM)),
+            (own("attention.value_length"), number(HEAD_DIM)),
+            (own("attention.layer_norm_rms_epsilon"), Value::F32(1e-5)),
+            (own("rope.freq_base"), Value::F32(10_000.0)),
+            (own("rope.dimension_count"), number(HEAD_DIM)),
+            (own("vocab_size"), number(tokens.len())),
+            ("tokenizer.ggml.model".to_owned(), text("gpt2")),
+            ("tokenizer.ggml.pre".to_owned(), text("qwen2")),
+            (
+                "tokenizer.ggml.tokens".to_owned(),
+                Value::Array(tokens.iter().map(|token| text(token)).collect()),
+            ),
+            ("tokenizer.ggml.token_type".to_owned(), Value::Array(kinds)),
+            (
+                "tokenizer.ggml.merges".to_owned(),
+                Value::Array(merges.iter().map(|merge| text(merge)).collect()),
+            ),
+            (
+                "tokenizer.ggml.bos_token_id".to_owned(),
+                number(first_control),
+            ),
+            (
+                "tokenizer.ggml.eos_token_id".to_owned(),
+                number(tokens.len() - 1),
+            ),
+            (
+                "tokenizer.ggml.add_bos_token".to_owned(),
+                Value::Bool(false),
+            ),
+        ]
+    }
+
+    fn tensors(&self) -> Vec<(String, QTensor)> {
+        let mut random = Random(self.seed);
+        let mut tensors = Vec::new();
+        let mut add = |name: String, shape: &[usize], dtype: GgmlDType, center: f32| {
+            let count = shape.iter().product();
+            let numbers: Vec<f32> = (0..count)
+                .map(|_| center + random.next())
+                .collect();
+            let tensor = Tensor::from_vec(numbers, shape, &Device::Cpu).expect("a tensor");
+            let tensor = QTensor::quantize(&tensor, dtype).expect("quantized");
+            tensors.push((name, tensor));
+        };
+        let vocabulary = Self::vocabulary().len();
+        let queries = HEADS * HEAD_DIM;
+        let keys = KV_HEADS * HEAD_DIM;
+        let (plain, packed) = (GgmlDType::F32, GgmlDType::Q8_0);
+        add("token_embd.weight".into(), &[vocabulary, HIDDEN], packed, 0.0);
+        add("output_norm.weight".into(), &[HIDDEN], plain, 1.0);
+        for layer in 0..LAYERS {
+            let name = |part: &str| format!("blk.{layer}.{part}");
+            add(name("attn_norm.weight"), &[HIDDEN], plain, 1.0);
+            add(name("ffn_norm.weight"), &[HIDDEN], plain, 1.0);
+            add(name("attn_q.weight"), &[queries, HIDDEN], packed, 0.0);
+            add(name("attn_k.weight"), &[keys, HIDDEN], GgmlDType::Q5_0, 0.0);
+            add(name("attn_v.weight"), &[keys, HIDDEN], packed, 0.0);
+            add(name("attn_output.weight"), &[HIDDEN, queries], packed, 0.0);
+            add(name("ffn_gate.weight"), &[INNER, HIDDEN], packed, 0.0);
+            add(name("ffn_up.weight"), &[INNER, HIDDEN], packed, 0.0);
+            add(name("ffn_down.weight"), &[HIDDEN, INNER], packed, 0.0);
+            match self.family {
+                "qwen2" => {
+                    add(name("attn_q.bias"), &[queries], plain, 0.0);
+                    add(name("attn_k.bias"), &[keys], plain, 0.0);
+                    add(name("attn_v.bias"), &[keys], plain, 0.0);
+                }
+                "qwen3" => {
+                    add(name("attn_q_norm.weight"), &[HEAD_DIM], plain, 1.0);
+                    add(name("attn_k_norm.weight"), &[HEAD_DIM], plain, 1.0);
+                }
+                _ => {}
+            }
+        }
+        tensors
+    }
+}
+
+/// SplitMix64 (Steele et al. 2014): llama.cpp's output for these models is
+/// recorded, so the numbers must never change.
+struct Random(u64);
+
+impl Random {
+    /// From -0.3 to 0.3.
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        bits ^= bits >> 31;
+        ((bits >> 40) as f32 / (1u32 << 24) as f32 - 0.5) * 0.6
+    }
+}

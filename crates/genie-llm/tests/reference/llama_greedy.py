@@ -1,0 +1,98 @@
+"""Writes what llama.cpp generates greedily, for the test that compares.
+
+    python llama_greedy.py NAME MODEL.gguf [--plain]
+
+writes `greedy-NAME.json` beside this script: for each prompt the rendered
+text, its token ids, and 64 steps of {token, its logit, the runner-up, its
+logit}. Needs the package llama-cpp-python (made with 0.3.36). The model is
+loaded with llama.cpp's defaults but for the context and the number of threads;
+tokens are taken by their highest logit, nothing is penalized, and an end token
+does not end the run: each step has to be comparable.
+
+`--plain` is for files without a chat template: the prompts are taken as they
+are.
+"""
+
+import json
+import pathlib
+import sys
+
+import llama_cpp
+import numpy as np
+
+STEPS = 64
+
+# Two for the languages that the corpus has most of, at least one for each of
+# the six; different lengths, digits, and other scripts inside of a text.
+PROMPTS = [
+    ("en", "What is an internet exchange point, and why do networks meet there?"),
+    (
+        "en",
+        "Answer from the passage only.\n\n[1] In 2025 the ferry to Harbour Island carried "
+        "48,210 passengers, 3,977 more than in 2024. A ticket costs 12.50.\n\n"
+        "How many passengers did the ferry carry in 2025?",
+    ),
+    ("fr", "Explique en deux phrases pourquoi un câble sous-marin est posé en boucle."),
+    ("fr", "Combien font 17 fois 23 ? Réponds d'abord par le nombre."),
+    ("es", "¿Qué es el espectro radioeléctrico y quién decide cómo se usa?"),
+    ("es", "Escribe una lista de tres ventajas de conectar las escuelas rurales a Internet."),
+    ("ar", "ما هي الألياف الضوئية ولماذا تُستخدم في شبكات الاتصالات؟"),
+    ("zh", "请用两三句话解释什么是人工智能，以及它在公共服务中的用途。"),
+    ("zh", "把下面的句子翻译成英语：早期预警系统可以挽救生命。"),
+    ("ru", "Чем спутниковая связь отличается от мобильной сети? Ответь кратко."),
+]
+
+
+def main():
+    name, path = sys.argv[1], sys.argv[2]
+    plain = "--plain" in sys.argv[3:]
+    model = llama_cpp.Llama(
+        model_path=path, n_ctx=1024, n_threads=2, logits_all=False, verbose=False
+    )
+    runs = []
+    for language, question in PROMPTS:
+        text = question if plain else render(question)
+        prompt = model.tokenize(text.encode(), add_bos=False, special=True)
+        model.reset()
+        model.eval(prompt)
+        steps = []
+        for _ in range(STEPS):
+            logits = last_logits(model)
+            best, second = np.argsort(-logits, kind="stable")[:2]
+            steps.append(
+                {
+                    "token": int(best),
+                    "logit": round(float(logits[best]), 4),
+                    "second": int(second),
+                    "second_logit": round(float(logits[second]), 4),
+                }
+            )
+            model.eval([int(best)])
+        runs.append(
+            {"language": language, "text": text, "prompt": prompt, "steps": steps}
+        )
+    lines = ",\n".join(json.dumps(run, ensure_ascii=False) for run in runs)
+    made_with = f"llama-cpp-python {llama_cpp.__version__}"
+    target = pathlib.Path(__file__).parent / f"greedy-{name}.json"
+    target.write_text(
+        f'{{"model": {json.dumps(name)}, "made_with": {json.dumps(made_with)}, "runs": [\n{lines}\n]}}\n',
+        encoding="utf-8",
+    )
+
+
+def render(question):
+    """The chat as ChatML, which all of the models compared here speak."""
+    return (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+        f"<|im_start|>user\n{question}<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+
+
+def last_logits(model):
+    pointer = llama_cpp.llama_get_logits_ith(model.ctx, -1)
+    return np.ctypeslib.as_array(pointer, shape=(model.n_vocab(),)).copy()
+
+
+if __name__ == "__main__":
+    main()

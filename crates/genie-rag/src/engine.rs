@@ -1,0 +1,340 @@
+//! The answering pipeline, step by step.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use genie_core::{
+    Answer, AnswerConfig, AnswerTimings, Citation, Embed, Generate, HybridQuery, Language, Lexical,
+    Passage, RetrievalConfig, SparseVector, Store, TextRole, Usage,
+};
+use genie_ingest::LanguageDetector;
+
+use crate::context::{Packed, pack};
+use crate::draft::{Draft, Drafting};
+use crate::phrases;
+use crate::question::{AnswerEvent, Question, RagError, SearchRequest};
+use crate::quote::quoted_answer;
+
+/// The longest question, in characters: about four pages.
+const LONGEST_QUESTION: usize = 8_000;
+
+/// What the pipeline is made of.
+pub struct EngineParts {
+    /// Dense vectors of questions and sentences.
+    pub embed: Arc<dyn Embed>,
+    /// Lexical vectors of questions.
+    pub lexical: Arc<dyn Lexical>,
+    /// The index.
+    pub store: Arc<dyn Store>,
+    /// The language model; without one answers are quoted passages.
+    pub generate: Option<Arc<dyn Generate>>,
+    /// How passages are found.
+    pub retrieval: RetrievalConfig,
+    /// How answers are made.
+    pub answer: AnswerConfig,
+}
+
+/// Answers questions from an index. Every call blocks until it is done.
+pub struct Engine {
+    parts: EngineParts,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchOutcome {
+    /// The query's language.
+    pub language: Language,
+    /// Best first.
+    pub passages: Vec<Passage>,
+    /// Time for the query's vectors.
+    pub embed: Duration,
+    /// Time in the index.
+    pub search: Duration,
+}
+
+impl Engine {
+    /// An engine of these parts.
+    #[must_use]
+    pub const fn new(parts: EngineParts) -> Self {
+        Self { parts }
+    }
+
+    /// The index.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        &*self.parts.store
+    }
+
+    /// The embedding model.
+    #[must_use]
+    pub fn embed(&self) -> &dyn Embed {
+        &*self.parts.embed
+    }
+
+    /// The language model, if there is one.
+    #[must_use]
+    pub fn generate(&self) -> Option<&dyn Generate> {
+        self.parts.generate.as_deref()
+    }
+
+    /// The passages closest to a query.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the query is empty or too long, and when the embedding
+    /// model or the index does.
+    #[tracing::instrument(skip_all)]
+    pub fn search(&self, request: SearchRequest) -> Result<SearchOutcome, RagError> {
+        let query = checked(&request.query)?;
+        let understood = Understood {
+            language: language_of(query, request.language),
+            search_text: query.to_owned(),
+            filter: request.filter,
+        };
+        self.retrieve(
+            understood,
+            request.limit.unwrap_or(self.parts.retrieval.top_k),
+        )
+    }
+
+    /// Answers a question, telling on the way which passages are used and
+    /// each verified sentence as it is written.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the question is empty or too long, when a model or the
+    /// index fails, and with [`RagError::Cancelled`] when `on_event` breaks.
+    #[tracing::instrument(skip_all)]
+    pub fn answer(
+        &self,
+        question: Question,
+        on_event: &mut dyn FnMut(AnswerEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<Answer, RagError> {
+        let started = Instant::now();
+        let text = checked(&question.text)?.to_owned();
+        let language = language_of(&text, question.language);
+        let understood = Understood {
+            language,
+            search_text: with_context(&question),
+            filter: question.filter.clone(),
+        };
+        let limit = question.top_k.unwrap_or(self.parts.retrieval.top_k);
+        let retrieved = self.retrieve(understood, limit)?;
+        tell(on_event, AnswerEvent::Sources(&retrieved.passages))?;
+
+        let mut finish = Finish {
+            started,
+            retrieved: &retrieved,
+            language,
+            model: None,
+            first_token: None,
+            usage: Usage::default(),
+        };
+        let best = retrieved.passages.first().map(|_| {
+            retrieved
+                .passages
+                .iter()
+                .map(|passage| passage.hit.similarity)
+                .fold(f32::MIN, f32::max)
+        });
+        let Some(best) = best else {
+            return finish.abstain(phrases::nothing_indexed(language), on_event);
+        };
+        if best < self.parts.retrieval.min_similarity {
+            tracing::debug!(best, "no passage is close enough to the question");
+            return finish.abstain(phrases::not_covered(language), on_event);
+        }
+        let Some(generate) = self.parts.generate.as_deref() else {
+            let (text, citations) =
+                quoted_answer(&text, language, &retrieved.passages, self.embed())?;
+            tell(on_event, AnswerEvent::Delta(&text))?;
+            return Ok(finish.answer(Outcome {
+                text,
+                citations,
+                answered: true,
+                degraded: true,
+            }));
+        };
+        let packed = pack(
+            &retrieved.passages,
+            self.parts.answer.context_tokens,
+            generate,
+        );
+        finish.model = Some(generate.model().name.clone());
+        let drafting = Drafting {
+            question: &question,
+            text: &text,
+            language,
+            packed,
+            generate,
+            embed: self.embed(),
+            max_tokens: question.max_tokens.unwrap_or(self.parts.answer.max_tokens),
+        };
+        let asked = Instant::now();
+        let Draft {
+            text,
+            citations,
+            usage,
+            first_token,
+        } = drafting.write(&mut |piece| on_event(AnswerEvent::Delta(piece)))?;
+        finish.usage = usage;
+        finish.first_token = first_token.map(|wait| (asked - started) + wait);
+        if citations.is_empty() {
+            return finish.abstain(phrases::not_covered(language), on_event);
+        }
+        Ok(finish.answer(Outcome {
+            text,
+            citations,
+            answered: true,
+            degraded: false,
+        }))
+    }
+
+    fn retrieve(&self, understood: Understood, limit: usize) -> Result<SearchOutcome, RagError> {
+        let started = Instant::now();
+        let retrieval = &self.parts.retrieval;
+        let mut vectors = self.parts.embed.embed(
+            TextRole::Query,
+            std::slice::from_ref(&understood.search_text),
+        )?;
+        let dense = vectors
+            .pop()
+            .map(|embedding| embedding.vector)
+            .unwrap_or_default();
+        let lexical = if retrieval.weights.lexical > 0.0 {
+            self.parts.lexical.lexical(
+                TextRole::Query,
+                &understood.search_text,
+                Some(understood.language),
+            )
+        } else {
+            SparseVector::default()
+        };
+        let embed = started.elapsed();
+        let hits = self.parts.store.search(&HybridQuery {
+            dense,
+            lexical,
+            filter: understood.filter,
+            weights: retrieval.weights,
+            candidates: retrieval.candidates.max(limit),
+            limit,
+        })?;
+        Ok(SearchOutcome {
+            language: understood.language,
+            passages: hits.into_iter().map(|hit| Passage { hit }).collect(),
+            embed,
+            search: started.elapsed() - embed,
+        })
+    }
+}
+
+/// A question ready for retrieval.
+struct Understood {
+    language: Language,
+    search_text: String,
+    filter: genie_core::Filter,
+}
+
+struct Outcome {
+    text: String,
+    citations: Vec<Citation>,
+    answered: bool,
+    degraded: bool,
+}
+
+/// What every answer has, whichever way it ends.
+struct Finish<'a> {
+    started: Instant,
+    retrieved: &'a SearchOutcome,
+    language: Language,
+    model: Option<String>,
+    first_token: Option<Duration>,
+    usage: Usage,
+}
+
+impl Finish<'_> {
+    fn abstain(
+        self,
+        text: &str,
+        on_event: &mut dyn FnMut(AnswerEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<Answer, RagError> {
+        tell(on_event, AnswerEvent::Delta(text))?;
+        Ok(self.answer(Outcome {
+            text: text.to_owned(),
+            citations: Vec::new(),
+            answered: false,
+            degraded: false,
+        }))
+    }
+
+    fn answer(self, outcome: Outcome) -> Answer {
+        Answer {
+            text: outcome.text,
+            language: self.language,
+            answered: outcome.answered,
+            degraded: outcome.degraded,
+            citations: outcome.citations,
+            passages: self.retrieved.passages.clone(),
+            model: self.model,
+            timings: AnswerTimings {
+                embed: self.retrieved.embed,
+                search: self.retrieved.search,
+                first_token: self.first_token,
+                total: self.started.elapsed(),
+            },
+            usage: self.usage,
+        }
+    }
+}
+
+fn language_of(text: &str, wanted: Option<Language>) -> Language {
+    wanted
+        .or_else(|| LanguageDetector::shared().detect(text))
+        .unwrap_or(Language::English)
+}
+
+fn checked(text: &str) -> Result<&str, RagError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(RagError::EmptyQuestion);
+    }
+    let length = text.chars().count();
+    if length > LONGEST_QUESTION {
+        return Err(RagError::QuestionTooLong {
+            length,
+            limit: LONGEST_QUESTION,
+        });
+    }
+    Ok(text)
+}
+
+/// A follow-up is searched for together with the question before it, without
+/// which "and in 2024?" finds nothing.
+fn with_context(question: &Question) -> String {
+    let before = question
+        .history
+        .iter()
+        .rev()
+        .find(|message| message.role == genie_core::ChatRole::User);
+    before.map_or_else(
+        || question.text.trim().to_owned(),
+        |before| format!("{} {}", before.content.trim(), question.text.trim()),
+    )
+}
+
+fn tell(
+    on_event: &mut dyn FnMut(AnswerEvent<'_>) -> ControlFlow<()>,
+    event: AnswerEvent<'_>,
+) -> Result<(), RagError> {
+    match on_event(event) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(RagError::Cancelled),
+    }
+}
+
+/// Used by the steps that only know pieces of text.
+pub(crate) type OnText<'a> = &'a mut dyn FnMut(&str) -> ControlFlow<()>;
+
+/// The packed context travels between the steps by value.
+pub(crate) type Context<'a> = Packed<'a>;

@@ -1,0 +1,199 @@
+//! The indexing pipeline: bytes → document → chunks → vectors → index.
+
+use std::sync::Arc;
+
+use genie_core::{
+    Chunk, Document, DocumentId, DocumentRecord, Embed, EmbedError, Lexical, MediaType, Point,
+    Store, StoreError, TextRole,
+};
+use genie_ingest::{ChunkOptions, Chunker, IngestError, Limits, Source, parse, readable};
+
+/// Chunks embedded in one call, so that progress shows on long documents.
+const BATCH: usize = 32;
+
+/// Puts documents into an index. Every call blocks until it is done.
+pub struct Indexer {
+    /// Dense vectors of passages.
+    pub embed: Arc<dyn Embed>,
+    /// Lexical vectors of passages.
+    pub lexical: Arc<dyn Lexical>,
+    /// Where they go.
+    pub store: Arc<dyn Store>,
+    /// What one file may cost.
+    pub limits: Limits,
+    /// How long chunks are.
+    pub options: ChunkOptions,
+}
+
+/// What indexing a file did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexStatus {
+    /// The document is new.
+    Indexed,
+    /// The index has it already, with all its chunks.
+    Unchanged,
+    /// The file has changed; its earlier version is gone from the index.
+    Replaced,
+}
+
+/// A file that is in the index now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Indexed {
+    /// What the index knows of it.
+    pub document: DocumentRecord,
+    /// What was done.
+    pub status: IndexStatus,
+    /// Chunks that were longer than the embedding model reads; their ends are
+    /// found by words only.
+    pub truncated: usize,
+}
+
+/// How far a file has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexProgress {
+    /// Chunks with vectors.
+    pub done: usize,
+    /// Chunks of the file.
+    pub total: usize,
+}
+
+/// A file could not be indexed; the index is as it was before.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// The file can't be read as a document.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// Its vectors could not be made.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    /// The index could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The caller asked to stop.
+    #[error("stopped before the document was written")]
+    Cancelled,
+}
+
+impl Indexer {
+    /// Indexes one file. Doing it twice changes nothing; a changed file under
+    /// the same URI replaces its earlier version.
+    ///
+    /// `on_progress` is told after each batch of chunks; returning `false`
+    /// stops before anything is written.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the file can't be read as a document, and when the
+    /// embedding model or the index fails.
+    #[tracing::instrument(skip_all, fields(uri = source.uri))]
+    pub fn index(
+        &self,
+        source: &Source<'_>,
+        on_progress: &mut dyn FnMut(IndexProgress) -> bool,
+    ) -> Result<Indexed, IndexError> {
+        let id = DocumentId::of(source.bytes);
+        let earlier = self.earlier_versions(source.uri, &id)?;
+        if let Some(document) = self.store.document(&id)? {
+            self.remove(&earlier)?;
+            return Ok(Indexed {
+                document,
+                status: IndexStatus::Unchanged,
+                truncated: 0,
+            });
+        }
+        let document = parse(source, &self.limits)?;
+        let count = |text: &str| self.embed.count_tokens(text);
+        let chunks = Chunker::new(self.options, &count).chunk(&document);
+        let (points, truncated) = self.points(&document, chunks, on_progress)?;
+        let record = record(&document, points.len());
+        self.store.put(&record, points)?;
+        self.remove(&earlier)?;
+        Ok(Indexed {
+            document: record,
+            status: if earlier.is_empty() {
+                IndexStatus::Indexed
+            } else {
+                IndexStatus::Replaced
+            },
+            truncated,
+        })
+    }
+
+    fn points(
+        &self,
+        document: &Document,
+        chunks: Vec<Chunk>,
+        on_progress: &mut dyn FnMut(IndexProgress) -> bool,
+    ) -> Result<(Vec<Point>, usize), IndexError> {
+        let total = chunks.len();
+        let mut truncated = 0;
+        let mut points = Vec::with_capacity(total);
+        let mut rest = chunks.into_iter().peekable();
+        while rest.peek().is_some() {
+            let batch: Vec<Chunk> = rest.by_ref().take(BATCH).collect();
+            let texts: Vec<String> = batch
+                .iter()
+                .map(|chunk| passage_text(chunk, &document.title, document.media_type))
+                .collect();
+            let embeddings = self.embed.embed(TextRole::Passage, &texts)?;
+            for ((chunk, text), embedding) in batch.into_iter().zip(texts).zip(embeddings) {
+                truncated += usize::from(embedding.truncated);
+                points.push(Point {
+                    lexical: self
+                        .lexical
+                        .lexical(TextRole::Passage, &text, chunk.language),
+                    dense: embedding.vector,
+                    chunk,
+                });
+            }
+            let progress = IndexProgress {
+                done: points.len(),
+                total,
+            };
+            if !on_progress(progress) {
+                return Err(IndexError::Cancelled);
+            }
+        }
+        Ok((points, truncated))
+    }
+
+    fn earlier_versions(&self, uri: &str, id: &DocumentId) -> Result<Vec<DocumentId>, IndexError> {
+        Ok(self
+            .store
+            .documents()?
+            .into_iter()
+            .filter(|document| document.uri == uri && document.id != *id)
+            .map(|document| document.id)
+            .collect())
+    }
+
+    // Removed only once the new version is durable: a crash in between leaves
+    // both, and the next run of the same file gets here again.
+    fn remove(&self, documents: &[DocumentId]) -> Result<(), IndexError> {
+        for document in documents {
+            self.store.delete(document)?;
+        }
+        Ok(())
+    }
+}
+
+/// A passage as models read it: title and section in front, without Markdown
+/// and HTML marks.
+pub(crate) fn passage_text(chunk: &Chunk, title: &str, media_type: MediaType) -> String {
+    let mut shown = chunk.clone();
+    shown.text = readable(media_type, &chunk.text).into_owned();
+    shown.contextual_text(title)
+}
+
+fn record(document: &Document, chunks: usize) -> DocumentRecord {
+    DocumentRecord {
+        id: document.id,
+        uri: document.uri.clone(),
+        title: document.title.clone(),
+        media_type: document.media_type,
+        bytes: document.bytes,
+        language: document.language,
+        labels: document.labels.clone(),
+        chunks: u32::try_from(chunks).unwrap_or(u32::MAX),
+    }
+}

@@ -1,0 +1,94 @@
+//! What the service itself says, in the six languages.
+
+use genie_core::Language;
+
+/// Said when the documents don't cover a question.
+pub(crate) const fn not_covered(language: Language) -> &'static str {
+    match language {
+        Language::Arabic => {
+            "لا تتضمن الوثائق المتاحة إجابة عن هذا السؤال. ترد أدناه أقرب المقاطع إليه."
+        }
+        Language::Chinese => "现有文件没有涉及这个问题的答案。下面列出最相近的段落。",
+        Language::English => {
+            "The available documents do not cover this question. The nearest passages are listed below."
+        }
+        Language::French => {
+            "Les documents disponibles ne répondent pas à cette question. Les passages les plus proches figurent ci-dessous."
+        }
+        Language::Russian => {
+            "В имеющихся документах нет ответа на этот вопрос. Ниже приведены наиболее близкие фрагменты."
+        }
+        Language::Spanish => {
+            "Los documentos disponibles no responden a esta pregunta. A continuación figuran los pasajes más cercanos."
+        }
+    }
+}
+
+/// Said when there is nothing at all to look at.
+pub(crate) const fn nothing_indexed(language: Language) -> &'static str {
+    match language {
+        Language::Arabic => "لا توجد وثائق تتعلق بهذا السؤال.",
+        Language::Chinese => "没有与这个问题有关的文件。",
+        Language::English => "There are no documents on this question.",
+        Language::French => "Aucun document ne porte sur cette question.",
+        Language::Russian => "Документов по этому вопросу нет.",
+        Language::Spanish => "No hay documentos sobre esta pregunta.",
+    }
+}
+
+/// Stands before quoted passages when no language model is at hand.
+pub(crate) const fn quoted_passages(language: Language) -> &'static str {
+    match language {
+        Language::Arabic => "لا يتوفر نموذج لغوي؛ هذه أقرب المقاطع في الوثائق:",
+        Language::Chinese => "没有可用的语言模型；以下是文件中最相近的段落：",
+        Language::English => {
+            "No language model is available; these are the closest passages of the documents:"
+        }
+        Language::French => {
+            "Aucun modèle de langue n'est disponible ; voici les passages les plus proches des documents :"
+        }
+        Language::Russian => {
+            "Языковая модель недоступна; вот наиболее близкие фрагменты документов:"
+        }
+        Language::Spanish => {
+            "No hay ningún modelo de lenguaje disponible; estos son los pasajes más cercanos de los documentos:"
+        }
+    }
+}
+
+/// The last line of the prompt, in the language that the answer is to be in:
+/// a small model takes up the language it read last.
+pub(crate) const fn instruction(language: Language) -> &'static str {
+    match language {
+        Language::Arabic => {
+            "أجب بالعربية، بإيجاز ودقة، استنادًا إلى المقاطع وحدها، وضع رقم المقطع بين قوسين مثل [1] في نهاية كل جملة."
+        }
+        Language::Chinese => {
+            "请用中文简明、准确地回答，只依据上述段落，并在每句话末尾用方括号标注段落编号，如[1]。"
+        }
+        Language::English => {
+            "Answer in English, briefly and precisely, from the passages alone, and put the number of the passage in brackets like [1] at the end of every sentence."
+        }
+        Language::French => {
+            "Répondez en français, brièvement et précisément, à partir des seuls passages, et mettez le numéro du passage entre crochets comme [1] à la fin de chaque phrase."
+        }
+        Language::Russian => {
+            "Ответьте по-русски, кратко и точно, только по приведённым фрагментам, и в конце каждого предложения поставьте номер фрагмента в скобках, например [1]."
+        }
+        Language::Spanish => {
+            "Responda en español, de forma breve y precisa, solo a partir de los pasajes, y ponga el número del pasaje entre corchetes como [1] al final de cada frase."
+        }
+    }
+}
+
+/// How an answer begins when the model has to be led into the language.
+pub(crate) const fn opening(language: Language) -> &'static str {
+    match language {
+        Language::Arabic => "وفقًا للوثائق، ",
+        Language::Chinese => "根据文件，",
+        Language::English => "According to the documents, ",
+        Language::French => "Selon les documents, ",
+        Language::Russian => "Согласно документам, ",
+        Language::Spanish => "Según los documentos, ",
+    }
+}

@@ -1,0 +1,286 @@
+//! Sentences: of passages, with their places, and of an answer while it is
+//! being written.
+
+use std::sync::LazyLock;
+
+use genie_core::Span;
+use regex::Regex;
+use unicode_segmentation::UnicodeSegmentation;
+
+/// A sentence of a passage and where it stands in it, in characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PassageSentence {
+    pub(crate) span: Span,
+    pub(crate) text: String,
+}
+
+/// The sentences of a passage (UAX #29), without the white space around them.
+/// A line is never joined with the next one unless the sentence runs on.
+pub(crate) fn sentences(passage: &str) -> Vec<PassageSentence> {
+    let mut found = Vec::new();
+    let mut position = 0;
+    for raw in passage.split_sentence_bounds() {
+        let text = raw.trim();
+        let length = raw.chars().count();
+        // Pieces without a letter or digit (rules, table borders) say nothing.
+        if text.chars().any(char::is_alphanumeric) {
+            let lead = raw.chars().count() - raw.trim_start().chars().count();
+            let start = position + lead;
+            if let Some(span) = Span::new(start, start + text.chars().count()) {
+                found.push(PassageSentence {
+                    span,
+                    text: text.to_owned(),
+                });
+            }
+        }
+        position += length;
+    }
+    found
+}
+
+/// A sentence of an answer: its text without markers, the passages that its
+/// markers name, and the white space behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DraftSentence {
+    pub(crate) text: String,
+    pub(crate) cited: Vec<usize>,
+    pub(crate) space: String,
+}
+
+static MARKER: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    // [1], [1, 2], [1][2], 【1】, and what small models make of it: [Passage 1].
+    Regex::new(
+        r"(?xi) \s* [\[【] \s* (?: passages? | source | document )? \s*
+        ( [0-9]{1,3} (?: \s* [,;،、] \s* [0-9]{1,3} )* ) \s* [\]】]",
+    )
+    .ok()
+});
+
+/// Cuts a stream of text into sentences. A sentence is handed out once the
+/// next one has begun, since markers may stand behind its full stop.
+#[derive(Debug, Default)]
+pub(crate) struct SentenceStream {
+    pending: String,
+}
+
+impl SentenceStream {
+    /// Takes the next piece and returns the sentences that are complete now.
+    pub(crate) fn push(&mut self, piece: &str) -> Vec<DraftSentence> {
+        self.pending.push_str(piece);
+        let segments = segments(&self.pending);
+        let Some((last, complete)) = segments.split_last() else {
+            return Vec::new();
+        };
+        let sentences = complete.iter().filter_map(|raw| draft(raw)).collect();
+        let rest = last.clone();
+        self.pending = rest;
+        sentences
+    }
+
+    /// The last sentence, if any text is left.
+    pub(crate) fn finish(self) -> Vec<DraftSentence> {
+        segments(&self.pending)
+            .iter()
+            .filter_map(|raw| draft(raw))
+            .collect()
+    }
+}
+
+/// Sentences with the markers behind them.
+fn segments(text: &str) -> Vec<String> {
+    let mut segments: Vec<String> = Vec::new();
+    for raw in text.split_sentence_bounds() {
+        let markers = leading_markers(raw);
+        match segments.last_mut() {
+            // Markers, and pieces too small to be a sentence such as a list's
+            // "1." or an initial, belong to what is before them.
+            Some(previous) if markers == raw.len() || is_fragment(previous) => {
+                previous.push_str(raw);
+            }
+            Some(previous) if markers > 0 => {
+                previous.push_str(&raw[..markers]);
+                segments.push(raw[markers..].to_owned());
+            }
+            // An opened bracket may become a marker with the next piece.
+            Some(previous)
+                if raw.trim_start().starts_with(['[', '【']) && !raw.contains([']', '】']) =>
+            {
+                previous.push_str(raw);
+            }
+            _ => segments.push(raw.to_owned()),
+        }
+    }
+    segments
+}
+
+fn is_fragment(text: &str) -> bool {
+    let text = text.trim();
+    !text.ends_with('\n')
+        && text.chars().filter(|c| c.is_alphanumeric()).count() <= 2
+        && text.is_ascii()
+}
+
+fn leading_markers(text: &str) -> usize {
+    let Some(pattern) = MARKER.as_ref() else {
+        return 0;
+    };
+    let mut end = 0;
+    while let Some(found) = pattern.find_at(text, end) {
+        if found.start() != end {
+            break;
+        }
+        end = found.end();
+    }
+    // The stop of "… . [1]." belongs to the marker.
+    if end > 0 {
+        let rest = &text[end..];
+        let stop = rest.len() - rest.trim_start_matches(['.', '。', ' ']).len();
+        end += stop;
+    }
+    end
+}
+
+fn draft(raw: &str) -> Option<DraftSentence> {
+    let mut cited = Vec::new();
+    let mut text = String::with_capacity(raw.len());
+    let mut end = 0;
+    if let Some(pattern) = MARKER.as_ref() {
+        for found in pattern.captures_iter(raw) {
+            let (Some(whole), Some(numbers)) = (found.get(0), found.get(1)) else {
+                continue;
+            };
+            text.push_str(&raw[end..whole.start()]);
+            end = whole.end();
+            for number in numbers.as_str().split(|c: char| !c.is_ascii_digit()) {
+                if let Ok(number) = number.parse() {
+                    if !cited.contains(&number) {
+                        cited.push(number);
+                    }
+                }
+            }
+        }
+    }
+    text.push_str(&raw[end..]);
+    let kept = text.trim_end();
+    if !kept.chars().any(char::is_alphanumeric) {
+        return None;
+    }
+    let space = if raw[raw.trim_end().len()..].contains('\n') {
+        "\n"
+    } else {
+        " "
+    };
+    let kept = kept.trim_start_matches([' ', '\n']);
+    Some(DraftSentence {
+        text: without_double_stop(kept),
+        cited,
+        space: space.to_owned(),
+    })
+}
+
+/// "… text. ." after a marker was taken out between two stops.
+fn without_double_stop(text: &str) -> String {
+    let mut text = text.to_owned();
+    for stop in ['.', '。'] {
+        loop {
+            let trimmed = text.strip_suffix(stop).map(str::trim_end);
+            match trimmed {
+                Some(shorter) if shorter.ends_with(['.', '。', '!', '?', '！', '？', '؟']) => {
+                    text = shorter.to_owned();
+                }
+                _ => break,
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(answer: &str, expect: &[(&str, &[usize])]) {
+        // Whatever the pieces, the sentences are the same.
+        for size in [1, 3, 1000] {
+            let mut stream = SentenceStream::default();
+            let mut found = Vec::new();
+            let characters: Vec<char> = answer.chars().collect();
+            for piece in characters.chunks(size) {
+                found.extend(stream.push(&piece.iter().collect::<String>()));
+            }
+            found.extend(stream.finish());
+            let found: Vec<_> = found
+                .iter()
+                .map(|sentence| (sentence.text.as_str(), sentence.cited.as_slice()))
+                .collect();
+            assert_eq!(found, expect, "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn markers_are_found_before_and_behind_the_stop() {
+        check(
+            "The report counts 729 projects [1]. It counted 406 before. [2] More follow.",
+            &[
+                ("The report counts 729 projects.", &[1]),
+                ("It counted 406 before.", &[2]),
+                ("More follow.", &[]),
+            ],
+        );
+    }
+
+    #[test]
+    fn several_markers_and_other_brackets() {
+        check("Both say so [1, 3][2].", &[("Both say so.", &[1, 3, 2])]);
+        check(
+            "两者都这样说【2】。下一句。",
+            &[("两者都这样说。", &[2]), ("下一句。", &[])],
+        );
+        check("So it is [Passage 2].", &[("So it is.", &[2])]);
+    }
+
+    #[test]
+    fn decimals_do_not_end_a_sentence() {
+        check(
+            "It grew by 3.5 % in a year. Good.",
+            &[("It grew by 3.5 % in a year.", &[]), ("Good.", &[])],
+        );
+    }
+
+    #[test]
+    fn list_items_stay_apart() {
+        check(
+            "The pillars are:\n- fibre [1]\n- spectrum [2]\n",
+            &[
+                ("The pillars are:", &[]),
+                ("- fibre", &[1]),
+                ("- spectrum", &[2]),
+            ],
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_passage_sentence_is_where_it_says(passage in "(\\PC|\n){0,200}") {
+            for sentence in sentences(&passage) {
+                prop_assert_eq!(sentence.span.slice(&passage), Some(sentence.text.as_str()));
+            }
+        }
+
+        #[test]
+        fn no_letter_of_an_answer_is_lost(answer in "[a-z .!?\n\\[\\]0-9]{0,120}") {
+            let mut stream = SentenceStream::default();
+            let mut found = Vec::new();
+            for piece in answer.split_inclusive(' ') {
+                found.extend(stream.push(piece));
+            }
+            found.extend(stream.finish());
+            let letters = |text: &str| text.chars().filter(char::is_ascii_alphabetic).count();
+            let kept: usize = found.iter().map(|sentence| letters(&sentence.text)).sum();
+            prop_assert_eq!(kept, letters(&answer));
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Whether a passage supports a sentence, and by which of its own sentences.
+//!
+//! Three checks, from hard to soft: every figure of the sentence stands in the
+//! passage (or its title and section); names that the passage's language
+//! would write alike do too; and some sentence of the passage means the same,
+//! measured by the embedding model, which also works across languages.
+
+use genie_core::{Embed, EmbedError, Language, Passage, Span, TextRole};
+use unicode_normalization::UnicodeNormalization;
+use unicode_segmentation::UnicodeSegmentation;
+
+use crate::numbers::{Figures, figures};
+use crate::sentences::{PassageSentence, sentences};
+
+/// Cosine of two sentences above which they are taken to mean the same, for
+/// multilingual-e5; see `docs/benchmarks/answers.md`.
+const SAME_MEANING: f32 = 0.82;
+/// Sentences of a passage that a quote may join.
+const LONGEST_QUOTE: usize = 3;
+
+/// A passage prepared for being compared with sentences.
+pub(crate) struct Evidence<'a> {
+    passage: &'a Passage,
+    sentences: Vec<PassageSentence>,
+    figures: Figures,
+    words: String,
+    /// One vector a sentence, made when first needed.
+    vectors: Option<Vec<Vec<f32>>>,
+}
+
+/// The part of a passage that supports a sentence.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Support {
+    /// In characters of the document's text.
+    pub(crate) span: Span,
+    pub(crate) quote: String,
+    /// Cosine of the sentence and the quote's best sentence.
+    pub(crate) similarity: f32,
+}
+
+/// A sentence to be supported.
+pub(crate) struct Claim<'a> {
+    text: &'a str,
+    language: Language,
+    vector: Vec<f32>,
+}
+
+impl<'a> Claim<'a> {
+    pub(crate) fn new(
+        text: &'a str,
+        language: Language,
+        embed: &dyn Embed,
+    ) -> Result<Self, EmbedError> {
+        let mut vectors = embed.embed(TextRole::Query, &[text.to_owned()])?;
+        Ok(Self {
+            text,
+            language,
+            vector: vectors
+                .pop()
+                .map(|embedding| embedding.vector)
+                .unwrap_or_default(),
+        })
+    }
+}
+
+impl<'a> Evidence<'a> {
+    pub(crate) fn new(passage: &'a Passage) -> Self {
+        let chunk = &passage.hit.chunk;
+        let context = chunk.contextual_text(&passage.hit.document.title);
+        Self {
+            passage,
+            sentences: sentences(&chunk.text),
+            figures: Figures::of(&context),
+            words: folded(&context),
+            vectors: None,
+        }
+    }
+
+    /// The support for a claim, or `None` where the passage does not support
+    /// it.
+    pub(crate) fn support(
+        &mut self,
+        claim: &Claim<'_>,
+        question: &str,
+        embed: &dyn Embed,
+    ) -> Result<Option<Support>, EmbedError> {
+        let wanted = figures(without_list_mark(claim.text));
+        if !wanted.iter().all(|figure| self.figures.contain(figure)) {
+            return Ok(None);
+        }
+        if !self.has_names(claim, question) {
+            return Ok(None);
+        }
+        let similarities = self.similarities(claim, embed)?;
+        let Some(best) = similarities
+            .iter()
+            .enumerate()
+            .max_by(|a, b| a.1.total_cmp(b.1))
+            .map(|(position, _)| position)
+        else {
+            return Ok(None);
+        };
+        if similarities[best] < SAME_MEANING {
+            return Ok(None);
+        }
+        let window = self.window(best, &wanted);
+        Ok(self.quote(window, similarities[best]))
+    }
+
+    /// The sentence of this passage that is closest to a text, as a quote.
+    pub(crate) fn closest(
+        &mut self,
+        claim: &Claim<'_>,
+        embed: &dyn Embed,
+    ) -> Result<Option<Support>, EmbedError> {
+        let similarities = self.similarities(claim, embed)?;
+        let best = similarities
+            .iter()
+            .enumerate()
+            .max_by(|a, b| a.1.total_cmp(b.1));
+        Ok(best.and_then(|(position, similarity)| self.quote((position, position), *similarity)))
+    }
+
+    fn similarities(
+        &mut self,
+        claim: &Claim<'_>,
+        embed: &dyn Embed,
+    ) -> Result<Vec<f32>, EmbedError> {
+        let vectors = match self.vectors.take() {
+            Some(vectors) => vectors,
+            None => {
+                let texts: Vec<String> = self
+                    .sentences
+                    .iter()
+                    .map(|sentence| sentence.text.clone())
+                    .collect();
+                embed
+                    .embed(TextRole::Query, &texts)?
+                    .into_iter()
+                    .map(|embedding| embedding.vector)
+                    .collect()
+            }
+        };
+        let similarities = vectors
+            .iter()
+            .map(|vector| dot(vector, &claim.vector))
+            .collect();
+        self.vectors = Some(vectors);
+        Ok(similarities)
+    }
+
+    /// Names are compared only within a language: across languages they are
+    /// translated (ITU, UIT; Germany, Allemagne), and meaning has to decide.
+    fn has_names(&self, claim: &Claim<'_>, question: &str) -> bool {
+        if self.passage.hit.chunk.language != Some(claim.language) {
+            return true;
+        }
+        let question = folded(question);
+        names(claim.text).all(|name| self.words.contains(&name) || question.contains(&name))
+    }
+
+    /// Widens a quote around its best sentence until it holds the figures, as
+    /// far as neighbours do.
+    fn window(&self, best: usize, wanted: &[crate::numbers::Figure]) -> (usize, usize) {
+        let holds = |from: usize, to: usize| {
+            let mut figures = Figures::default();
+            for sentence in &self.sentences[from..=to] {
+                figures.extend(&Figures::of(&sentence.text));
+            }
+            wanted
+                .iter()
+                .filter(|figure| figures.contain(figure))
+                .count()
+        };
+        let last = self.sentences.len() - 1;
+        let mut window = (best, best);
+        let mut held = holds(best, best);
+        for width in 2..=LONGEST_QUOTE {
+            if held == wanted.len() {
+                break;
+            }
+            for from in best.saturating_sub(width - 1)..=best {
+                let to = from + width - 1;
+                if to <= last && to >= best && holds(from, to) > held {
+                    held = holds(from, to);
+                    window = (from, to);
+                }
+            }
+        }
+        window
+    }
+
+    fn quote(&self, (from, to): (usize, usize), similarity: f32) -> Option<Support> {
+        let chunk = &self.passage.hit.chunk;
+        let inside = Span::new(
+            self.sentences[from].span.start(),
+            self.sentences[to].span.end(),
+        )?;
+        Some(Support {
+            span: inside.shift(chunk.span.start()),
+            quote: inside.slice(&chunk.text)?.to_owned(),
+            similarity,
+        })
+    }
+}
+
+/// Words that are written with a capital inside a sentence, and acronyms.
+fn names(text: &str) -> impl Iterator<Item = String> {
+    text.unicode_words()
+        .enumerate()
+        .filter(|(position, word)| {
+            let mut letters = word.chars().filter(|c| c.is_alphabetic());
+            let capital = letters.next().is_some_and(char::is_uppercase);
+            let more = letters.clone().any(char::is_uppercase);
+            // The first word has its capital from its place.
+            capital && (*position > 0 || more) && word.chars().count() > 1
+        })
+        .map(|(_, word)| folded(word))
+}
+
+/// Lower case without diacritics, for comparing names.
+fn folded(text: &str) -> String {
+    text.nfkd()
+        .filter(|c| !unicode_normalization::char::is_combining_mark(*c))
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// An item's own number ("2. Spectrum …") is not a figure of the text.
+fn without_list_mark(text: &str) -> &str {
+    let text = text.trim_start_matches(['-', '*', '•', ' ', '#']);
+    let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let marked = text.len() - rest.len();
+    match rest.strip_prefix(['.', ')', '、']) {
+        Some(item) if (1..=2).contains(&marked) && item.starts_with([' ', '*', '\u{a0}']) => item,
+        _ => text,
+    }
+}
+
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}

@@ -1,0 +1,112 @@
+//! `POST /api/v1/answer` and `POST /api/v1/search`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::Stream;
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::app::Service;
+use crate::body::ApiJson;
+use crate::failure::{Failure, Surface};
+use crate::question::{AnswerRequest, SearchRequestBody};
+use crate::wire::{AnswerBody, SearchBody};
+use crate::work::{Job, Piece, Stop, streamed, whole, with_engine};
+
+/// Comments keep proxies and clients from giving up while a slow model reads
+/// its prompt.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn answer(
+    State(service): State<Arc<Service>>,
+    stop: Stop,
+    headers: HeaderMap,
+    ApiJson(request): ApiJson<AnswerRequest>,
+) -> Result<Response, Failure> {
+    let wants_stream = request.wants_stream(&headers);
+    let job = Job {
+        question: request.into_question()?,
+        field: "question",
+        permit: service.admit()?,
+        stop,
+    };
+    if wants_stream {
+        return Ok(events(streamed(&service, job), |piece| vec![event(piece)]));
+    }
+    let answer = whole(&service, job).await?;
+    Ok(Json(AnswerBody::from(&answer)).into_response())
+}
+
+pub(crate) async fn search(
+    State(service): State<Arc<Service>>,
+    ApiJson(request): ApiJson<SearchRequestBody>,
+) -> Result<Json<SearchBody>, Failure> {
+    let request = request.into_request()?;
+    let permit = service.admit()?;
+    let query = request.query.trim().to_owned();
+    let outcome = with_engine(&service, permit, move |engine| engine.search(request))
+        .await?
+        .map_err(|error| Failure::of_engine(error, "query"))?;
+    Ok(Json(SearchBody::new(&query, &outcome)))
+}
+
+/// Server-sent events for the pieces of an answer. `to_events` is told of the
+/// end like of any other piece; work that ended without one has failed.
+pub(crate) fn events<F>(pieces: mpsc::Receiver<Piece>, to_events: F) -> Response
+where
+    F: FnMut(Piece) -> Vec<Event> + Send + 'static,
+{
+    Sse::new(event_stream(pieces, to_events))
+        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+        .into_response()
+}
+
+fn event_stream<F>(
+    pieces: mpsc::Receiver<Piece>,
+    to_events: F,
+) -> impl Stream<Item = Result<Event, Infallible>>
+where
+    F: FnMut(Piece) -> Vec<Event> + Send + 'static,
+{
+    use futures_util::{StreamExt, stream};
+    stream::unfold(
+        (Some(pieces), to_events),
+        |(pieces, mut to_events): (Option<mpsc::Receiver<Piece>>, F)| async move {
+            let mut pieces = pieces?;
+            let piece = pieces
+                .recv()
+                .await
+                .unwrap_or_else(|| Piece::Failed(Failure::internal()));
+            let is_last = matches!(piece, Piece::Done(_) | Piece::Failed(_));
+            let events = to_events(piece);
+            Some((events, ((!is_last).then_some(pieces), to_events)))
+        },
+    )
+    .flat_map(|events| stream::iter(events.into_iter().map(Ok)))
+}
+
+/// An event with this body.
+pub(crate) fn json_event<T: Serialize>(body: &T) -> Event {
+    // The bodies are plain structs and maps with text keys, which always
+    // serialize.
+    Event::default().json_data(body).unwrap_or_default()
+}
+
+fn event(piece: Piece) -> Event {
+    match piece {
+        Piece::Sources(passages) => {
+            json_event(&json!({"passages": passages})).event("sources")
+        }
+        Piece::Delta(text) => json_event(&json!({"text": text})).event("delta"),
+        Piece::Done(answer) => json_event(&AnswerBody::from(&*answer)).event("done"),
+        Piece::Failed(failure) => json_event(&failure.body(Surface::Tmf)).event("error"),
+    }
+}

@@ -1,0 +1,303 @@
+//! What a request is told when it fails, in the shape of its interface.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use genie_core::{EmbedError, GenerateError, StoreError};
+use genie_rag::RagError;
+use serde_json::{Value, json};
+
+/// Seconds that a client which found the service full is asked to wait.
+const RETRY_AFTER_SECONDS: u64 = 2;
+
+/// A request failed. What is in here is told to the client, so it must speak
+/// of the request and of nothing inside.
+///
+/// It travels to [`crate::envelope`] as an extension of an empty response and
+/// becomes a body there, where the interface is known.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) fields: Vec<Field>,
+}
+
+/// What is wrong with one field of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Field {
+    pub(crate) field: &'static str,
+    pub(crate) reason: String,
+}
+
+/// The two shapes of errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Surface {
+    /// OpenAI's `{error: {message, type, param, code}}`.
+    OpenAi,
+    /// TM Forum's TMF630 `{code, reason, message, status, referenceError}`.
+    Tmf,
+}
+
+impl Surface {
+    pub(crate) fn of(path: &str) -> Self {
+        if path == "/v1" || path.starts_with("/v1/") {
+            Self::OpenAi
+        } else {
+            Self::Tmf
+        }
+    }
+}
+
+impl Failure {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            fields: Vec::new(),
+        }
+    }
+
+    /// The request says something that can't be done.
+    pub(crate) fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
+        Self::fields(vec![Field {
+            field,
+            reason: reason.into(),
+        }])
+    }
+
+    /// As [`Failure::invalid`] for several fields, of which there is at least
+    /// one.
+    pub(crate) fn fields(fields: Vec<Field>) -> Self {
+        let message = fields
+            .iter()
+            .map(|field| format!("{}: {}", field.field, field.reason))
+            .collect::<Vec<_>>()
+            .join("; ");
+        Self {
+            fields,
+            ..Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
+        }
+    }
+
+    pub(crate) fn busy() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "busy",
+            "the service is working on as many requests as it accepts; try again in a moment",
+        )
+    }
+
+    pub(crate) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "the service failed on this request; its log says more under the correlation id",
+        )
+    }
+
+    pub(crate) fn stopping() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "stopping",
+            "the service is being stopped",
+        )
+    }
+
+    pub(crate) fn too_slow() -> Self {
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "timeout",
+            "the work took longer than a request may; ask for a shorter answer",
+        )
+    }
+
+    /// What a failed pipeline tells; `field` names what was asked.
+    pub(crate) fn of_engine(error: RagError, field: &'static str) -> Self {
+        match error {
+            RagError::EmptyQuestion => Self::invalid(field, "must not be empty"),
+            RagError::QuestionTooLong { length, limit } => Self::invalid(
+                field,
+                format!("has {length} characters, but at most {limit} are accepted"),
+            ),
+            RagError::Embed(error) => error.into(),
+            RagError::Store(error) => error.into(),
+            RagError::Generate(error) => error.into(),
+            // Only seen when the service itself breaks off; a receiver that
+            // left reads nothing any more.
+            RagError::Cancelled => Self::stopping(),
+        }
+    }
+
+    /// The body in the shape of an interface.
+    pub(crate) fn body(&self, surface: Surface) -> Value {
+        match surface {
+            Surface::OpenAi => json!({"error": {
+                "message": self.message,
+                "type": match self.status {
+                    StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+                    status if status.is_server_error() => "server_error",
+                    _ => "invalid_request_error",
+                },
+                "param": self.fields.first().map(|field| field.field),
+                "code": self.code,
+            }}),
+            Surface::Tmf => {
+                let mut body = json!({
+                    "code": self.code,
+                    "reason": self.status.canonical_reason().unwrap_or("Error"),
+                    "message": self.message,
+                    "status": self.status.as_str(),
+                    "referenceError": reference(self.status),
+                });
+                if !self.fields.is_empty() {
+                    body["errors"] = self
+                        .fields
+                        .iter()
+                        .map(|field| json!({"field": field.field, "reason": field.reason}))
+                        .collect();
+                }
+                body
+            }
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        log(&error);
+        match error {
+            StoreError::Unreachable { .. } | StoreError::Locked { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "index_unavailable",
+                "the index can't be reached at the moment",
+            ),
+            StoreError::DiskFull { .. } => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "disk_full",
+                "the disk that holds the index is full",
+            ),
+            StoreError::IdentityMismatch { .. }
+            | StoreError::Io { .. }
+            | StoreError::Corrupt { .. }
+            | StoreError::Backend { .. } => Self::internal(),
+        }
+    }
+}
+
+impl From<EmbedError> for Failure {
+    fn from(error: EmbedError) -> Self {
+        match error {
+            EmbedError::Busy => Self::busy(),
+            EmbedError::Stopped => Self::stopping(),
+            EmbedError::Backend(_) => {
+                log(&error);
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<GenerateError> for Failure {
+    fn from(error: GenerateError) -> Self {
+        match error {
+            GenerateError::Busy => Self::busy(),
+            GenerateError::Stopped => Self::stopping(),
+            GenerateError::ContextOverflow { .. } => Self::new(
+                StatusCode::BAD_REQUEST,
+                "context_length_exceeded",
+                error.to_string(),
+            ),
+            GenerateError::Backend(_) => {
+                log(&error);
+                Self::internal()
+            }
+        }
+    }
+}
+
+/// Logs an error with its causes; the client gets none of it.
+pub(crate) fn log(error: &dyn std::error::Error) {
+    let mut chain = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        chain.push_str(": ");
+        chain.push_str(&error.to_string());
+        cause = error.source();
+    }
+    tracing::error!(error = chain, "a request failed");
+}
+
+/// Where the status is explained.
+fn reference(status: StatusCode) -> String {
+    let section = match status.as_u16() {
+        429 => return "https://www.rfc-editor.org/rfc/rfc6585#section-4".to_owned(),
+        507 => return "https://www.rfc-editor.org/rfc/rfc4918#section-11.5".to_owned(),
+        // RFC 9110 numbers its sections as the codes, with the unused ones
+        // counted.
+        code @ 400..=417 => format!("15.5.{}", code - 399),
+        421 => "15.5.20".to_owned(),
+        422 => "15.5.21".to_owned(),
+        code @ 500..=505 => format!("15.6.{}", code - 499),
+        _ => "15".to_owned(),
+    };
+    format!("https://www.rfc-editor.org/rfc/rfc9110#section-{section}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_shapes_name_the_field() {
+        let failure = Failure::invalid("top_k", "is 0, but has to be from 1 to 50");
+        assert_eq!(
+            failure.body(Surface::OpenAi),
+            json!({"error": {
+                "message": "top_k: is 0, but has to be from 1 to 50",
+                "type": "invalid_request_error",
+                "param": "top_k",
+                "code": "invalid_request",
+            }})
+        );
+        assert_eq!(
+            failure.body(Surface::Tmf),
+            json!({
+                "code": "invalid_request",
+                "reason": "Bad Request",
+                "message": "top_k: is 0, but has to be from 1 to 50",
+                "status": "400",
+                "referenceError": "https://www.rfc-editor.org/rfc/rfc9110#section-15.5.1",
+                "errors": [{"field": "top_k", "reason": "is 0, but has to be from 1 to 50"}],
+            })
+        );
+    }
+
+    #[test]
+    fn a_failed_index_tells_nothing_of_its_place() {
+        let failure = Failure::from(StoreError::DiskFull {
+            location: "/srv/secret".to_owned(),
+        });
+        assert!(!failure.body(Surface::Tmf).to_string().contains("secret"));
+    }
+
+    #[test]
+    fn only_v1_speaks_openai() {
+        assert_eq!(Surface::of("/v1/models"), Surface::OpenAi);
+        assert_eq!(Surface::of("/v1x"), Surface::Tmf);
+        assert_eq!(Surface::of("/api/v1/answer"), Surface::Tmf);
+    }
+}

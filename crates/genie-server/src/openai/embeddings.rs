@@ -1,0 +1,186 @@
+//! `POST /v1/embeddings`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Json;
+use axum::extract::State;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use genie_core::{EmbedError, Embedding, TextRole};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::models::check_embedding_model;
+use crate::app::Service;
+use crate::body::ApiJson;
+use crate::failure::Failure;
+use crate::work::with_engine;
+
+/// As OpenAI's.
+const MOST_INPUTS: usize = 2048;
+/// Between batches it is seen whether the client is still there.
+const BATCH: usize = 32;
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct EmbeddingsRequest {
+    #[serde(default)]
+    model: Option<String>,
+    input: Value,
+    #[serde(default)]
+    encoding_format: Encoding,
+    #[serde(default)]
+    dimensions: Option<usize>,
+    /// Not OpenAI's: what the texts are to the model, which knows questions
+    /// from passages.
+    #[serde(default)]
+    input_type: InputType,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Encoding {
+    #[default]
+    Float,
+    Base64,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum InputType {
+    Query,
+    #[default]
+    Passage,
+}
+
+pub(crate) async fn embeddings(
+    State(service): State<Arc<Service>>,
+    ApiJson(request): ApiJson<EmbeddingsRequest>,
+) -> Result<Json<Value>, Failure> {
+    let identity = service.state.engine.embed().identity();
+    if let Some(model) = &request.model {
+        check_embedding_model(&service, model)?;
+    }
+    if let Some(dimensions) = request.dimensions
+        && dimensions != identity.dimension
+    {
+        return Err(Failure::invalid(
+            "dimensions",
+            format!("this model's vectors have {}", identity.dimension),
+        ));
+    }
+    let texts = texts(request.input)?;
+    let role = match request.input_type {
+        InputType::Query => TextRole::Query,
+        InputType::Passage => TextRole::Passage,
+    };
+    let permit = service.admit()?;
+    let left = Arc::new(AtomicBool::new(false));
+    let guard = SetOnDrop(Arc::clone(&left));
+    let embedded = with_engine(&service, permit, move |engine| {
+        let mut all: Vec<Embedding> = Vec::with_capacity(texts.len());
+        for batch in texts.chunks(BATCH) {
+            if left.load(Ordering::Relaxed) {
+                break;
+            }
+            all.extend(engine.embed().embed(role, batch)?);
+        }
+        Ok::<_, EmbedError>(all)
+    })
+    .await??;
+    drop(guard);
+    let tokens: usize = embedded.iter().map(|embedding| embedding.tokens).sum();
+    let data: Vec<Value> = embedded
+        .iter()
+        .enumerate()
+        .map(|(index, embedding)| {
+            json!({
+                "object": "embedding",
+                "index": index,
+                "embedding": encoded(&embedding.vector, request.encoding_format),
+            })
+        })
+        .collect();
+    Ok(Json(json!({
+        "object": "list",
+        "data": data,
+        "model": identity.model,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    })))
+}
+
+/// Ends the batches of a request that was dropped.
+struct SetOnDrop(Arc<AtomicBool>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Base64 is that of the vector's little-endian 32-bit floats.
+fn encoded(vector: &[f32], encoding: Encoding) -> Value {
+    match encoding {
+        Encoding::Float => json!(vector),
+        Encoding::Base64 => {
+            let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
+            Value::String(STANDARD.encode(bytes))
+        }
+    }
+}
+
+fn texts(input: Value) -> Result<Vec<String>, Failure> {
+    let texts = match input {
+        Value::String(text) => vec![text],
+        Value::Array(items) => items
+            .into_iter()
+            .map(|item| match item {
+                Value::String(text) => Ok(text),
+                _ => Err(Failure::invalid(
+                    "input",
+                    "has to be a text or a list of texts; lists of token numbers are not accepted",
+                )),
+            })
+            .collect::<Result<_, _>>()?,
+        _ => {
+            return Err(Failure::invalid(
+                "input",
+                "has to be a text or a list of texts",
+            ));
+        }
+    };
+    if !(1..=MOST_INPUTS).contains(&texts.len()) {
+        return Err(Failure::invalid(
+            "input",
+            format!(
+                "has {} texts, but has to have from 1 to {MOST_INPUTS}",
+                texts.len()
+            ),
+        ));
+    }
+    if texts.iter().any(String::is_empty) {
+        return Err(Failure::invalid("input", "must not have an empty text"));
+    }
+    Ok(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn base64_gives_the_floats_back(vector in prop::collection::vec(-1.0_f32..1.0, 0..20)) {
+            let Value::String(text) = encoded(&vector, Encoding::Base64) else {
+                panic!("base64 is a text");
+            };
+            let bytes = STANDARD.decode(text).expect("base64");
+            let back: Vec<f32> = bytes
+                .chunks_exact(4)
+                .map(|bytes| f32::from_le_bytes(bytes.try_into().expect("four bytes")))
+                .collect();
+            prop_assert_eq!(back, vector);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The OpenAI-compatible interface: chat completions, embeddings, models.
+
+mod body;
+mod chat;
+mod embeddings;
+mod models;
+mod request;
+
+pub(crate) use chat::chat_completions;
+pub(crate) use embeddings::embeddings;
+pub(crate) use models::{model, models};

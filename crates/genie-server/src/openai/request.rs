@@ -1,0 +1,320 @@
+//! A chat completion request, and the question in it.
+
+use genie_core::{ChatMessage, ChatRole, Sampling};
+use genie_rag::Question;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::question::{LONGEST_HISTORY, MAX_TOKENS};
+
+/// Fields that are not listed change nothing about an answer (`user`,
+/// `metadata`, `store` …) and are ignored. Listed as [`Value`] are those that
+/// would change it and can't be honoured.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ChatRequest {
+    pub(super) model: Option<String>,
+    messages: Vec<Message>,
+    pub(super) stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    temperature: Option<f32>,
+    top_p: Option<f32>,
+    seed: Option<i64>,
+    max_tokens: Option<usize>,
+    max_completion_tokens: Option<usize>,
+    n: Option<Value>,
+    stop: Option<Value>,
+    response_format: Option<Value>,
+    tools: Option<Value>,
+    tool_choice: Option<Value>,
+    functions: Option<Value>,
+    function_call: Option<Value>,
+    logprobs: Option<Value>,
+    top_logprobs: Option<Value>,
+    logit_bias: Option<Value>,
+    frequency_penalty: Option<Value>,
+    presence_penalty: Option<Value>,
+    modalities: Option<Value>,
+    audio: Option<Value>,
+    web_search_options: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Message {
+    role: String,
+    #[serde(default)]
+    content: Value,
+}
+
+#[derive(Debug, Deserialize)]
+struct StreamOptions {
+    #[serde(default)]
+    include_usage: bool,
+}
+
+impl ChatRequest {
+    /// Whether a streamed answer ends with its token counts.
+    pub(super) fn includes_usage(&self) -> bool {
+        self.stream_options
+            .as_ref()
+            .is_some_and(|options| options.include_usage)
+    }
+
+    /// The question: what the last user message says, with the turns before
+    /// it.
+    pub(super) fn question(&self) -> Result<Question, Failure> {
+        self.refuse_what_cannot_be_honoured()?;
+        let (text, history) = conversation(&self.messages)?;
+        Ok(Question {
+            history,
+            max_tokens: self.limit()?,
+            sampling: self.sampling()?,
+            ..Question::new(text)
+        })
+    }
+
+    fn limit(&self) -> Result<Option<usize>, Failure> {
+        let (field, limit) = match self.max_completion_tokens {
+            Some(limit) => ("max_completion_tokens", Some(limit)),
+            None => ("max_tokens", self.max_tokens),
+        };
+        if limit == Some(0) {
+            return Err(Failure::invalid(field, "has to be at least 1"));
+        }
+        // Clients ask for large numbers to mean "no limit".
+        Ok(limit.map(|limit| limit.min(*MAX_TOKENS.end())))
+    }
+
+    /// Greedy unless a temperature is given, whatever `top_p` is: answers from
+    /// documents are no place for dice.
+    fn sampling(&self) -> Result<Sampling, Failure> {
+        let mut sampling = Sampling::greedy();
+        if let Some(temperature) = self.temperature {
+            if !(0.0..=2.0).contains(&temperature) {
+                return Err(Failure::invalid("temperature", "has to be from 0 to 2"));
+            }
+            sampling.temperature = temperature;
+        }
+        if let Some(top_p) = self.top_p {
+            if !(0.0..=1.0).contains(&top_p) {
+                return Err(Failure::invalid("top_p", "has to be from 0 to 1"));
+            }
+            sampling.top_p = top_p;
+        }
+        if let Some(seed) = self.seed {
+            sampling.seed = seed.cast_unsigned();
+        }
+        Ok(sampling)
+    }
+
+    fn refuse_what_cannot_be_honoured(&self) -> Result<(), Failure> {
+        let zero = |value: &Value| value.as_f64() == Some(0.0);
+        let no = |value: &Value| value == &Value::Bool(false);
+        let empty = |value: &Value| {
+            value.as_array().is_some_and(Vec::is_empty)
+                || value.as_object().is_some_and(serde_json::Map::is_empty)
+        };
+        let one_of = |value: &Value, words: &[&str]| {
+            value.as_str().is_some_and(|word| words.contains(&word))
+        };
+        let checks: [(&'static str, &Option<Value>, &dyn Fn(&Value) -> bool); 15] = [
+            ("n", &self.n, &|value| value.as_u64() == Some(1)),
+            ("stop", &self.stop, &empty),
+            ("response_format", &self.response_format, &|value| {
+                one_of(&value["type"], &["text"])
+            }),
+            ("tools", &self.tools, &empty),
+            ("tool_choice", &self.tool_choice, &|value| {
+                one_of(value, &["none", "auto"])
+            }),
+            ("functions", &self.functions, &empty),
+            ("function_call", &self.function_call, &|value| {
+                one_of(value, &["none", "auto"])
+            }),
+            ("logprobs", &self.logprobs, &no),
+            ("top_logprobs", &self.top_logprobs, &zero),
+            ("logit_bias", &self.logit_bias, &empty),
+            ("frequency_penalty", &self.frequency_penalty, &zero),
+            ("presence_penalty", &self.presence_penalty, &zero),
+            ("modalities", &self.modalities, &|value| {
+                value == &serde_json::json!(["text"])
+            }),
+            ("audio", &self.audio, &|_| false),
+            ("web_search_options", &self.web_search_options, &|_| false),
+        ];
+        for (field, value, is_harmless) in checks {
+            if value.as_ref().is_some_and(|value| !is_harmless(value)) {
+                return Err(Failure::invalid(
+                    field,
+                    "is not supported here: answers are single cited texts from the indexed \
+                     documents",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The last user message and the turns before it. System messages are the
+/// service's own business and dropped.
+fn conversation(messages: &[Message]) -> Result<(String, Vec<ChatMessage>), Failure> {
+    if messages.len() > LONGEST_HISTORY {
+        return Err(Failure::invalid(
+            "messages",
+            format!(
+                "has {} messages, but at most {LONGEST_HISTORY} are accepted",
+                messages.len()
+            ),
+        ));
+    }
+    let mut turns = Vec::new();
+    for message in messages {
+        let role = match message.role.as_str() {
+            "user" => ChatRole::User,
+            "assistant" => ChatRole::Assistant,
+            "system" | "developer" => continue,
+            _ => {
+                return Err(Failure::invalid(
+                    "messages",
+                    "the role of a message has to be user, assistant, system or developer",
+                ));
+            }
+        };
+        turns.push(ChatMessage::new(role, text(&message.content)?));
+    }
+    match turns.pop() {
+        Some(last) if last.role == ChatRole::User => Ok((last.content, turns)),
+        _ => Err(Failure::invalid(
+            "messages",
+            "the last message has to be the user's question",
+        )),
+    }
+}
+
+/// Content is a text or a list of parts, of which texts can be read.
+fn text(content: &Value) -> Result<String, Failure> {
+    match content {
+        Value::Null => Ok(String::new()),
+        Value::String(text) => Ok(text.clone()),
+        Value::Array(parts) => parts
+            .iter()
+            .map(|part| match (part["type"].as_str(), part["text"].as_str()) {
+                (Some("text"), Some(text)) => Ok(text),
+                _ => Err(Failure::invalid(
+                    "messages",
+                    "the parts of a content have to be texts; images, sound and files are not \
+                     read",
+                )),
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map(|parts| parts.join("\n")),
+        _ => Err(Failure::invalid(
+            "messages",
+            "a content has to be a text or a list of parts",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn question(body: Value) -> Result<Question, Failure> {
+        serde_json::from_value::<ChatRequest>(body)
+            .expect("a request")
+            .question()
+    }
+
+    fn asking(extra: Value) -> Value {
+        let mut body = json!({"messages": [{"role": "user", "content": "Why?"}]});
+        for (key, value) in extra.as_object().expect("fields") {
+            body[key] = value.clone();
+        }
+        body
+    }
+
+    #[test]
+    fn the_last_user_message_is_the_question() {
+        let question = question(json!({"messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "What is an IXP?"},
+            {"role": "assistant", "content": "A meeting point."},
+            {"role": "user", "content": [
+                {"type": "text", "text": "And"},
+                {"type": "text", "text": "why?"},
+            ]},
+        ]}))
+        .expect("a question");
+        assert_eq!(question.text, "And\nwhy?");
+        assert_eq!(
+            question.history,
+            [
+                ChatMessage::new(ChatRole::User, "What is an IXP?"),
+                ChatMessage::new(ChatRole::Assistant, "A meeting point."),
+            ]
+        );
+    }
+
+    #[test]
+    fn settings_of_the_sampler_are_honoured() {
+        let question = question(asking(json!({
+            "temperature": 0.7, "top_p": 0.9, "seed": -1, "max_completion_tokens": 20_000,
+        })))
+        .expect("a question");
+        assert!((question.sampling.temperature - 0.7).abs() < 1e-6);
+        assert!((question.sampling.top_p - 0.9).abs() < 1e-6);
+        assert_eq!(question.sampling.seed, u64::MAX);
+        assert_eq!(question.max_tokens, Some(8192));
+    }
+
+    #[test]
+    fn what_cannot_be_honoured_is_refused_by_name() {
+        for (field, value) in [
+            ("n", json!(2)),
+            ("stop", json!("END")),
+            ("stop", json!(["a"])),
+            ("response_format", json!({"type": "json_object"})),
+            ("tools", json!([{"type": "function"}])),
+            ("tool_choice", json!("required")),
+            ("logprobs", json!(true)),
+            ("logit_bias", json!({"1": 5})),
+            ("presence_penalty", json!(0.5)),
+            ("modalities", json!(["text", "audio"])),
+            ("temperature", json!(3)),
+            ("top_p", json!(-0.1)),
+            ("max_tokens", json!(0)),
+        ] {
+            let failure =
+                question(asking(json!({field: value}))).expect_err("it can't be honoured");
+            assert_eq!(failure.fields[0].field, field);
+            assert_eq!(failure.status, axum::http::StatusCode::BAD_REQUEST);
+        }
+    }
+
+    #[test]
+    fn harmless_settings_pass() {
+        let body = asking(json!({
+            "n": 1, "stop": null, "response_format": {"type": "text"}, "tools": [],
+            "tool_choice": "auto", "logprobs": false, "logit_bias": {},
+            "frequency_penalty": 0, "user": "u", "metadata": {"a": "b"}, "store": true,
+        }));
+        assert!(question(body).is_ok());
+    }
+
+    #[test]
+    fn conversations_without_a_question_are_refused() {
+        for messages in [
+            json!([]),
+            json!([{"role": "system", "content": "x"}]),
+            json!([{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]),
+            json!([{"role": "tool", "content": "x"}]),
+            json!([{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]),
+            json!([{"role": "user", "content": 5}]),
+        ] {
+            let failure = question(json!({"messages": messages})).expect_err("no question");
+            assert_eq!(failure.fields[0].field, "messages");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Requests of the answer and search interface, and what they become.
+
+use axum::http::{HeaderMap, header};
+use genie_core::{ChatMessage, ChatRole, DocumentId, Filter, Language};
+use genie_rag::{Question, SearchRequest};
+use serde::Deserialize;
+
+use crate::failure::{Failure, Field};
+
+/// As in the configuration, which checks the same ranges.
+const TOP_K: std::ops::RangeInclusive<usize> = 1..=50;
+pub(crate) const MAX_TOKENS: std::ops::RangeInclusive<usize> = 1..=8192;
+/// Turns of a conversation; the model reads the last few at most.
+pub(crate) const LONGEST_HISTORY: usize = 200;
+/// Entries of each list of a filter.
+const LONGEST_FILTER: usize = 100;
+
+/// The body of `POST /api/v1/answer`. A misspelt field is an error: a filter
+/// that is silently ignored gives answers from documents that were excluded.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AnswerRequest {
+    question: String,
+    #[serde(default, alias = "lang")]
+    language: Option<String>,
+    #[serde(default)]
+    top_k: Option<usize>,
+    #[serde(default)]
+    history: Vec<Turn>,
+    #[serde(default)]
+    filter: FilterRequest,
+    #[serde(default)]
+    max_tokens: Option<usize>,
+    #[serde(default)]
+    stream: bool,
+}
+
+/// The body of `POST /api/v1/search`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SearchRequestBody {
+    query: String,
+    #[serde(default, alias = "lang")]
+    language: Option<String>,
+    #[serde(default)]
+    top_k: Option<usize>,
+    #[serde(default)]
+    filter: FilterRequest,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Turn {
+    role: String,
+    content: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FilterRequest {
+    documents: Vec<String>,
+    languages: Vec<String>,
+    labels: Vec<String>,
+}
+
+impl AnswerRequest {
+    /// Whether the answer is wanted as server-sent events.
+    pub(crate) fn wants_stream(&self, headers: &HeaderMap) -> bool {
+        self.stream
+            || headers
+                .get_all(header::ACCEPT)
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+                .flat_map(|value| value.split(','))
+                .any(|range| {
+                    let essence = range.split(';').next().unwrap_or_default();
+                    essence.trim().eq_ignore_ascii_case("text/event-stream")
+                })
+    }
+
+    /// The question, checked.
+    pub(crate) fn into_question(self) -> Result<Question, Failure> {
+        let mut problems = Problems::default();
+        let history = problems.check("history", history(self.history));
+        let question = Question {
+            language: problems.language(self.language.as_deref()),
+            filter: problems.filter(&self.filter),
+            top_k: problems.within("top_k", self.top_k, TOP_K),
+            max_tokens: problems.within("max_tokens", self.max_tokens, MAX_TOKENS),
+            history: history.unwrap_or_default(),
+            ..Question::new(self.question)
+        };
+        problems.none_or_fail()?;
+        Ok(question)
+    }
+}
+
+impl SearchRequestBody {
+    /// The search, checked.
+    pub(crate) fn into_request(self) -> Result<SearchRequest, Failure> {
+        let mut problems = Problems::default();
+        let request = SearchRequest {
+            language: problems.language(self.language.as_deref()),
+            filter: problems.filter(&self.filter),
+            limit: problems.within("top_k", self.top_k, TOP_K),
+            query: self.query,
+        };
+        problems.none_or_fail()?;
+        Ok(request)
+    }
+}
+
+fn history(turns: Vec<Turn>) -> Result<Vec<ChatMessage>, String> {
+    if turns.len() > LONGEST_HISTORY {
+        return Err(format!(
+            "has {} turns, but at most {LONGEST_HISTORY} are accepted",
+            turns.len()
+        ));
+    }
+    turns
+        .into_iter()
+        .map(|turn| match turn.role.as_str() {
+            "user" => Ok(ChatMessage::new(ChatRole::User, turn.content)),
+            "assistant" => Ok(ChatMessage::new(ChatRole::Assistant, turn.content)),
+            _ => Err("the role of a turn has to be user or assistant".to_owned()),
+        })
+        .collect()
+}
+
+/// Collects what is wrong, so that the client learns all of it at once.
+#[derive(Debug, Default)]
+struct Problems(Vec<Field>);
+
+impl Problems {
+    fn check<T>(&mut self, field: &'static str, checked: Result<T, String>) -> Option<T> {
+        checked
+            .map_err(|reason| self.0.push(Field { field, reason }))
+            .ok()
+    }
+
+    fn within(
+        &mut self,
+        field: &'static str,
+        value: Option<usize>,
+        range: std::ops::RangeInclusive<usize>,
+    ) -> Option<usize> {
+        let value = value?;
+        let checked = if range.contains(&value) {
+            Ok(value)
+        } else {
+            Err(format!(
+                "is {value}, but has to be from {} to {}",
+                range.start(),
+                range.end()
+            ))
+        };
+        self.check(field, checked)
+    }
+
+    fn language(&mut self, code: Option<&str>) -> Option<Language> {
+        let parsed = code?.parse::<Language>().map_err(|error| error.to_string());
+        self.check("language", parsed)
+    }
+
+    fn filter(&mut self, filter: &FilterRequest) -> Filter {
+        for (field, length) in [
+            ("filter.documents", filter.documents.len()),
+            ("filter.languages", filter.languages.len()),
+            ("filter.labels", filter.labels.len()),
+        ] {
+            if length > LONGEST_FILTER {
+                let reason =
+                    format!("has {length} entries, but at most {LONGEST_FILTER} are accepted");
+                self.0.push(Field { field, reason });
+            }
+        }
+        if !self.0.is_empty() {
+            return Filter::default();
+        }
+        let documents = filter
+            .documents
+            .iter()
+            .map(|id| id.parse::<DocumentId>().map_err(|error| error.to_string()))
+            .collect::<Result<_, _>>();
+        let languages = filter
+            .languages
+            .iter()
+            .map(|code| code.parse::<Language>().map_err(|error| error.to_string()))
+            .collect::<Result<_, _>>();
+        Filter {
+            documents: self
+                .check("filter.documents", documents)
+                .unwrap_or_default(),
+            languages: self
+                .check("filter.languages", languages)
+                .unwrap_or_default(),
+            labels: filter.labels.clone(),
+        }
+    }
+
+    fn none_or_fail(self) -> Result<(), Failure> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::fields(self.0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn parsed(body: serde_json::Value) -> Result<Question, Failure> {
+        serde_json::from_value::<AnswerRequest>(body)
+            .expect("a request")
+            .into_question()
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let failure = parsed(serde_json::json!({
+            "question": "?",
+            "language": "tlh",
+            "top_k": 0,
+            "max_tokens": 9000,
+            "history": [{"role": "system", "content": "obey"}],
+        }))
+        .expect_err("nothing in it is right");
+        let fields: Vec<_> = failure.fields.iter().map(|field| field.field).collect();
+        assert_eq!(fields, ["history", "language", "top_k", "max_tokens"]);
+    }
+
+    #[test]
+    fn a_filter_is_read() {
+        let id = DocumentId::of(b"a");
+        let question = parsed(serde_json::json!({
+            "question": "?",
+            "filter": {"documents": [id.to_string()], "languages": ["zh-CN"], "labels": ["a/b"]},
+        }))
+        .expect("a question");
+        assert_eq!(
+            question.filter,
+            Filter {
+                documents: vec![id],
+                languages: vec![Language::Chinese],
+                labels: vec!["a/b".to_owned()],
+            }
+        );
+    }
+
+    #[test]
+    fn a_stream_is_asked_for_by_header_or_field() {
+        let request = |body| serde_json::from_str::<AnswerRequest>(body).expect("a request");
+        let plain = request(r#"{"question": "?"}"#);
+        let accept = |value| {
+            HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(value))])
+        };
+        assert!(plain.wants_stream(&accept("text/event-stream")));
+        assert!(plain.wants_stream(&accept("application/json, text/event-stream;q=0.9")));
+        assert!(!plain.wants_stream(&accept("*/*")));
+        assert!(!plain.wants_stream(&HeaderMap::new()));
+        let streaming = request(r#"{"question": "?", "stream": true}"#);
+        assert!(streaming.wants_stream(&HeaderMap::new()));
+    }
+}

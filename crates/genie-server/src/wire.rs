@@ -1,0 +1,219 @@
+//! What answers and searches look like on the wire.
+
+use std::time::Duration;
+
+use genie_core::{Answer, Citation, Passage, Usage};
+use genie_rag::SearchOutcome;
+use serde::{Deserialize, Serialize};
+
+/// The body of `POST /api/v1/answer`, and what `genie ask --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnswerBody {
+    /// The text, with `[n]` behind what citation `n` supports.
+    pub answer: String,
+    /// ISO 639-1 code of the text's language.
+    pub language: String,
+    /// `false` when the corpus does not say.
+    pub answered: bool,
+    /// `true` when no language model was at hand.
+    pub degraded: bool,
+    /// What the text cites.
+    pub citations: Vec<CitationBody>,
+    /// What was retrieved, best first.
+    pub passages: Vec<PassageBody>,
+    /// The language model that was asked, if one was.
+    pub model: Option<String>,
+    /// How long each step took.
+    pub timings_ms: AnswerTimingsBody,
+    /// Tokens read and written.
+    pub usage: UsageBody,
+}
+
+/// A place in a document that supports part of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CitationBody {
+    /// The number that stands in the text as `[n]`, from 1.
+    pub number: usize,
+    /// Path or URI as ingested.
+    pub document: String,
+    /// The document's title.
+    pub title: String,
+    /// The page, where the format has pages.
+    pub page: Option<u32>,
+    /// The section path, empty where there is none.
+    pub section: String,
+    /// First character of the quote in the document's text, from 0.
+    pub start: usize,
+    /// The character behind the quote.
+    pub end: usize,
+    /// The supporting text, verbatim.
+    pub quote: String,
+}
+
+/// A retrieved passage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PassageBody {
+    /// Path or URI as ingested.
+    pub document: String,
+    /// The document's title.
+    pub title: String,
+    /// The section path, empty where there is none.
+    pub section: String,
+    /// The page it starts on, where the format has pages.
+    pub page: Option<u32>,
+    /// The fused score; only its order means something.
+    pub score: f32,
+    /// Cosine of the query's and the passage's dense vectors.
+    pub similarity: f32,
+    /// ISO 639-1 code, where the passage is in one of the six languages.
+    pub language: Option<String>,
+    /// First character of the passage in the document's text, from 0.
+    pub start: usize,
+    /// The character behind the passage.
+    pub end: usize,
+    /// The passage, verbatim.
+    pub text: String,
+}
+
+/// Milliseconds of an answer's steps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AnswerTimingsBody {
+    /// The question's vectors.
+    pub embed: f64,
+    /// The index.
+    pub search: f64,
+    /// From the question to the model's first token; `null` where no model
+    /// was asked.
+    pub first_token: Option<f64>,
+    /// From the question to the finished answer.
+    pub total: f64,
+}
+
+/// Tokens, as OpenAI counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageBody {
+    /// Tokens of the rendered prompt.
+    pub prompt_tokens: usize,
+    /// Tokens generated.
+    pub completion_tokens: usize,
+    /// Both together.
+    pub total_tokens: usize,
+}
+
+/// The body of `POST /api/v1/search`, and what `genie search --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchBody {
+    /// What was looked for.
+    pub query: String,
+    /// ISO 639-1 code of the query's language.
+    pub language: String,
+    /// What was found, best first.
+    pub passages: Vec<PassageBody>,
+    /// How long each step took.
+    pub timings_ms: SearchTimingsBody,
+}
+
+/// Milliseconds of a search's steps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SearchTimingsBody {
+    /// The query's vectors.
+    pub embed: f64,
+    /// The index.
+    pub search: f64,
+}
+
+impl From<&Answer> for AnswerBody {
+    fn from(answer: &Answer) -> Self {
+        Self {
+            answer: answer.text.clone(),
+            language: answer.language.code().to_owned(),
+            answered: answer.answered,
+            degraded: answer.degraded,
+            citations: answer.citations.iter().map(CitationBody::from).collect(),
+            passages: answer.passages.iter().map(PassageBody::from).collect(),
+            model: answer.model.clone(),
+            timings_ms: AnswerTimingsBody {
+                embed: milliseconds(answer.timings.embed),
+                search: milliseconds(answer.timings.search),
+                first_token: answer.timings.first_token.map(milliseconds),
+                total: milliseconds(answer.timings.total),
+            },
+            usage: answer.usage.into(),
+        }
+    }
+}
+
+impl From<&Citation> for CitationBody {
+    fn from(citation: &Citation) -> Self {
+        Self {
+            number: citation.number,
+            document: citation.document.clone(),
+            title: citation.title.clone(),
+            page: citation.page,
+            section: citation.section.clone(),
+            start: citation.span.start(),
+            end: citation.span.end(),
+            quote: citation.quote.clone(),
+        }
+    }
+}
+
+impl From<&Passage> for PassageBody {
+    fn from(passage: &Passage) -> Self {
+        let chunk = &passage.hit.chunk;
+        Self {
+            document: passage.hit.document.uri.clone(),
+            title: passage.hit.document.title.clone(),
+            section: chunk.section_path(),
+            page: chunk.page,
+            score: passage.hit.score,
+            similarity: passage.hit.similarity,
+            language: chunk.language.map(|language| language.code().to_owned()),
+            start: chunk.span.start(),
+            end: chunk.span.end(),
+            text: chunk.text.clone(),
+        }
+    }
+}
+
+impl From<Usage> for UsageBody {
+    fn from(usage: Usage) -> Self {
+        Self {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            total_tokens: usage.prompt_tokens + usage.completion_tokens,
+        }
+    }
+}
+
+impl SearchBody {
+    /// The body for what `query` found.
+    #[must_use]
+    pub fn new(query: &str, outcome: &SearchOutcome) -> Self {
+        Self {
+            query: query.to_owned(),
+            language: outcome.language.code().to_owned(),
+            passages: outcome.passages.iter().map(PassageBody::from).collect(),
+            timings_ms: SearchTimingsBody {
+                embed: milliseconds(outcome.embed),
+                search: milliseconds(outcome.search),
+            },
+        }
+    }
+}
+
+/// Rounded to microseconds: more digits say nothing and are hard to read.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_rounded_to_microseconds() {
+        let body = milliseconds(Duration::from_nanos(12_345_678));
+        assert_eq!(serde_json::json!(body).to_string(), "12.346");
+    }
+}

@@ -1,0 +1,258 @@
+//! A service over fakes, with two documents.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use genie_core::{
+    AnswerConfig, ChoiceRequest, Chunk, ChunkId, ContentHash, DocumentId, DocumentRecord, Embed,
+    FinishReason, FusionWeights, Generate, GenerateError, GenerateRequest, Generation, Language,
+    Lexical, MediaType, ModelInfo, Point, RetrievalConfig, ServerConfig, Span, Store, TextRole,
+    Usage,
+};
+use genie_rag::{Engine, EngineParts};
+use genie_server::{AddedBody, AddedStatus, AppState, DocumentSink, SinkError};
+use genie_testkit::{FakeEmbed, FakeLexical, MemoryStore};
+
+pub(crate) const EXCHANGE: &str = "The exchange opened in 2019. It connects 42 networks. \
+    Members pay one fee a year.";
+pub(crate) const CABLE: &str = "Le câble sous-marin mesure 3500 kilomètres. Il relie 5 pays.";
+pub(crate) const ASKED: &str = "How many networks does the exchange connect since it opened?";
+
+/// The service with this language model; the documents are in the index.
+pub(crate) fn state(generate: Option<Arc<dyn Generate>>) -> AppState {
+    let store = Arc::new(MemoryStore::new());
+    for (uri, title, text, language) in [
+        ("reports/exchange.pdf", "The exchange", EXCHANGE, Language::English),
+        ("fr/cable.md", "Le câble", CABLE, Language::French),
+    ] {
+        put(&*store, uri, title, text, language);
+    }
+    let engine = Engine::new(EngineParts {
+        embed: Arc::new(FakeEmbed::new()),
+        lexical: Arc::new(FakeLexical::new()),
+        store: Arc::clone(&store) as Arc<dyn Store>,
+        generate,
+        retrieval: RetrievalConfig {
+            top_k: 5,
+            candidates: 20,
+            weights: FusionWeights {
+                dense: 1.0,
+                lexical: 1.0,
+            },
+            min_similarity: 0.3,
+        },
+        answer: AnswerConfig {
+            context_tokens: 1000,
+            max_tokens: 100,
+        },
+    });
+    let server = ServerConfig {
+        listen: ([127, 0, 0, 1], 8080).into(),
+        allow_remote: false,
+        max_requests: 8,
+        max_body_bytes: 64 << 10,
+    };
+    AppState {
+        indexer: Some(Arc::new(Sink { store })),
+        ..AppState::new(Arc::new(engine), server)
+    }
+}
+
+fn put(store: &dyn Store, uri: &str, title: &str, text: &str, language: Language) -> DocumentId {
+    let id = DocumentId::of(text.as_bytes());
+    let span = Span::new(0, text.chars().count()).expect("a span");
+    let chunk = Chunk {
+        id: ChunkId::new(&id, "fake-chunker", span),
+        document: id,
+        ordinal: 0,
+        span,
+        text: text.to_owned(),
+        section: vec![title.to_owned(), "Figures".to_owned()],
+        page: uri.ends_with(".pdf").then_some(3),
+        language: Some(language),
+    };
+    let text = chunk.contextual_text(title);
+    let dense = FakeEmbed::new()
+        .embed(TextRole::Passage, std::slice::from_ref(&text))
+        .expect("fakes don't fail")
+        .remove(0)
+        .vector;
+    let point = Point {
+        lexical: FakeLexical::new().lexical(TextRole::Passage, &text, None),
+        dense,
+        chunk,
+    };
+    let record = DocumentRecord {
+        id,
+        uri: uri.to_owned(),
+        title: title.to_owned(),
+        media_type: if uri.ends_with(".pdf") {
+            MediaType::Pdf
+        } else {
+            MediaType::Markdown
+        },
+        bytes: text.len() as u64,
+        language: Some(language),
+        labels: vec!["infrastructure".to_owned()],
+        chunks: 1,
+    };
+    store.put(&record, vec![point]).expect("fakes don't fail");
+    id
+}
+
+/// Takes text in; refuses what begins with `bad`, panics at `panic`.
+struct Sink {
+    store: Arc<MemoryStore>,
+}
+
+impl DocumentSink for Sink {
+    fn add(&self, uri: String, bytes: Vec<u8>) -> Result<AddedBody, SinkError> {
+        if bytes.starts_with(b"bad") {
+            return Err(SinkError::Unreadable {
+                reason: "this is no document".to_owned(),
+            });
+        }
+        assert!(!bytes.starts_with(b"panic"), "asked to");
+        let id = DocumentId::of(&bytes);
+        let known = self.store.document(&id).expect("fakes don't fail");
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        put(&*self.store, &uri, "Sent", &text, Language::English);
+        Ok(AddedBody {
+            id: id.to_string(),
+            uri,
+            status: match known {
+                Some(_) => AddedStatus::Unchanged,
+                None => AddedStatus::Indexed,
+            },
+            chunks: 1,
+        })
+    }
+}
+
+/// A language model that says the same sentences each time.
+pub(crate) struct Talker {
+    model: ModelInfo,
+    sentences: &'static [&'static str],
+    /// Says them again and again until it is stopped.
+    endless: bool,
+    pause: Duration,
+    gate: Option<Arc<Gate>>,
+    pub(crate) was_stopped: Arc<AtomicBool>,
+}
+
+impl Talker {
+    pub(crate) fn saying(sentences: &'static [&'static str]) -> Self {
+        Self {
+            model: ModelInfo {
+                name: "fake-chat".to_owned(),
+                hash: ContentHash::of(b"fake-chat"),
+                context_length: 4096,
+            },
+            sentences,
+            endless: false,
+            pause: Duration::ZERO,
+            gate: None,
+            was_stopped: Arc::default(),
+        }
+    }
+
+    pub(crate) fn endless() -> Self {
+        Self {
+            endless: true,
+            ..Self::saying(&["It connects 42 networks. "])
+        }
+    }
+
+    /// Waits for the gate before the first word.
+    pub(crate) fn behind(self, gate: &Arc<Gate>) -> Self {
+        Self {
+            gate: Some(Arc::clone(gate)),
+            ..self
+        }
+    }
+
+    /// Between words, as a slow machine.
+    pub(crate) fn pausing(self, pause: Duration) -> Self {
+        Self { pause, ..self }
+    }
+}
+
+impl Generate for Talker {
+    fn model(&self) -> &ModelInfo {
+        &self.model
+    }
+
+    fn count_tokens(&self, text: &str) -> usize {
+        text.split_whitespace().count()
+    }
+
+    fn generate(
+        &self,
+        request: GenerateRequest,
+        on_piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Generation, GenerateError> {
+        if let Some(gate) = &self.gate {
+            gate.pass();
+        }
+        let mut generation = Generation {
+            text: String::new(),
+            finish: FinishReason::Stop,
+            usage: Usage {
+                prompt_tokens: request
+                    .messages
+                    .iter()
+                    .map(|message| self.count_tokens(&message.content))
+                    .sum(),
+                completion_tokens: 0,
+            },
+            first_token: Duration::from_millis(1),
+        };
+        loop {
+            for word in self.sentences.iter().flat_map(|text| text.split_inclusive(' ')) {
+                std::thread::sleep(self.pause);
+                generation.usage.completion_tokens += 1;
+                if !self.endless {
+                    generation.text.push_str(word);
+                }
+                if on_piece(word).is_break() {
+                    self.was_stopped.store(true, Ordering::SeqCst);
+                    generation.finish = FinishReason::Cancelled;
+                    return Ok(generation);
+                }
+            }
+            if !self.endless {
+                return Ok(generation);
+            }
+        }
+    }
+
+    fn choose(&self, request: ChoiceRequest) -> Result<Vec<f32>, GenerateError> {
+        Ok(vec![-0.7; request.choices.len()])
+    }
+}
+
+/// Closed until it is opened, or so long that the test has failed anyway.
+#[derive(Default)]
+pub(crate) struct Gate {
+    pub(crate) was_reached: AtomicBool,
+    open: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        *self.open.lock().expect("nobody panics with it") = true;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        self.was_reached.store(true, Ordering::SeqCst);
+        let open = self.open.lock().expect("nobody panics with it");
+        let waited = self
+            .changed
+            .wait_timeout_while(open, Duration::from_secs(30), |open| !*open);
+        drop(waited.expect("nobody panics with it"));
+    }
+}

@@ -1,0 +1,393 @@
+//! Qdrant's engine in this process.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use genie_core::StoreError;
+use qdrant_edge as edge;
+use uuid::Uuid;
+
+use super::convert::{
+    FieldName, configuration, filter, path_of, persisted, record, sparse, uuid_of, with_payload,
+    with_vector,
+};
+use super::disk;
+use crate::engine::{
+    Candidate, Candidates, Condition, DENSE, Detail, Engine, LEXICAL, RawPoint, RawRecord,
+    Selector, Sides,
+};
+use crate::payload::{INDEXED, REVISION};
+
+/// Written points after which the engine is asked whether it wants to merge,
+/// clean or index its segments.
+const TEND_AFTER: usize = 5_000;
+
+/// Points read per page.
+const PAGE: usize = 1_000;
+
+/// Free space that every write needs beside its own, for the engine's small
+/// files and the next log file.
+const MARGIN: u64 = 12 << 20;
+
+/// The engine on its files.
+pub(crate) struct EdgeEngine {
+    /// Where the index is.
+    folder: PathBuf,
+    /// `None` only while it is being opened or dropped. It takes searches from
+    /// many threads, also while segments are merged; writes come one by one.
+    shard: Option<edge::EdgeShard>,
+    /// A write failed or the engine panicked: its memory may no longer agree
+    /// with its files, which are made whole when they are opened again.
+    broken: AtomicBool,
+    untended: AtomicUsize,
+}
+
+impl std::fmt::Debug for EdgeEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EdgeEngine")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the engine can't be used.
+#[derive(Debug, thiserror::Error)]
+enum EngineError {
+    #[error("the engine stopped unexpectedly: {0}")]
+    Panicked(String),
+    #[error("an earlier write failed; start again to go on with what is on the disk")]
+    Broken,
+}
+
+impl EdgeEngine {
+    /// Opens the files in `shard`, or makes them.
+    pub(crate) fn open(folder: &Path, shard: &Path, dimension: usize) -> Result<Self, StoreError> {
+        disk::reserve(folder, MARGIN)?;
+        std::fs::create_dir_all(shard).map_err(|source| disk::error(shard, source))?;
+        prune_log(&shard.join("wal"));
+        let mut engine = Self {
+            folder: folder.to_owned(),
+            shard: None,
+            broken: AtomicBool::new(false),
+            untended: AtomicUsize::new(0),
+        };
+        let loaded =
+            engine.guard(|| edge::EdgeShard::load(shard, Some(configuration(dimension))))?;
+        engine.shard = Some(loaded);
+        engine.index_payload()?;
+        Ok(engine)
+    }
+
+    /// Chunk points by revision; a chunk that two segments hold counts twice.
+    pub(crate) fn chunks_by_revision(
+        &self,
+        which: &[Condition],
+    ) -> Result<Vec<(String, usize)>, StoreError> {
+        let key = self.named(path_of(REVISION))?;
+        let filter = Some(self.named(filter(which))?);
+        let response = self.with_shard(|shard| {
+            shard.facet(edge::FacetRequest {
+                key,
+                limit: usize::MAX >> 1,
+                filter,
+                exact: true,
+            })
+        })?;
+        Ok(response
+            .hits
+            .into_iter()
+            .filter_map(|hit| match hit.value {
+                edge::FacetValue::Keyword(revision) => Some((revision.to_string(), hit.count)),
+                _ => None,
+            })
+            .collect())
+    }
+
+    fn index_payload(&self) -> Result<(), StoreError> {
+        let present = self.with_shard(|shard| Ok(shard.info().payload_schema))?;
+        let mut missing = false;
+        for field in INDEXED {
+            let field_name = self.named(path_of(field))?;
+            if !present.contains_key(&field_name) {
+                missing = true;
+                self.update(edge::UpdateOperation::FieldIndexOperation(
+                    edge::FieldIndexOperations::CreateIndex(edge::CreateIndex {
+                        field_name,
+                        field_schema: Some(edge::PayloadFieldSchema::FieldType(
+                            edge::PayloadSchemaType::Keyword,
+                        )),
+                    }),
+                ))?;
+            }
+        }
+        if missing { self.settle() } else { Ok(()) }
+    }
+
+    fn update(&self, operation: edge::UpdateOperation) -> Result<(), StoreError> {
+        let result = self.with_shard(|shard| shard.update(operation));
+        if result.is_err() {
+            self.broken.store(true, Ordering::Release);
+        }
+        result
+    }
+
+    /// Lets the engine merge, clean and index its segments.
+    pub(crate) fn optimize(&self) -> Result<(), StoreError> {
+        let needed = disk::size_of_folder(&self.folder) + MARGIN;
+        if let Err(error) = disk::reserve(&self.folder, needed) {
+            tracing::warn!(%error, "the index is not optimized: searches may be slower");
+            return Ok(());
+        }
+        let result = self.with_shard(|shard| {
+            let changed = shard.optimize()?;
+            if changed {
+                shard.flush();
+            }
+            Ok(changed)
+        });
+        match result {
+            Ok(changed) => {
+                tracing::debug!(changed, "optimized the index");
+                Ok(())
+            }
+            Err(error) => {
+                self.broken.store(true, Ordering::Release);
+                Err(error)
+            }
+        }
+    }
+
+    fn with_shard<T>(
+        &self,
+        run: impl FnOnce(&edge::EdgeShard) -> edge::OperationResult<T>,
+    ) -> Result<T, StoreError> {
+        match &self.shard {
+            Some(shard) => self.guard(|| run(shard)),
+            None => Err(self.backend(EngineError::Broken)),
+        }
+    }
+
+    /// Runs the engine. It panics where files can't be written; then it is
+    /// not used again, because locks inside of it may be left half way.
+    fn guard<T>(&self, run: impl FnOnce() -> edge::OperationResult<T>) -> Result<T, StoreError> {
+        if self.broken.load(Ordering::Acquire) {
+            return Err(self.backend(EngineError::Broken));
+        }
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.failure(error.to_string(), error)),
+            Err(panic) => {
+                self.broken.store(true, Ordering::Release);
+                let message = panic
+                    .downcast_ref::<String>()
+                    .cloned()
+                    .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+                    .unwrap_or_default();
+                Err(self.failure(message.clone(), EngineError::Panicked(message)))
+            }
+        }
+    }
+
+    /// The engine tells a full disk only in words.
+    fn failure(
+        &self,
+        message: String,
+        error: impl std::error::Error + Send + Sync + 'static,
+    ) -> StoreError {
+        let full = [
+            "No space left",
+            "os error 28",
+            "StorageFull",
+            "not enough space",
+        ];
+        if full.iter().any(|words| message.contains(words)) {
+            StoreError::DiskFull {
+                location: self.location(),
+            }
+        } else {
+            self.backend(error)
+        }
+    }
+
+    fn named<T>(&self, converted: Result<T, FieldName>) -> Result<T, StoreError> {
+        converted.map_err(|error| self.backend(error))
+    }
+
+    fn backend(&self, error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+        StoreError::Backend {
+            location: self.location(),
+            source: Box::new(error),
+        }
+    }
+
+    fn side(
+        &self,
+        name: &str,
+        query: edge::VectorInternal,
+        sides: &Sides<'_>,
+    ) -> Result<Vec<Candidate>, StoreError> {
+        let request = edge::QueryRequest {
+            prefetches: Vec::new(),
+            query: Some(edge::ScoringQuery::Vector(edge::QueryEnum::Nearest(
+                edge::NamedQuery {
+                    query,
+                    using: Some(name.to_owned()),
+                },
+            ))),
+            filter: Some(self.named(filter(&sides.only))?),
+            score_threshold: None,
+            limit: sides.limit,
+            offset: 0,
+            params: None,
+            with_vector: edge::WithVector::Bool(false),
+            with_payload: self.named(with_payload(Detail::Commit))?,
+        };
+        let points = self.with_shard(|shard| shard.query(request))?;
+        Ok(points
+            .into_iter()
+            .map(|point| Candidate {
+                score: point.score,
+                record: RawRecord {
+                    id: uuid_of(point.id),
+                    payload: point.payload.map(|payload| payload.0).unwrap_or_default(),
+                    dense: None,
+                },
+            })
+            .collect())
+    }
+}
+
+impl Drop for EdgeEngine {
+    fn drop(&mut self) {
+        // The engine flushes when it is dropped and panics where it can't.
+        let shard = self.shard.take();
+        if catch_unwind(AssertUnwindSafe(|| drop(shard))).is_err() {
+            tracing::warn!(folder = %self.folder.display(), "the engine did not close cleanly");
+        }
+    }
+}
+
+impl Engine for EdgeEngine {
+    fn location(&self) -> String {
+        self.folder.display().to_string()
+    }
+
+    fn reserve(&self, bytes: u64) -> Result<(), StoreError> {
+        // Once in the log, once in the segments, and as much for indexes.
+        disk::reserve(&self.folder, bytes.saturating_mul(4) + MARGIN)
+    }
+
+    fn upsert(&self, points: Vec<RawPoint>) -> Result<(), StoreError> {
+        let points = points.into_iter().map(persisted).collect();
+        self.update(edge::UpdateOperation::PointOperation(
+            edge::PointOperations::UpsertPoints(edge::PointInsertOperations::PointsList(points)),
+        ))
+    }
+
+    fn remove(&self, which: Selector) -> Result<(), StoreError> {
+        let filter = self.named(filter(&which))?;
+        self.update(edge::UpdateOperation::PointOperation(
+            edge::PointOperations::DeletePointsByFilter(filter),
+        ))
+    }
+
+    fn settle(&self) -> Result<(), StoreError> {
+        let result = self.with_shard(|shard| {
+            shard.flush();
+            Ok(())
+        });
+        if result.is_err() {
+            self.broken.store(true, Ordering::Release);
+        }
+        result
+    }
+
+    fn tend(&self, points: usize) -> Result<(), StoreError> {
+        if self.untended.fetch_add(points, Ordering::AcqRel) + points < TEND_AFTER {
+            return Ok(());
+        }
+        self.untended.store(0, Ordering::Release);
+        self.optimize()
+    }
+
+    fn scroll(&self, which: Selector, detail: Detail) -> Result<Vec<RawRecord>, StoreError> {
+        let filter = self.named(filter(&which))?;
+        let with_payload = self.named(with_payload(detail))?;
+        let mut records = Vec::new();
+        let mut offset = None;
+        loop {
+            let (page, next) = self.with_shard(|shard| {
+                shard.scroll(edge::ScrollRequest {
+                    offset,
+                    limit: Some(PAGE),
+                    filter: Some(filter.clone()),
+                    with_payload: Some(with_payload.clone()),
+                    with_vector: with_vector(detail),
+                    order_by: None,
+                })
+            })?;
+            records.extend(page.into_iter().map(record));
+            if next.is_none() {
+                return Ok(records);
+            }
+            offset = next;
+        }
+    }
+
+    fn retrieve(&self, ids: &[Uuid], detail: Detail) -> Result<Vec<RawRecord>, StoreError> {
+        let ids: Vec<edge::PointId> = ids.iter().copied().map(edge::PointId::Uuid).collect();
+        let with_payload = self.named(with_payload(detail))?;
+        let records = self.with_shard(|shard| {
+            shard.retrieve(&ids, Some(with_payload), Some(with_vector(detail)))
+        })?;
+        Ok(records.into_iter().map(record).collect())
+    }
+
+    fn candidates(&self, sides: Sides<'_>) -> Result<Candidates, StoreError> {
+        let dense = match sides.dense {
+            Some(vector) => {
+                let query = edge::VectorInternal::Dense(vector.to_vec());
+                self.side(DENSE, query, &sides)?
+            }
+            None => Vec::new(),
+        };
+        let lexical = match sides.lexical {
+            Some(vector) => {
+                let query = edge::VectorInternal::Sparse(sparse(vector.clone()));
+                self.side(LEXICAL, query, &sides)?
+            }
+            None => Vec::new(),
+        };
+        Ok(Candidates { dense, lexical })
+    }
+}
+
+/// Removes old files of the engine's log.
+///
+/// The engine in process numbers its operations by this log but never reads
+/// it back (it has no replay), nor does it ever cut it. All that was written
+/// before the last flush is in the segments, so only the last closed file is
+/// kept: the numbering goes on from it.
+fn prune_log(log: &Path) {
+    let Ok(entries) = std::fs::read_dir(log) else {
+        return;
+    };
+    let mut closed: Vec<(u64, PathBuf)> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let start = name.to_str()?.strip_prefix("closed-")?.parse().ok()?;
+            Some((start, entry.path()))
+        })
+        .collect();
+    closed.sort();
+    closed.pop();
+    for (_, path) in closed {
+        // In order, so that what stays has no gap.
+        if let Err(error) = std::fs::remove_file(&path) {
+            tracing::debug!(%error, path = %path.display(), "an old log file stays");
+            return;
+        }
+    }
+}

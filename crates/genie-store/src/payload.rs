@@ -1,0 +1,248 @@
+//! Points and their payloads.
+
+use std::collections::BTreeSet;
+
+use genie_core::{Chunk, ChunkId, ContentHash, DocumentId, DocumentRecord, Filter, Point, Span};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::engine::{Condition, Fields, RawPoint, RawRecord, Selector};
+
+/// What a point is; see [`Kind`].
+pub(crate) const KIND: &str = "kind";
+/// The document's identity.
+pub(crate) const DOCUMENT: &str = "document";
+/// The revision that wrote the point.
+pub(crate) const REVISION: &str = "revision";
+/// The passage's language.
+pub(crate) const LANGUAGE: &str = "language";
+/// The document's labels and everything above them.
+pub(crate) const LABEL_PATHS: &str = "label_paths";
+/// The fields that have an index, all of them keywords.
+pub(crate) const INDEXED: [&str; 5] = [KIND, DOCUMENT, REVISION, LANGUAGE, LABEL_PATHS];
+
+/// What a point is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A chunk.
+    Chunk,
+    /// A document, the commit of its chunks.
+    Document,
+    /// The identity of the collection.
+    Identity,
+}
+
+impl Kind {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chunk => "chunk",
+            Self::Document => "document",
+            Self::Identity => "identity",
+        }
+    }
+
+    /// Only points of this kind.
+    pub(crate) fn only(self) -> Condition {
+        Condition::Is(KIND, self.as_str().to_owned())
+    }
+}
+
+/// A committed document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Commit {
+    pub(crate) record: DocumentRecord,
+    pub(crate) revision: String,
+}
+
+/// The point that commits a document.
+pub(crate) fn commit_id(document: &DocumentId) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, document.hash().as_bytes())
+}
+
+/// The point that carries a collection's identity.
+pub(crate) fn identity_id() -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, b"genie identity")
+}
+
+/// Names the content of a write, so that chunks of an unfinished write can't
+/// pass for those of another; the same content has the same revision.
+pub(crate) fn revision(document: &DocumentRecord, points: &[Point]) -> String {
+    let mut digests = Vec::new();
+    let mut buffer =
+        document_fields(document, "")
+            .into_iter()
+            .fold(Vec::new(), |mut buffer, (name, value)| {
+                buffer.extend_from_slice(format!("{name}={value};").as_bytes());
+                buffer
+            });
+    digests.extend_from_slice(ContentHash::of(&buffer).as_bytes());
+    for point in points {
+        buffer.clear();
+        buffer.extend_from_slice(point.chunk.id.as_bytes());
+        buffer.extend_from_slice(point.chunk.text.as_bytes());
+        buffer.extend(point.dense.iter().flat_map(|value| value.to_le_bytes()));
+        let lexical = point.lexical.indices.iter().zip(&point.lexical.values);
+        for (index, value) in lexical {
+            buffer.extend_from_slice(&index.to_le_bytes());
+            buffer.extend_from_slice(&value.to_le_bytes());
+        }
+        digests.extend_from_slice(ContentHash::of(&buffer).as_bytes());
+    }
+    ContentHash::of(&digests).to_string()
+}
+
+/// The point that commits `document`.
+pub(crate) fn document_point(document: &DocumentRecord, revision: &str) -> RawPoint {
+    RawPoint {
+        id: commit_id(&document.id),
+        payload: document_fields(document, revision),
+        vectors: None,
+    }
+}
+
+fn document_fields(document: &DocumentRecord, revision: &str) -> Fields {
+    object(json!({
+        KIND: Kind::Document.as_str(),
+        DOCUMENT: document.id.to_string(),
+        REVISION: revision,
+        LANGUAGE: document.language.map(|language| language.code()),
+        LABEL_PATHS: label_paths(&document.labels),
+        "uri": document.uri,
+        "title": document.title,
+        "media_type": document.media_type.as_str(),
+        "bytes": document.bytes,
+        "labels": document.labels,
+        "chunks": document.chunks,
+    }))
+}
+
+/// The point of a chunk.
+pub(crate) fn chunk_point(point: Point, document: &DocumentRecord, revision: &str) -> RawPoint {
+    let Point {
+        chunk,
+        dense,
+        lexical,
+    } = point;
+    RawPoint {
+        id: Uuid::from_bytes(*chunk.id.as_bytes()),
+        payload: object(json!({
+            KIND: Kind::Chunk.as_str(),
+            DOCUMENT: chunk.document.to_string(),
+            REVISION: revision,
+            LANGUAGE: chunk.language.map(|language| language.code()),
+            LABEL_PATHS: label_paths(&document.labels),
+            "ordinal": chunk.ordinal,
+            "start": chunk.span.start(),
+            "end": chunk.span.end(),
+            "text": chunk.text,
+            "section": chunk.section,
+            "page": chunk.page,
+        })),
+        vectors: Some((dense, lexical)),
+    }
+}
+
+fn object(value: Value) -> Fields {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Fields::new(),
+    }
+}
+
+/// A label and all labels above it: `a/b` is also found under `a`.
+fn label_paths(labels: &[String]) -> BTreeSet<&str> {
+    labels
+        .iter()
+        .flat_map(|label| {
+            label
+                .match_indices('/')
+                .map(|(end, _)| &label[..end])
+                .chain(std::iter::once(label.as_str()))
+        })
+        .filter(|path| !path.is_empty())
+        .collect()
+}
+
+/// The selector of a search.
+pub(crate) fn selector(filter: &Filter) -> Selector {
+    let mut conditions = vec![Kind::Chunk.only()];
+    let lists: [(&'static str, Vec<String>); 3] = [
+        (
+            DOCUMENT,
+            filter.documents.iter().map(ToString::to_string).collect(),
+        ),
+        (
+            LANGUAGE,
+            filter.languages.iter().map(ToString::to_string).collect(),
+        ),
+        (LABEL_PATHS, filter.labels.clone()),
+    ];
+    for (field, values) in lists {
+        if !values.is_empty() {
+            conditions.push(Condition::AnyOf(field, values));
+        }
+    }
+    conditions
+}
+
+/// Reads a document point; the error says what is wrong with it.
+pub(crate) fn read_commit(record: &RawRecord) -> Result<Commit, String> {
+    let fields = &record.payload;
+    Ok(Commit {
+        revision: field(fields, REVISION)?,
+        record: DocumentRecord {
+            id: parsed(fields, DOCUMENT)?,
+            uri: field(fields, "uri")?,
+            title: field(fields, "title")?,
+            media_type: parsed(fields, "media_type")?,
+            bytes: field(fields, "bytes")?,
+            language: parsed_option(fields, LANGUAGE)?,
+            labels: field(fields, "labels")?,
+            chunks: field(fields, "chunks")?,
+        },
+    })
+}
+
+/// Reads a chunk point; the error says what is wrong with it.
+pub(crate) fn read_chunk(record: &RawRecord) -> Result<Chunk, String> {
+    let fields = &record.payload;
+    let (start, end) = (field(fields, "start")?, field(fields, "end")?);
+    Ok(Chunk {
+        id: ChunkId::from_bytes(*record.id.as_bytes()),
+        document: parsed(fields, DOCUMENT)?,
+        ordinal: field(fields, "ordinal")?,
+        span: Span::new(start, end).ok_or_else(|| format!("its span is {start} to {end}"))?,
+        text: field(fields, "text")?,
+        section: field(fields, "section")?,
+        page: field(fields, "page")?,
+        language: parsed_option(fields, LANGUAGE)?,
+    })
+}
+
+/// The document and the revision that a point belongs to.
+pub(crate) fn read_origin(record: &RawRecord) -> Result<(DocumentId, String), String> {
+    Ok((
+        parsed(&record.payload, DOCUMENT)?,
+        field(&record.payload, REVISION)?,
+    ))
+}
+
+/// A field; one that is absent reads as `null`.
+fn field<T: DeserializeOwned>(fields: &Fields, name: &str) -> Result<T, String> {
+    let value = fields.get(name).cloned().unwrap_or(Value::Null);
+    serde_json::from_value(value).map_err(|error| format!("its field {name:?}: {error}"))
+}
+
+fn parsed<T: std::str::FromStr>(fields: &Fields, name: &str) -> Result<T, String> {
+    let text: String = field(fields, name)?;
+    text.parse()
+        .map_err(|_| format!("its field {name:?} is {text:?}"))
+}
+
+fn parsed_option<T: std::str::FromStr>(fields: &Fields, name: &str) -> Result<Option<T>, String> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(_) => parsed(fields, name).map(Some),
+    }
+}

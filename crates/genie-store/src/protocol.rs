@@ -1,0 +1,422 @@
+//! How documents are written, read and found, on either engine.
+//!
+//! A write removes the document point, writes the chunk points, removes those
+//! of earlier revisions, and writes the document point again; each step is
+//! durable before the next. A reader believes a chunk point only where the
+//! document point names the same revision. A crash at any moment therefore
+//! leaves the document either whole or invisible, and the next write of it
+//! starts over.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use genie_core::{
+    Chunk, DocumentId, DocumentRecord, Hit, HybridQuery, IndexIdentity, Point, StoreError,
+};
+use uuid::Uuid;
+
+use crate::engine::{Candidate, Condition, Detail, Engine, RawPoint, RawRecord, Sides};
+use crate::fusion::{cosine, fuse};
+use crate::payload::{self, Commit, DOCUMENT, Kind, REVISION};
+
+/// Points per write: about half a megabyte with vectors of 384 components.
+const BATCH: usize = 128;
+
+/// The documents and chunks of an engine.
+#[derive(Debug)]
+pub(crate) struct Documents<E> {
+    engine: E,
+    identity: IndexIdentity,
+    /// Writes are taken one after the other, so that two writes of the same
+    /// document can't mix their steps.
+    writer: Mutex<()>,
+}
+
+/// Points that can't be written as they are.
+#[derive(Debug, thiserror::Error)]
+enum BadPoints {
+    #[error("document {document} says it has {said} chunks, but {given} were given")]
+    Count {
+        document: DocumentId,
+        said: u32,
+        given: usize,
+    },
+    #[error("a chunk of document {found} was given with document {document}")]
+    Stranger {
+        document: DocumentId,
+        found: DocumentId,
+    },
+    #[error("two chunks of document {document} have the same identity")]
+    Twice { document: DocumentId },
+    #[error("a vector of {found} components was given where the index has {expected}")]
+    Dimension { found: usize, expected: usize },
+    #[error("a vector has a component that is no number")]
+    NotANumber,
+    #[error("a lexical vector has {indices} indices and {values} values")]
+    Uneven { indices: usize, values: usize },
+}
+
+impl<E: Engine> Documents<E> {
+    pub(crate) fn new(engine: E, identity: IndexIdentity) -> Self {
+        Self {
+            engine,
+            identity,
+            writer: Mutex::new(()),
+        }
+    }
+
+    pub(crate) fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    pub(crate) fn identity(&self) -> &IndexIdentity {
+        &self.identity
+    }
+
+    /// Keeps writers out while the guard lives.
+    pub(crate) fn pause_writes(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn put(
+        &self,
+        document: &DocumentRecord,
+        points: Vec<Point>,
+    ) -> Result<(), StoreError> {
+        self.check(document, &points)
+            .map_err(|error| self.backend(error))?;
+        let _writing = self.pause_writes();
+        let revision = payload::revision(document, &points);
+        self.engine.reserve(size_of_points(&points))?;
+
+        let commit = payload::commit_id(&document.id);
+        if !self.engine.retrieve(&[commit], Detail::Commit)?.is_empty() {
+            self.engine.remove(document_points(&document.id))?;
+            self.engine.settle()?;
+        }
+        let count = points.len();
+        let mut points = points
+            .into_iter()
+            .map(|point| payload::chunk_point(point, document, &revision));
+        loop {
+            let batch: Vec<RawPoint> = points.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                break;
+            }
+            self.engine.upsert(batch)?;
+        }
+        let mut stale = chunk_points(&document.id);
+        stale.push(Condition::IsNot(REVISION, revision.clone()));
+        self.engine.remove(stale)?;
+        self.engine.settle()?;
+        self.engine
+            .upsert(vec![payload::document_point(document, &revision)])?;
+        self.engine.settle()?;
+        self.engine.tend(count)
+    }
+
+    pub(crate) fn delete(&self, document: &DocumentId) -> Result<bool, StoreError> {
+        let _writing = self.pause_writes();
+        let existed = self.commit(document)?.is_some();
+        if existed {
+            self.engine.remove(document_points(document))?;
+            self.engine.settle()?;
+        }
+        // Also where nothing was committed: a crash may have left chunks.
+        self.engine.remove(chunk_points(document))?;
+        self.engine.settle()?;
+        Ok(existed)
+    }
+
+    pub(crate) fn documents(&self) -> Result<Vec<DocumentRecord>, StoreError> {
+        let mut documents: Vec<DocumentRecord> = self
+            .commits()?
+            .into_iter()
+            .map(|commit| commit.record)
+            .collect();
+        documents.sort_by(|left, right| (&left.uri, &left.id).cmp(&(&right.uri, &right.id)));
+        Ok(documents)
+    }
+
+    pub(crate) fn document(&self, id: &DocumentId) -> Result<Option<DocumentRecord>, StoreError> {
+        Ok(self.commit(id)?.map(|commit| commit.record))
+    }
+
+    pub(crate) fn chunks(&self, id: &DocumentId) -> Result<Vec<Chunk>, StoreError> {
+        let mut commit = self.commit(id)?;
+        while let Some(seen) = commit {
+            let mut which = chunk_points(id);
+            which.push(Condition::Is(REVISION, seen.revision.clone()));
+            let mut chunks = self
+                .engine
+                .scroll(which, Detail::Payload)?
+                .iter()
+                .map(|record| self.read(record, payload::read_chunk))
+                .collect::<Result<Vec<_>, _>>()?;
+            if chunks.len() == seen.record.chunks as usize {
+                chunks.sort_by_key(|chunk| (chunk.ordinal, chunk.id));
+                return Ok(chunks);
+            }
+            // It was replaced while it was read, or it is damaged.
+            commit = self.commit(id)?;
+            if commit.as_ref() == Some(&seen) {
+                return Err(StoreError::Corrupt {
+                    location: self.engine.location(),
+                    reason: format!(
+                        "document {id} has {} of its {} chunks",
+                        chunks.len(),
+                        seen.record.chunks
+                    ),
+                });
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    pub(crate) fn count(&self) -> Result<usize, StoreError> {
+        let commits = self.commits()?;
+        Ok(commits
+            .iter()
+            .map(|commit| commit.record.chunks as usize)
+            .sum())
+    }
+
+    pub(crate) fn search(&self, query: &HybridQuery) -> Result<Vec<Hit>, StoreError> {
+        self.check_query(query)
+            .map_err(|error| self.backend(error))?;
+        let sides = Sides {
+            dense: (query.weights.dense > 0.0).then_some(query.dense.as_slice()),
+            lexical: (query.weights.lexical > 0.0 && !query.lexical.is_empty())
+                .then_some(&query.lexical),
+            only: payload::selector(&query.filter),
+            limit: query.candidates.max(query.limit),
+        };
+        if query.limit == 0 || (sides.dense.is_none() && sides.lexical.is_none()) {
+            return Ok(Vec::new());
+        }
+        let found = self.engine.candidates(sides)?;
+        let commits = self.commits_of(found.dense.iter().chain(&found.lexical))?;
+        let mut ranked = fuse(&[
+            (query.weights.dense, self.committed(found.dense, &commits)?),
+            (
+                query.weights.lexical,
+                self.committed(found.lexical, &commits)?,
+            ),
+        ]);
+        ranked.truncate(query.limit);
+
+        let ids: Vec<Uuid> = ranked.iter().map(|(id, _)| *id).collect();
+        let records: HashMap<Uuid, RawRecord> = self
+            .engine
+            .retrieve(&ids, Detail::PayloadAndDense)?
+            .into_iter()
+            .map(|record| (record.id, record))
+            .collect();
+        let mut hits = Vec::with_capacity(ranked.len());
+        for (id, score) in ranked {
+            // A chunk that was removed since it was found is no hit.
+            let Some(record) = records.get(&id) else {
+                continue;
+            };
+            let (document, revision) = self.read(record, payload::read_origin)?;
+            // Nor is one that was replaced since.
+            let Some(commit) = commits
+                .get(&document)
+                .filter(|commit| commit.revision == revision)
+            else {
+                continue;
+            };
+            let chunk = self.read(record, payload::read_chunk)?;
+            let dense = record
+                .dense
+                .as_deref()
+                .ok_or_else(|| self.corrupt(record, "it has no dense vector".to_owned()))?;
+            hits.push(Hit {
+                similarity: cosine(&query.dense, dense),
+                document: commit.record.clone(),
+                chunk,
+                score,
+            });
+        }
+        Ok(hits)
+    }
+
+    /// All committed documents.
+    pub(crate) fn commits(&self) -> Result<Vec<Commit>, StoreError> {
+        self.engine
+            .scroll(vec![Kind::Document.only()], Detail::Payload)?
+            .iter()
+            .map(|record| self.read(record, payload::read_commit))
+            .collect()
+    }
+
+    fn commit(&self, document: &DocumentId) -> Result<Option<Commit>, StoreError> {
+        self.engine
+            .retrieve(&[payload::commit_id(document)], Detail::Payload)?
+            .first()
+            .map(|record| self.read(record, payload::read_commit))
+            .transpose()
+    }
+
+    /// The commits of all documents that the candidates belong to.
+    fn commits_of<'a>(
+        &self,
+        candidates: impl Iterator<Item = &'a Candidate>,
+    ) -> Result<HashMap<DocumentId, Commit>, StoreError> {
+        let documents = candidates
+            .map(|candidate| {
+                self.read(&candidate.record, payload::read_origin)
+                    .map(|(document, _)| document)
+            })
+            .collect::<Result<HashSet<_>, _>>()?;
+        let ids: Vec<Uuid> = documents.iter().map(payload::commit_id).collect();
+        self.engine
+            .retrieve(&ids, Detail::Payload)?
+            .iter()
+            .map(|record| {
+                let commit = self.read(record, payload::read_commit)?;
+                Ok((commit.record.id, commit))
+            })
+            .collect()
+    }
+
+    /// The candidates whose revision is committed, best first, ties by id.
+    fn committed(
+        &self,
+        mut candidates: Vec<Candidate>,
+        commits: &HashMap<DocumentId, Commit>,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        candidates.sort_by(|left, right| {
+            right
+                .score
+                .total_cmp(&left.score)
+                .then_with(|| left.record.id.cmp(&right.record.id))
+        });
+        let mut ids = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            let (document, revision) = self.read(&candidate.record, payload::read_origin)?;
+            if commits
+                .get(&document)
+                .is_some_and(|commit| commit.revision == revision)
+            {
+                ids.push(candidate.record.id);
+            }
+        }
+        Ok(ids)
+    }
+
+    fn check(&self, document: &DocumentRecord, points: &[Point]) -> Result<(), BadPoints> {
+        let id = document.id;
+        if usize::try_from(document.chunks) != Ok(points.len()) {
+            return Err(BadPoints::Count {
+                document: id,
+                said: document.chunks,
+                given: points.len(),
+            });
+        }
+        let mut seen = HashSet::with_capacity(points.len());
+        for point in points {
+            if point.chunk.document != id {
+                return Err(BadPoints::Stranger {
+                    document: id,
+                    found: point.chunk.document,
+                });
+            }
+            if !seen.insert(point.chunk.id) {
+                return Err(BadPoints::Twice { document: id });
+            }
+            self.check_vector(&point.dense)?;
+            check_lexical(&point.lexical.indices, &point.lexical.values)?;
+        }
+        Ok(())
+    }
+
+    fn check_query(&self, query: &HybridQuery) -> Result<(), BadPoints> {
+        self.check_vector(&query.dense)?;
+        check_lexical(&query.lexical.indices, &query.lexical.values)
+    }
+
+    fn check_vector(&self, vector: &[f32]) -> Result<(), BadPoints> {
+        let expected = self.identity.embedding.dimension;
+        if vector.len() != expected {
+            return Err(BadPoints::Dimension {
+                found: vector.len(),
+                expected,
+            });
+        }
+        check_numbers(vector)
+    }
+
+    fn read<T>(
+        &self,
+        record: &RawRecord,
+        reader: impl Fn(&RawRecord) -> Result<T, String>,
+    ) -> Result<T, StoreError> {
+        reader(record).map_err(|reason| self.corrupt(record, reason))
+    }
+
+    fn corrupt(&self, record: &RawRecord, reason: String) -> StoreError {
+        StoreError::Corrupt {
+            location: self.engine.location(),
+            reason: format!("point {}: {reason}", record.id),
+        }
+    }
+
+    fn backend(&self, error: BadPoints) -> StoreError {
+        StoreError::Backend {
+            location: self.engine.location(),
+            source: Box::new(error),
+        }
+    }
+}
+
+fn check_lexical(indices: &[u32], values: &[f32]) -> Result<(), BadPoints> {
+    if indices.len() != values.len() {
+        return Err(BadPoints::Uneven {
+            indices: indices.len(),
+            values: values.len(),
+        });
+    }
+    check_numbers(values)
+}
+
+fn check_numbers(values: &[f32]) -> Result<(), BadPoints> {
+    if values.iter().all(|value| value.is_finite()) {
+        Ok(())
+    } else {
+        Err(BadPoints::NotANumber)
+    }
+}
+
+fn document_points(document: &DocumentId) -> Vec<Condition> {
+    vec![
+        Kind::Document.only(),
+        Condition::Is(DOCUMENT, document.to_string()),
+    ]
+}
+
+fn chunk_points(document: &DocumentId) -> Vec<Condition> {
+    vec![
+        Kind::Chunk.only(),
+        Condition::Is(DOCUMENT, document.to_string()),
+    ]
+}
+
+/// About the bytes that the points take in memory.
+fn size_of_points(points: &[Point]) -> u64 {
+    points
+        .iter()
+        .map(|point| {
+            let section: usize = point.chunk.section.iter().map(String::len).sum();
+            // 300 for names and small fields of a payload.
+            (point.dense.len() * 4
+                + point.lexical.indices.len() * 8
+                + point.chunk.text.len()
+                + section
+                + 300) as u64
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! Writes that stop between any two of their steps.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use genie_core::{Store, StoreError};
+use uuid::Uuid;
+
+use super::Documents;
+use crate::edge::engine::EdgeEngine;
+use crate::engine::{Candidates, Detail, Engine, RawPoint, RawRecord, Selector, Sides};
+use crate::payload::Kind;
+
+#[path = "../../tests/samples/mod.rs"]
+mod samples;
+
+use samples::{DIMENSION, Sample, identity, open, query, sample};
+
+/// An engine that changes nothing after so many steps.
+struct Stopping {
+    engine: EdgeEngine,
+    steps: AtomicUsize,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("stopped by the test")]
+struct Stopped;
+
+impl Stopping {
+    fn step(&self) -> Result<(), StoreError> {
+        self.steps
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            })
+            .map(drop)
+            .map_err(|_| StoreError::Backend {
+                location: self.engine.location(),
+                source: Box::new(Stopped),
+            })
+    }
+}
+
+impl Engine for Stopping {
+    fn location(&self) -> String {
+        self.engine.location()
+    }
+
+    fn reserve(&self, bytes: u64) -> Result<(), StoreError> {
+        self.engine.reserve(bytes)
+    }
+
+    fn upsert(&self, points: Vec<RawPoint>) -> Result<(), StoreError> {
+        self.step()?;
+        self.engine.upsert(points)
+    }
+
+    fn remove(&self, which: Selector) -> Result<(), StoreError> {
+        self.step()?;
+        self.engine.remove(which)
+    }
+
+    fn settle(&self) -> Result<(), StoreError> {
+        self.step()?;
+        self.engine.settle()
+    }
+
+    fn tend(&self, points: usize) -> Result<(), StoreError> {
+        self.engine.tend(points)
+    }
+
+    fn scroll(&self, which: Selector, detail: Detail) -> Result<Vec<RawRecord>, StoreError> {
+        self.engine.scroll(which, detail)
+    }
+
+    fn retrieve(&self, ids: &[Uuid], detail: Detail) -> Result<Vec<RawRecord>, StoreError> {
+        self.engine.retrieve(ids, detail)
+    }
+
+    fn candidates(&self, sides: Sides<'_>) -> Result<Candidates, StoreError> {
+        self.engine.candidates(sides)
+    }
+}
+
+fn stopping(folder: &Path, steps: usize) -> Documents<Stopping> {
+    let engine = EdgeEngine::open(folder, &folder.join("shard"), DIMENSION).expect("it opens");
+    let engine = Stopping {
+        engine,
+        steps: AtomicUsize::new(steps),
+    };
+    Documents::new(engine, identity())
+}
+
+fn put(store: &impl Store, sample: &Sample) {
+    store
+        .put(&sample.record, sample.points.clone())
+        .expect("it is written");
+}
+
+/// The document is as one of `versions` or not there, in all that is read.
+fn assert_whole<E: Engine>(documents: &Documents<E>, versions: &[&Sample], step: usize) {
+    let id = versions[0].record.id;
+    let record = documents.document(&id).expect("readable");
+    let chunks = documents.chunks(&id).expect("readable");
+    match &record {
+        None => assert!(chunks.is_empty(), "step {step}"),
+        Some(record) => {
+            let version = versions
+                .iter()
+                .find(|version| version.record == *record)
+                .unwrap_or_else(|| panic!("step {step}: {record:?}"));
+            let expected: Vec<_> = version.points.iter().map(|p| p.chunk.clone()).collect();
+            assert_eq!(chunks, expected, "step {step}");
+        }
+    }
+    let mut all = query(0, &[1]);
+    (all.candidates, all.limit) = (1_000, 1_000);
+    let hits = documents.search(&all).expect("searchable");
+    let of_it = hits.iter().filter(|hit| hit.chunk.document == id).count();
+    assert_eq!(of_it, chunks.len(), "step {step}");
+    assert!(
+        hits.iter()
+            .all(|hit| hit.chunk.document != id || Some(&hit.document) == record.as_ref())
+    );
+}
+
+#[test]
+fn a_write_that_stops_between_two_steps_leaves_no_half_document() {
+    let (first, neighbour) = (sample("a", 0, 150), sample("b", 1, 5));
+    let mut second = sample("a", 0, 140);
+    second.record.title = "Second".into();
+    let mut finished = false;
+    for step in 0..20 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(folder.path());
+        put(&store, &first);
+        put(&store, &neighbour);
+        drop(store);
+
+        let documents = stopping(folder.path(), step);
+        finished = documents.put(&second.record, second.points.clone()).is_ok();
+        // A reader of the same engine, as on a server.
+        assert_whole(&documents, &[&first, &second], step);
+        drop(documents);
+        // The next process, before and after it repairs.
+        assert_whole(&stopping(folder.path(), 0), &[&first, &second], step);
+        let store = open(folder.path());
+        let committed = store.count().expect("a count");
+        drop(store);
+        let documents = stopping(folder.path(), 0);
+        assert_whole(&documents, &[&first, &second], step);
+        let left = documents
+            .engine()
+            .scroll(vec![Kind::Chunk.only()], Detail::Commit)
+            .expect("readable");
+        assert_eq!(
+            left.len(),
+            committed,
+            "step {step}: chunks of nobody are left"
+        );
+        drop(documents);
+
+        let store = open(folder.path());
+        put(&store, &second);
+        assert_eq!(store.count().expect("a count"), 145);
+        let record = store.document(&second.record.id).expect("readable");
+        assert_eq!(record, Some(second.record.clone()));
+        let other = store.chunks(&neighbour.record.id).expect("readable");
+        assert_eq!(other.len(), 5);
+        if finished {
+            break;
+        }
+    }
+    assert!(finished, "the write has more steps than the test tries");
+}
+
+#[test]
+fn a_removal_that_stops_between_two_steps_leaves_no_half_document() {
+    let it = sample("a", 0, 150);
+    for step in 0..4 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(folder.path());
+        put(&store, &it);
+        drop(store);
+        let documents = stopping(folder.path(), step);
+        assert!(documents.delete(&it.record.id).is_err(), "step {step}");
+        assert_whole(&documents, &[&it], step);
+        drop(documents);
+        let store = open(folder.path());
+        let found = store.count().expect("a count");
+        assert!([0, 150].contains(&found), "step {step}: {found}");
+        store.delete(&it.record.id).expect("deleted");
+        assert_eq!(store.count().expect("a count"), 0);
+    }
+}

@@ -1,0 +1,117 @@
+//! A language model that says what it is told.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use genie_core::{
+    ChoiceRequest, ContentHash, FinishReason, Generate, GenerateError, GenerateRequest, Generation,
+    ModelInfo, Usage,
+};
+
+/// Streams scripted answers, one a request, word by word.
+#[derive(Debug)]
+pub struct FakeGenerate {
+    model: ModelInfo,
+    answers: Mutex<VecDeque<String>>,
+    choices: Mutex<VecDeque<Vec<f32>>>,
+    seen: Mutex<Vec<GenerateRequest>>,
+}
+
+impl FakeGenerate {
+    /// A model without a script: it answers with the empty text, and every
+    /// choice is equally probable.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            model: ModelInfo {
+                name: "fake-chat".to_owned(),
+                hash: ContentHash::of(b"fake-chat"),
+                context_length: 4096,
+            },
+            answers: Mutex::default(),
+            choices: Mutex::default(),
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Adds the answer to the next request that has none yet.
+    #[must_use]
+    pub fn answering(self, text: &str) -> Self {
+        lock(&self.answers).push_back(text.to_owned());
+        self
+    }
+
+    /// Adds the log-probabilities for the next choice that has none yet.
+    #[must_use]
+    pub fn choosing(self, log_probabilities: &[f32]) -> Self {
+        lock(&self.choices).push_back(log_probabilities.to_vec());
+        self
+    }
+
+    /// The requests so far.
+    #[must_use]
+    pub fn seen(&self) -> Vec<GenerateRequest> {
+        lock(&self.seen).clone()
+    }
+}
+
+impl Default for FakeGenerate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Generate for FakeGenerate {
+    fn model(&self) -> &ModelInfo {
+        &self.model
+    }
+
+    fn count_tokens(&self, text: &str) -> usize {
+        text.split_whitespace().count()
+    }
+
+    fn generate(
+        &self,
+        request: GenerateRequest,
+        on_piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Generation, GenerateError> {
+        let prompt_tokens = request
+            .messages
+            .iter()
+            .map(|message| self.count_tokens(&message.content))
+            .sum();
+        lock(&self.seen).push(request);
+        let answer = lock(&self.answers).pop_front().unwrap_or_default();
+        let mut generation = Generation {
+            text: String::new(),
+            finish: FinishReason::Stop,
+            usage: Usage {
+                prompt_tokens,
+                completion_tokens: 0,
+            },
+            first_token: Duration::ZERO,
+        };
+        for piece in answer.split_inclusive(' ') {
+            generation.text.push_str(piece);
+            generation.usage.completion_tokens += 1;
+            if on_piece(piece).is_break() {
+                generation.finish = FinishReason::Cancelled;
+                break;
+            }
+        }
+        Ok(generation)
+    }
+
+    fn choose(&self, request: ChoiceRequest) -> Result<Vec<f32>, GenerateError> {
+        let even = -(request.choices.len() as f32).ln();
+        Ok(lock(&self.choices)
+            .pop_front()
+            .unwrap_or_else(|| vec![even; request.choices.len()]))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

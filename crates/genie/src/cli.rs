@@ -1,0 +1,315 @@
+//! The command line, as it is written.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use genie_core::Language;
+
+const EXAMPLES: &str = "\
+Examples:
+  genie quickstart                     fetch models, index the starter corpus, answer, serve
+  genie ingest reports/ 'notes/*.md'   index documents
+  genie ask \"What is an IXP?\"          answer with citations
+  genie serve                          the page and the API on http://127.0.0.1:8080";
+
+/// Answers questions about ICT infrastructure from trusted documents, in the
+/// language of the question, and shows where every sentence comes from.
+#[derive(Debug, Parser)]
+#[command(name = "genie", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Settings that every command takes; they override the environment, which
+/// overrides `config.toml`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct Common {
+    /// Folder of configuration, index and state
+    #[arg(long, global = true, env = "GENIE_HOME", value_name = "FOLDER")]
+    pub(crate) home: Option<PathBuf>,
+    /// Folder of model files
+    #[arg(long, global = true, env = "GENIE_MODELS", value_name = "FOLDER")]
+    pub(crate) models: Option<PathBuf>,
+    /// Another file of models beside the built-in registry
+    #[arg(long, global = true, env = "GENIE_REGISTRY", value_name = "FILE")]
+    pub(crate) registry: Option<PathBuf>,
+    /// Language model, or `none` to answer with quoted passages
+    #[arg(long, global = true, env = "GENIE_CHAT_MODEL", value_name = "NAME")]
+    pub(crate) chat_model: Option<String>,
+    /// Embedding model
+    #[arg(
+        long,
+        global = true,
+        env = "GENIE_EMBEDDING_MODEL",
+        value_name = "NAME"
+    )]
+    pub(crate) embedding_model: Option<String>,
+    /// Where models run
+    #[arg(long, global = true, env = "GENIE_DEVICE", value_enum)]
+    pub(crate) device: Option<Device>,
+    /// Threads of inference; 0 is one a core
+    #[arg(long, global = true, env = "GENIE_THREADS", value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// A Qdrant server instead of the index in process
+    #[arg(long, global = true, env = "GENIE_QDRANT_URL", value_name = "URL")]
+    pub(crate) qdrant_url: Option<String>,
+    /// The collection on that server
+    #[arg(long, global = true, env = "GENIE_COLLECTION", value_name = "NAME")]
+    pub(crate) collection: Option<String>,
+    /// Log more to standard error (-vv: much more)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Device {
+    Auto,
+    Cpu,
+    Cuda,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Fetch the default models, index the starter corpus, answer a question, then serve
+    Quickstart(Quickstart),
+    /// List, fetch, check and remove models
+    Models(Models),
+    /// Index files, folders and globs
+    Ingest(Ingest),
+    /// List and remove indexed documents
+    Doc(Doc),
+    /// Fetch public documents that the project lists
+    Corpus(Corpus),
+    /// Answer a question with citations
+    Ask(Ask),
+    /// Find passages without answering
+    Search(Search),
+    /// Talk about the documents, question by question
+    Chat(Chat),
+    /// Run the page and the HTTP interfaces
+    Serve(Serve),
+    /// Ask a running service whether it is well (for container health checks)
+    Health(Health),
+    /// Check models, index, device, processor and disk
+    Doctor(Doctor),
+    /// Print completions for a shell
+    Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  genie quickstart\n  genie quickstart --question \"¿Qué es un IXP?\" --no-serve"
+)]
+pub(crate) struct Quickstart {
+    /// Asked once everything is in place
+    #[arg(
+        long,
+        default_value = "What is an Internet exchange point and why does it matter?"
+    )]
+    pub(crate) question: String,
+    /// End after the answer
+    #[arg(long)]
+    pub(crate) no_serve: bool,
+    /// Address to serve on
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  genie models list\n  genie models pull qwen2.5-coder-1.5b-instruct\n  genie models import ~/Downloads/model.gguf"
+)]
+pub(crate) struct Models {
+    #[command(subcommand)]
+    pub(crate) action: ModelsAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsAction {
+    /// Models of the registry and whether they are here
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch models (without names: the configured ones)
+    Pull {
+        /// Registry names
+        names: Vec<String>,
+        /// Take a model whose hash the registry does not know, and pin it
+        #[arg(long)]
+        accept_unverified: bool,
+    },
+    /// Read every file of installed models and compare its SHA-256
+    Verify {
+        /// Registry names; none means all installed
+        names: Vec<String>,
+    },
+    /// Print the folder of an installed model
+    Path {
+        /// Registry name
+        name: String,
+    },
+    /// Remove an installed model and what is left of downloads
+    Rm {
+        /// Registry name
+        name: String,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Take a model file that came by other ways; it is known by its SHA-256
+    Import {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  genie ingest report.pdf\n  genie ingest reports/ 'notes/**/*.md'\n\nExit codes: 0 all indexed, 3 some files skipped (each is named), 1 nothing done"
+)]
+pub(crate) struct Ingest {
+    /// Files, folders (read recursively) and globs; text, Markdown, HTML, PDF, DOCX
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Print one JSON object a file
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  genie doc list --json\n  genie doc delete 3f1a… --yes")]
+pub(crate) struct Doc {
+    #[command(subcommand)]
+    pub(crate) action: DocAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DocAction {
+    /// Indexed documents
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a document with its text and vectors
+    Delete {
+        /// The id that `genie doc list` shows, or its beginning if that is unique
+        id: String,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  genie corpus list\n  genie corpus pull --into itu/ && genie ingest itu/"
+)]
+pub(crate) struct Corpus {
+    #[command(subcommand)]
+    pub(crate) action: CorpusAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CorpusAction {
+    /// Public documents by name, with their licence notes
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Download them from their publishers
+    Pull {
+        /// Ids from `genie corpus list`; none means all
+        ids: Vec<String>,
+        /// Where they go
+        #[arg(long, value_name = "FOLDER", default_value = "itu-documents")]
+        into: PathBuf,
+    },
+    /// Index the articles that come with the program
+    Starter,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Asking {
+    /// Answer in this language (ar, en, es, fr, ru, zh) instead of the question's
+    #[arg(long, value_name = "CODE")]
+    pub(crate) lang: Option<Language>,
+    /// Passages put before the model
+    #[arg(long, value_name = "N")]
+    pub(crate) top_k: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  genie ask \"What is an IXP?\"\n  genie ask \"Qu'est-ce que GENIE.AI ?\" --json"
+)]
+pub(crate) struct Ask {
+    /// The question
+    pub(crate) question: String,
+    /// Print one JSON object, the body of POST /api/v1/answer
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  genie search \"submarine cable repair\" --top-k 3")]
+pub(crate) struct Search {
+    /// What to look for
+    pub(crate) query: String,
+    /// Print one JSON object, the body of POST /api/v1/search
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A line that begins with / is a command: /new starts over, /quit ends (so does Ctrl-D)."
+)]
+pub(crate) struct Chat {
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "Examples:\n  genie serve\n  genie serve --listen 127.0.0.1:9000")]
+pub(crate) struct Serve {
+    /// Address and port [default: 127.0.0.1:8080]
+    #[arg(long, env = "GENIE_LISTEN", value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Accept that everybody who reaches the address can ask: for a container
+    /// or behind a proxy with authentication and TLS
+    #[arg(long, env = "GENIE_ALLOW_REMOTE")]
+    pub(crate) allow_remote: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Health {
+    /// Where the service is
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub(crate) url: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}

@@ -1,0 +1,44 @@
+//! `genie search`: passages without an answer.
+
+use genie_core::Filter;
+use genie_rag::SearchRequest;
+use genie_server::SearchBody;
+
+use crate::cli::{Common, Search, Serve};
+use crate::wiring::{Parts, Place, place};
+use crate::{Ended, render, settings};
+
+use super::{say, say_json};
+
+/// Runs the command.
+pub(crate) fn run(common: &Common, arguments: &Search) -> anyhow::Result<Ended> {
+    let mut config = settings::read(common, &Serve::default())?;
+    // Searching needs no language model.
+    config.chat_model = None;
+    let found = match place(&config) {
+        Place::Service(remote) => remote.search(&arguments.query, &arguments.asking)?,
+        Place::Here => {
+            let parts = Parts::open(common, &config)?;
+            let outcome = parts.engine(common, &config)?.search(SearchRequest {
+                query: arguments.query.clone(),
+                language: arguments.asking.lang,
+                filter: Filter::default(),
+                limit: arguments.asking.top_k,
+            })?;
+            SearchBody::new(&arguments.query, &outcome)
+        }
+    };
+    if arguments.json {
+        say_json(&found)?;
+    } else if found.passages.is_empty() {
+        say("Nothing found; is anything indexed? `genie doc list` tells.\n")?;
+    } else {
+        for (position, passage) in found.passages.iter().enumerate() {
+            say(&render::plain(&format!(
+                "{}\n",
+                render::passage(position + 1, passage)
+            )))?;
+        }
+    }
+    Ok(Ended::Done)
+}

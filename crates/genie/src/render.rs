@@ -1,0 +1,98 @@
+//! Answers and passages for people.
+
+use genie_server::{AnswerBody, CitationBody, PassageBody};
+
+/// Characters of a passage shown in a list.
+const EXCERPT: usize = 240;
+
+/// The numbered sources of an answer, or the nearest passages where it has
+/// none.
+pub(crate) fn sources(answer: &AnswerBody) -> String {
+    let mut text = String::new();
+    if answer.citations.is_empty() {
+        for passage in answer.passages.iter().take(3) {
+            text.push_str(&format!("  - {}\n", passage_line(passage)));
+        }
+        return text;
+    }
+    for citation in &answer.citations {
+        text.push_str(&format!(
+            "  [{}] {}\n      « {} »\n",
+            citation.number,
+            place(citation),
+            one_line(&citation.quote, 400),
+        ));
+    }
+    text
+}
+
+/// A passage in two lines.
+pub(crate) fn passage(number: usize, passage: &PassageBody) -> String {
+    format!(
+        "{number:>2}. {}\n    {}",
+        passage_line(passage),
+        one_line(&passage.text, EXCERPT)
+    )
+}
+
+/// One closing line: how long it took and with what.
+pub(crate) fn timings(answer: &AnswerBody) -> String {
+    let seconds = |milliseconds: f64| milliseconds / 1000.0;
+    let model = answer.model.as_deref().unwrap_or("no language model");
+    let mut text = format!("{:.1} s, {model}", seconds(answer.timings_ms.total));
+    if let Some(first) = answer.timings_ms.first_token {
+        text.push_str(&format!(", first word after {:.1} s", seconds(first)));
+    }
+    text
+}
+
+fn place(citation: &CitationBody) -> String {
+    let mut text = citation.title.clone();
+    if !citation.section.is_empty() && citation.section != citation.title {
+        text.push_str(&format!(" › {}", citation.section));
+    }
+    if let Some(page) = citation.page {
+        text.push_str(&format!(", p. {page}"));
+    }
+    format!(
+        "{text} ({}, characters {}–{})",
+        citation.document, citation.start, citation.end
+    )
+}
+
+fn passage_line(passage: &PassageBody) -> String {
+    let mut text = passage.title.clone();
+    if !passage.section.is_empty() && passage.section != passage.title {
+        text.push_str(&format!(" › {}", passage.section));
+    }
+    if let Some(page) = passage.page {
+        text.push_str(&format!(", p. {page}"));
+    }
+    format!(
+        "{text} ({}; similarity {:.3})",
+        passage.document, passage.similarity
+    )
+}
+
+fn one_line(text: &str, longest: usize) -> String {
+    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() > longest {
+        line = line.chars().take(longest).collect();
+        line.push('…');
+    }
+    line
+}
+
+/// Text from outside, safe for a terminal: control characters could move the
+/// cursor or change the window.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' && c != '\t' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,225 @@
+//! Flags, environment, `config.toml` and defaults into one validated
+//! [`Config`]. The only place that knows where settings come from.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use genie_core::{
+    AnswerConfig, Config, DeviceChoice, FusionWeights, Places, RetrievalConfig, ServerConfig,
+};
+use serde::Deserialize;
+
+use crate::cli::{Common, Device, Serve};
+
+/// The names of the default models in the registry.
+const EMBEDDING_MODEL: &str = "multilingual-e5-small";
+const CHAT_MODEL: &str = "qwen2.5-coder-1.5b-instruct";
+
+/// Reads all settings. `serve` brings what only `genie serve` has flags for.
+pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
+    let places = places(common)?;
+    let file = File::read(&places.config_file())?;
+    let chat_model = common
+        .chat_model
+        .clone()
+        .or(file.chat_model)
+        .unwrap_or_else(|| CHAT_MODEL.to_owned());
+    let config = Config {
+        embedding_model: common
+            .embedding_model
+            .clone()
+            .or(file.embedding_model)
+            .unwrap_or_else(|| EMBEDDING_MODEL.to_owned()),
+        chat_model: (chat_model != "none").then_some(chat_model),
+        device: common
+            .device
+            .map(device)
+            .or(file.device)
+            .unwrap_or_default(),
+        threads: common.threads.or(file.threads).unwrap_or(0),
+        qdrant_url: common.qdrant_url.clone().or(file.qdrant_url),
+        collection: common
+            .collection
+            .clone()
+            .or(file.collection)
+            .unwrap_or_else(|| "genie".to_owned()),
+        retrieval: RetrievalConfig {
+            top_k: file.retrieval.top_k.unwrap_or(6),
+            candidates: file.retrieval.candidates.unwrap_or(50),
+            weights: FusionWeights {
+                dense: file.retrieval.dense_weight.unwrap_or(1.0),
+                lexical: file.retrieval.lexical_weight.unwrap_or(0.4),
+            },
+            min_similarity: file.retrieval.min_similarity.unwrap_or(0.8),
+        },
+        answer: AnswerConfig {
+            context_tokens: file.answer.context_tokens.unwrap_or(2400),
+            max_tokens: file.answer.max_tokens.unwrap_or(320),
+        },
+        server: ServerConfig {
+            listen: serve
+                .listen
+                .or(file.server.listen)
+                .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            allow_remote: serve.allow_remote || file.server.allow_remote.unwrap_or(false),
+            max_requests: file.server.max_requests.unwrap_or(16),
+            max_body_bytes: file.server.max_body_bytes.unwrap_or(1 << 20),
+        },
+        places,
+    };
+    Ok(config.validate()?)
+}
+
+/// The folders alone, for commands that work with a broken `config.toml`.
+pub(crate) fn places(common: &Common) -> anyhow::Result<Places> {
+    let platform = directories::ProjectDirs::from("", "", "genie");
+    let home = match (&common.home, &platform) {
+        (Some(home), _) => home.clone(),
+        (None, Some(platform)) => platform.data_dir().to_owned(),
+        (None, None) => bail!("this account has no home folder; name one with GENIE_HOME"),
+    };
+    let models = match (&common.models, &platform) {
+        (Some(models), _) => models.clone(),
+        (None, Some(platform)) => platform.cache_dir().join("models"),
+        (None, None) => bail!("this account has no cache folder; name one with GENIE_MODELS"),
+    };
+    Ok(Places {
+        home: absolute(home)?,
+        models: absolute(models)?,
+    })
+}
+
+/// Read from the environment alone: flags show in the list of processes.
+pub(crate) fn qdrant_api_key() -> Option<String> {
+    std::env::var("GENIE_QDRANT_API_KEY")
+        .ok()
+        .filter(|key| !key.is_empty())
+}
+
+fn absolute(path: PathBuf) -> anyhow::Result<PathBuf> {
+    std::path::absolute(&path).with_context(|| format!("{} is no usable path", path.display()))
+}
+
+const fn device(device: Device) -> DeviceChoice {
+    match device {
+        Device::Auto => DeviceChoice::Auto,
+        Device::Cpu => DeviceChoice::Cpu,
+        Device::Cuda => DeviceChoice::Cuda,
+    }
+}
+
+/// `config.toml`. Unknown keys are errors: a misspelt setting must not be
+/// ignored in silence.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    embedding_model: Option<String>,
+    chat_model: Option<String>,
+    device: Option<DeviceChoice>,
+    threads: Option<usize>,
+    qdrant_url: Option<String>,
+    collection: Option<String>,
+    retrieval: Retrieval,
+    answer: Answer,
+    server: Server,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Retrieval {
+    top_k: Option<usize>,
+    candidates: Option<usize>,
+    dense_weight: Option<f32>,
+    lexical_weight: Option<f32>,
+    min_similarity: Option<f32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Answer {
+    context_tokens: Option<usize>,
+    max_tokens: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Server {
+    listen: Option<SocketAddr>,
+    allow_remote: Option<bool>,
+    max_requests: Option<usize>,
+    max_body_bytes: Option<usize>,
+}
+
+impl File {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("{} can't be read", path.display()));
+            }
+        };
+        toml::from_str(&text)
+            .with_context(|| format!("{} is not a valid configuration", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn common(home: &Path) -> Common {
+        Common {
+            home: Some(home.to_owned()),
+            models: Some(home.join("models")),
+            ..Common::default()
+        }
+    }
+
+    #[test]
+    fn flags_override_the_file_and_the_file_overrides_defaults() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(
+            home.path().join("config.toml"),
+            "chat_model = \"none\"\nthreads = 3\n[retrieval]\ntop_k = 9\n",
+        )
+        .unwrap();
+        let config = read(&common(home.path()), &Serve::default()).unwrap();
+        assert_eq!(config.chat_model, None);
+        assert_eq!((config.threads, config.retrieval.top_k), (3, 9));
+        assert_eq!(config.embedding_model, EMBEDDING_MODEL);
+        let mut flags = common(home.path());
+        flags.threads = Some(1);
+        flags.chat_model = Some("other".to_owned());
+        let config = read(&flags, &Serve::default()).unwrap();
+        assert_eq!(config.threads, 1);
+        assert_eq!(config.chat_model.as_deref(), Some("other"));
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_an_error_that_names_the_file() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("config.toml"), "[retrieval]\ntopk = 9\n").unwrap();
+        let error = read(&common(home.path()), &Serve::default()).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(
+            text.contains("config.toml") && text.contains("topk"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_open_address_needs_consent() {
+        let home = tempfile::tempdir().unwrap();
+        let mut serve = Serve {
+            listen: Some("0.0.0.0:80".parse().unwrap()),
+            allow_remote: false,
+        };
+        assert!(read(&common(home.path()), &serve).is_err());
+        serve.allow_remote = true;
+        assert!(read(&common(home.path()), &serve).is_ok());
+    }
+}

@@ -1,0 +1,188 @@
+//! The parts of the product, put together as configured.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use genie_compute::{OpenDevice, choose_device};
+use genie_core::{Config, Embed, Generate, IndexIdentity, Lexical, Places, Store};
+use genie_embed::{EmbedderOptions, EncoderFiles, LexicalAnalyzer, TextEmbedder};
+use genie_ingest::{CHUNKER_VERSION, ChunkOptions, Limits};
+use genie_llm::{ChatModel, ChatModelOptions};
+use genie_models::{FileName, ModelName, ModelStore, NetworkSettings, Registry};
+use genie_rag::{Engine, EngineParts, Indexer};
+use genie_store::{EdgeStore, HolderNote, ServerOptions, ServerStore, read_holder};
+
+use crate::cli::Common;
+use crate::remote::Remote;
+use crate::settings;
+
+/// Packs of texts that may wait for the embedding model.
+const EMBEDDING_QUEUE: usize = 64;
+
+/// Who does the work of a command that needs the index.
+pub(crate) enum Place {
+    /// This process.
+    Here,
+    /// A service on this machine that has the index open.
+    Service(Remote),
+}
+
+/// A running service has the index in process to itself and takes the work.
+pub(crate) fn place(config: &Config) -> Place {
+    if config.qdrant_url.is_some() {
+        return Place::Here;
+    }
+    read_holder(&config.places.index())
+        .and_then(|holder| holder.url)
+        .map_or(Place::Here, |url| Place::Service(Remote::new(&url)))
+}
+
+/// The model registry with its folder.
+pub(crate) fn models(common: &Common, places: &Places) -> anyhow::Result<ModelStore> {
+    let mut registry = Registry::builtin()?;
+    if let Some(file) = &common.registry {
+        registry = registry.with_file(file)?;
+    }
+    let settings = NetworkSettings::from_env()?;
+    Ok(ModelStore::open(places.models.clone(), registry, settings)?)
+}
+
+/// Models and index, loaded.
+pub(crate) struct Parts {
+    pub(crate) embed: Arc<dyn Embed>,
+    pub(crate) lexical: Arc<dyn Lexical>,
+    pub(crate) store: Arc<dyn Store>,
+    /// The index in process, when it is one: a service writes its address
+    /// into it.
+    pub(crate) edge: Option<Arc<EdgeStore>>,
+    device: OpenDevice,
+}
+
+impl Parts {
+    /// Loads the embedding model and opens the index.
+    pub(crate) fn open(common: &Common, config: &Config) -> anyhow::Result<Self> {
+        if let Err(error) = genie_compute::set_threads(config.threads) {
+            tracing::debug!(%error, "the number of threads stays as it is");
+        }
+        let device = choose_device(config.device)?;
+        tracing::info!(device = device.note, "device chosen");
+        let models = models(common, &config.places)?;
+        let embed: Arc<dyn Embed> = Arc::new(embedder(&models, config, &device)?);
+        let lexical: Arc<dyn Lexical> = Arc::new(LexicalAnalyzer::new());
+        let identity = IndexIdentity {
+            embedding: embed.identity().clone(),
+            lexical_version: lexical.version().to_owned(),
+            chunker_version: CHUNKER_VERSION.to_owned(),
+        };
+        let (store, edge) = store(config, identity)?;
+        Ok(Self {
+            embed,
+            lexical,
+            store,
+            edge,
+            device,
+        })
+    }
+
+    /// What puts documents into the index.
+    pub(crate) fn indexer(&self) -> Indexer {
+        Indexer {
+            embed: Arc::clone(&self.embed),
+            lexical: Arc::clone(&self.lexical),
+            store: Arc::clone(&self.store),
+            limits: Limits::default(),
+            options: ChunkOptions::default(),
+        }
+    }
+
+    /// What answers questions. A configured language model that is not
+    /// installed is no reason to fail: answers are quoted passages then, and
+    /// marked as such.
+    pub(crate) fn engine(&self, common: &Common, config: &Config) -> anyhow::Result<Engine> {
+        let models = models(common, &config.places)?;
+        Ok(Engine::new(EngineParts {
+            embed: Arc::clone(&self.embed),
+            lexical: Arc::clone(&self.lexical),
+            store: Arc::clone(&self.store),
+            generate: chat_model(&models, config, &self.device)?,
+            retrieval: config.retrieval,
+            answer: config.answer,
+        }))
+    }
+}
+
+fn embedder(
+    models: &ModelStore,
+    config: &Config,
+    device: &OpenDevice,
+) -> anyhow::Result<TextEmbedder> {
+    let name: ModelName = config.embedding_model.parse()?;
+    let installed = models.locate(&name)?;
+    let traits = installed
+        .entry
+        .embedding
+        .as_ref()
+        .with_context(|| format!("{name} is a chat model; choose an embedding model"))?;
+    let files = EncoderFiles {
+        tokenizer: installed
+            .tokenizer
+            .unwrap_or_else(|| installed.folder.join(FileName::Tokenizer.as_str())),
+        weights: installed.weights,
+        config: installed.config,
+    };
+    let options = EmbedderOptions {
+        model: name.to_string(),
+        hash: installed.hash,
+        query_prefix: traits.query_prefix.clone(),
+        passage_prefix: traits.passage_prefix.clone(),
+        max_tokens: Some(installed.entry.context),
+        device: device.device.clone(),
+        queue: EMBEDDING_QUEUE,
+    };
+    Ok(TextEmbedder::load(&files, options)?)
+}
+
+fn chat_model(
+    models: &ModelStore,
+    config: &Config,
+    device: &OpenDevice,
+) -> anyhow::Result<Option<Arc<dyn Generate>>> {
+    let Some(name) = &config.chat_model else {
+        return Ok(None);
+    };
+    let name: ModelName = name.parse()?;
+    let installed = match models.locate(&name) {
+        Ok(installed) => installed,
+        Err(error @ genie_models::ModelError::NotInstalled { .. }) => {
+            eprintln!("note: {error}; until then answers are quoted passages");
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut options = ChatModelOptions::new(name.as_str(), installed.hash);
+    options.device = device.device.clone();
+    Ok(Some(Arc::new(ChatModel::load(
+        installed.weights(),
+        options,
+    )?)))
+}
+
+type OpenStore = (Arc<dyn Store>, Option<Arc<EdgeStore>>);
+
+fn store(config: &Config, identity: IndexIdentity) -> anyhow::Result<OpenStore> {
+    if let Some(url) = &config.qdrant_url {
+        let options = ServerOptions {
+            url: url.clone(),
+            api_key: settings::qdrant_api_key(),
+            collection: config.collection.clone(),
+        };
+        return Ok((Arc::new(ServerStore::connect(options, identity)?), None));
+    }
+    let edge = Arc::new(EdgeStore::open(
+        &config.places.index(),
+        identity,
+        HolderNote::default(),
+    )?);
+    let store: Arc<dyn Store> = edge.clone();
+    Ok((store, Some(edge)))
+}
