@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::genie::{E5, Genie, QWEN, SMOLLM, MINILM, alone, models};
+use crate::genie::{E5, Genie, MINILM, QWEN, SMOLLM, alone, models};
 use crate::material::{Scratch, shared_corpus};
 use crate::service::Service;
 
@@ -31,8 +31,15 @@ pub(crate) fn citations_are_exact(answer: &Value, folder: &Path) {
         assert!(!slice.trim().is_empty(), "{citation}");
     }
     for piece in text.split('[').skip(1) {
-        if let Some(number) = piece.split(']').next().and_then(|n| n.parse::<usize>().ok()) {
-            assert!((1..=citations.len()).contains(&number), "[{number}] in {text}");
+        if let Some(number) = piece
+            .split(']')
+            .next()
+            .and_then(|n| n.parse::<usize>().ok())
+        {
+            assert!(
+                (1..=citations.len()).contains(&number),
+                "[{number}] in {text}"
+            );
         }
     }
 }
@@ -120,15 +127,17 @@ fn without_a_language_model_passages_are_quoted() {
     let genie = Genie::quick(&scratch.home(), &models);
     scratch.articles();
     genie.run(&["ingest", "docs"]).ended(0);
-    let absent = genie
-        .clone()
-        .set("GENIE_CHAT_MODEL", "olmo-2-1b-instruct");
+    let absent = genie.clone().set("GENIE_CHAT_MODEL", "olmo-2-1b-instruct");
     let installed = models_has(&models, "olmo-2-1b-instruct");
     let question = "What does a repair ship do with a broken cable?";
     let mut answers = vec![genie.json(&["ask", question, "--json", "--chat-model", "none"])];
     if !installed {
         let finished = absent.run(&["ask", question, "--json"]).ended(0);
-        assert!(finished.err.contains("olmo-2-1b-instruct"), "{}", finished.err);
+        assert!(
+            finished.err.contains("olmo-2-1b-instruct"),
+            "{}",
+            finished.err
+        );
         answers.push(serde_json::from_str(&finished.out).unwrap());
     }
     for answer in answers {
@@ -138,7 +147,10 @@ fn without_a_language_model_passages_are_quoted() {
         let citations = answer["citations"].as_array().unwrap();
         assert_eq!(citations[0]["document"], "docs/cable.md", "{answer}");
         assert!(
-            citations[0]["quote"].as_str().unwrap().contains("repair ship"),
+            citations[0]["quote"]
+                .as_str()
+                .unwrap()
+                .contains("repair ship"),
             "{answer}"
         );
         citations_are_exact(&answer, &scratch.path(""));

@@ -33,7 +33,11 @@ fn is_skipped(make: impl Fn(&Scratch, &str) -> PathBuf, name: &str, reason: &[&s
     for part in reason.iter().chain([&name]) {
         assert!(said.contains(part), "no {part:?} in: {said}");
     }
-    assert!(!said.contains('\n') && !mixed.err.contains("panicked"), "{}", mixed.err);
+    assert!(
+        !said.contains('\n') && !mixed.err.contains("panicked"),
+        "{}",
+        mixed.err
+    );
     assert_eq!(lines[1]["status"], "indexed");
     let after = genie.index();
     assert_eq!(after.len(), 4);
@@ -42,7 +46,9 @@ fn is_skipped(make: impl Fn(&Scratch, &str) -> PathBuf, name: &str, reason: &[&s
         assert!(after.documents.as_array().unwrap().contains(document));
     }
 
-    let alone = genie.run(&["ingest", bad]).refused(&["no file was indexed"]);
+    let alone = genie
+        .run(&["ingest", bad])
+        .refused(&["no file was indexed"]);
     assert!(alone.err.contains(name), "{}", alone.err);
     assert_eq!(genie.index(), after);
 }
@@ -73,7 +79,11 @@ fn a_zip_bomb() {
 
 #[test]
 fn invalid_utf8() {
-    is_skipped(Scratch::not_utf8, "latin.txt", &["not valid UTF-8 at byte 1"]);
+    is_skipped(
+        Scratch::not_utf8,
+        "latin.txt",
+        &["not valid UTF-8 at byte 1"],
+    );
 }
 
 #[test]

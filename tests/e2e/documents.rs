@@ -53,7 +53,10 @@ fn a_changed_file_replaces_its_earlier_version() {
     let found = genie.json(&["search", "amber walrus", "--json", "--top-k", "50"]);
     let texts = found["passages"].to_string();
     assert!(texts.contains("amber walrus"), "{texts}");
-    assert!(!texts.contains("repair ship"), "the old version is found: {texts}");
+    assert!(
+        !texts.contains("repair ship"),
+        "the old version is found: {texts}"
+    );
 }
 
 #[test]
@@ -116,7 +119,9 @@ fn globs_and_folders_name_files() {
     let all = listed(&["docs", "docs/cable.md"]);
     assert_eq!(all.len(), 4, "{all:?}");
     assert_eq!(genie.index().len(), 4);
-    genie.run(&["ingest", "docs/*.pdf"]).refused(&["docs/*.pdf"]);
+    genie
+        .run(&["ingest", "docs/*.pdf"])
+        .refused(&["docs/*.pdf"]);
 }
 
 #[test]

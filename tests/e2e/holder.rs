@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
-use crate::genie::{Genie, MINILM, models};
+use crate::genie::{Genie, LIMIT, MINILM, models};
 use crate::material::Scratch;
 use crate::service::Service;
 
@@ -14,10 +14,7 @@ fn commands_go_through_the_service_that_holds_the_index() {
         return;
     };
     let scratch = Scratch::new();
-    scratch.write(
-        "home/config.toml",
-        "[retrieval]\nmin_similarity = 0.1\n",
-    );
+    scratch.write("home/config.toml", "[retrieval]\nmin_similarity = 0.1\n");
     let genie = Genie::quick(&scratch.home(), &models);
     scratch.articles();
     genie.run(&["ingest", "docs"]).ended(0);
@@ -39,7 +36,12 @@ fn commands_go_through_the_service_that_holds_the_index() {
     let lines = genie.run(&["ingest", "--json", "docs"]).ended(3).lines();
     let outcomes: Vec<_> = lines
         .iter()
-        .map(|line| (line["document"].as_str().unwrap(), line["status"].as_str().unwrap()))
+        .map(|line| {
+            (
+                line["document"].as_str().unwrap(),
+                line["status"].as_str().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(
         outcomes,
@@ -52,7 +54,10 @@ fn commands_go_through_the_service_that_holds_the_index() {
         ]
     );
     let reason = lines[3]["reason"].as_str().unwrap();
-    assert!(reason.contains("nothing.md") && reason.contains("empty"), "{reason}");
+    assert!(
+        reason.contains("nothing.md") && reason.contains("empty"),
+        "{reason}"
+    );
     let listed = genie.json(&["doc", "list", "--json"]);
     assert_eq!(listed.as_array().unwrap().len(), 4);
     let id = before.find("cable.md").unwrap()["id"].as_str().unwrap();
@@ -113,9 +118,12 @@ fn a_second_ingest_is_told_who_holds_the_index() {
             .run(arguments)
             .refused(&["in use by", &who, "stop it"]);
     }
-    assert!(!first.has_ended(), "the first ingest was too quick for this test");
+    assert!(
+        !first.has_ended(),
+        "the first ingest was too quick for this test"
+    );
     first.signal("INT");
-    first.wait(std::time::Duration::from_secs(60)).ended(130);
+    first.wait(LIMIT).ended(130);
     assert_eq!(genie.index(), before);
 }
 

@@ -15,8 +15,8 @@ fn service(scratch: &Scratch, chat: Option<&str>) -> Option<Service> {
     let names: Vec<_> = std::iter::once(MINILM).chain(chat).collect();
     let models = models(&names)?;
     scratch.write("home/config.toml", "[retrieval]\nmin_similarity = 0.1\n");
-    let genie = Genie::quick(&scratch.home(), &models)
-        .set("GENIE_CHAT_MODEL", chat.unwrap_or("none"));
+    let genie =
+        Genie::quick(&scratch.home(), &models).set("GENIE_CHAT_MODEL", chat.unwrap_or("none"));
     scratch.articles();
     genie.run(&["ingest", "docs"]).ended(0);
     Some(Service::start(&genie))
@@ -146,8 +146,18 @@ fn health_metrics_models_and_the_page() {
     assert!(page.contains("<!doctype html>") || page.contains("<!DOCTYPE html>"));
     for path in ["/", "/app.js", "/style.css"] {
         let text = service.get(path).ok().text;
-        for place in ["src=\"http", "href=\"http", "src=\"//", "url(http", "@import", "import("] {
-            assert!(!text.contains(place), "{path} loads from elsewhere: {place}");
+        for place in [
+            "src=\"http",
+            "href=\"http",
+            "src=\"//",
+            "url(http",
+            "@import",
+            "import(",
+        ] {
+            assert!(
+                !text.contains(place),
+                "{path} loads from elsewhere: {place}"
+            );
         }
     }
     service.stop().ended(0);
@@ -172,8 +182,13 @@ fn requests_that_make_no_sense_are_refused_in_words() {
             "{path} {body}: {reply:?}"
         );
         let said = reply.json();
-        let message = said["message"].as_str().or(said["error"]["message"].as_str());
-        assert!(message.is_some_and(|text| !text.is_empty()), "{path}: {said}");
+        let message = said["message"]
+            .as_str()
+            .or(said["error"]["message"].as_str());
+        assert!(
+            message.is_some_and(|text| !text.is_empty()),
+            "{path}: {said}"
+        );
     }
     // It is still well.
     service.get("/healthcheck").ok();

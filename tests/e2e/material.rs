@@ -68,8 +68,22 @@ impl Scratch {
     pub(crate) fn long_text(&self, name: &str) -> PathBuf {
         let mut text = String::from("# A long report\n\n");
         let words = [
-            "fibre", "mast", "tower", "signal", "school", "coast", "island", "budget", "licence",
-            "traffic", "storm", "warning", "village", "satellite", "router", "power",
+            "fibre",
+            "mast",
+            "tower",
+            "signal",
+            "school",
+            "coast",
+            "island",
+            "budget",
+            "licence",
+            "traffic",
+            "storm",
+            "warning",
+            "village",
+            "satellite",
+            "router",
+            "power",
         ];
         let mut random = Random::new(7);
         for paragraph in 0..3000 {
@@ -99,7 +113,10 @@ impl Scratch {
     }
 
     pub(crate) fn not_utf8(&self, name: &str) -> PathBuf {
-        self.write(name, b"R\xe9seau \xe0 large bande, d\xe9ploy\xe9 en 2024.\n")
+        self.write(
+            name,
+            b"R\xe9seau \xe0 large bande, d\xe9ploy\xe9 en 2024.\n",
+        )
     }
 
     /// The first half of a PDF file.
@@ -119,8 +136,7 @@ impl Scratch {
     /// A DOCX file of a third of a megabyte whose text has 300 MB.
     pub(crate) fn zip_bomb(&self, name: &str) -> PathBuf {
         let path = self.write(name, "");
-        let mut archive =
-            zip::ZipWriter::new(BufWriter::new(File::create(&path).expect("a file")));
+        let mut archive = zip::ZipWriter::new(BufWriter::new(File::create(&path).expect("a file")));
         let options = zip::write::SimpleFileOptions::default()
             .compression_method(zip::CompressionMethod::Deflated);
         let mut part = |name: &str, head: &str, filler: usize, tail: &str| {

@@ -40,7 +40,10 @@ fn quickstart_ends_with_a_cited_answer() {
     for (language, query) in [
         ("en", "What is an Internet exchange point?"),
         ("fr", "Qu'est-ce qu'un point d'échange Internet ?"),
-        ("es", "¿Qué es un punto de intercambio de tráfico de Internet?"),
+        (
+            "es",
+            "¿Qué es un punto de intercambio de tráfico de Internet?",
+        ),
         ("ru", "Что такое точка обмена интернет-трафиком?"),
         ("zh", "什么是互联网交换中心？"),
         ("ar", "ما هي نقطة تبادل الإنترنت؟"),

@@ -97,6 +97,9 @@ impl Service {
             if let Some(value) = line.strip_prefix("event:") {
                 value.trim().clone_into(&mut name);
             } else if let Some(data) = line.strip_prefix("data:") {
+                // The format allows the name behind the data, but clients that
+                // read line by line can't do anything with it then.
+                assert!(!name.is_empty(), "data before its event's name: {line}");
                 let data = serde_json::from_str(data.trim()).expect("JSON data");
                 events.push((std::mem::take(&mut name), data));
             }

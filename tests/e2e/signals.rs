@@ -1,8 +1,6 @@
 //! Being asked to stop.
 
-use std::time::Duration;
-
-use crate::genie::{Genie, MINILM, models};
+use crate::genie::{Genie, LIMIT, MINILM, models};
 use crate::material::Scratch;
 use crate::service::Service;
 
@@ -38,7 +36,7 @@ fn ctrl_c_ends_an_ingest_and_keeps_what_was_done() {
         (out.lines().count() >= 2).then_some(())
     });
     running.signal("INT");
-    let ended = running.wait(Duration::from_secs(60)).ended(130);
+    let ended = running.wait(LIMIT).ended(130);
     assert!(ended.err.contains("interrupted"), "{}", ended.err);
     let index = genie.index();
     assert_eq!(index.len(), 2, "{:?}", index.documents);

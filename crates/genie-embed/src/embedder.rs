@@ -97,13 +97,12 @@ impl TextEmbedder {
             report.send(shape).ok();
             Ok(encoder)
         };
-        let worker = Worker::spawn("embedder", options.queue, make, run).map_err(|error| {
-            match error {
+        let worker =
+            Worker::spawn("embedder", options.queue, make, run).map_err(|error| match error {
                 SpawnError::Thread(source) => EncoderError::Thread(source),
                 SpawnError::State(error) => error,
                 SpawnError::Panicked => EncoderError::Panicked,
-            }
-        })?;
+            })?;
         let shape = shape.recv().map_err(|_| EncoderError::Panicked)?;
         let max_tokens = options
             .max_tokens
@@ -138,11 +137,7 @@ impl TextEmbedder {
 
     /// Hands in a pack and waits for its vectors. `patient` calls wait for
     /// room in the queue too.
-    fn pack(
-        &self,
-        texts: &[Tokens],
-        patience: Patience,
-    ) -> Result<Vec<Vec<f32>>, EmbedError> {
+    fn pack(&self, texts: &[Tokens], patience: Patience) -> Result<Vec<Vec<f32>>, EmbedError> {
         let caller = Arc::new(());
         let (reply, vectors) = mpsc::channel();
         loop {

@@ -102,16 +102,13 @@ fn layout_tables(blocks: &[SourceBlock]) -> HashSet<&str> {
         let has_heading = inside
             .iter()
             .any(|inner| heading_level(&inner.tag).is_some());
-        let has_columns = inside
+        let cells: Vec<_> = inside
             .iter()
             .filter_map(|inner| cell_of(rest(&inner.path, &block.path)?))
-            .any(|(_, cell)| {
-                !cell.ends_with("[1]") || cell.starts_with("td") != cell.starts_with("th")
-            })
-            && inside
-                .iter()
-                .filter_map(|inner| cell_of(rest(&inner.path, &block.path)?))
-                .any(|(_, cell)| cell.ends_with("[2]"));
+            .collect();
+        let has_columns = cells
+            .windows(2)
+            .any(|pair| pair[0].0 == pair[1].0 && pair[0].1 != pair[1].1);
         if has_heading || !has_columns {
             layout.insert(block.path.as_str());
         }

@@ -44,8 +44,6 @@ pub(crate) fn detect(source: &Source<'_>) -> Result<MediaType, IngestError> {
             named,
             found,
         }),
-        // Text under the name of a binary format: the parser of that format
-        // says best what is missing.
         // A PDF header may stand anywhere in the first kilobyte (ISO 32000-1,
         // annex H, note 13); in a file of another name it is a quotation.
         (Some(MediaType::Pdf), _) if head(source.bytes).windows(5).any(|at| at == b"%PDF-") => {

@@ -14,6 +14,9 @@ use crate::positions::{Positions, trimmed};
 /// A name in a section path, in characters at most.
 const MAX_HEADING_CHARS: usize = 160;
 
+/// Bytes of a sentence or row that are looked at in one go.
+const MAX_PART_BYTES: usize = 8 << 10;
+
 /// Line ends between two paragraphs of plain text that end a section.
 const WIDE_GAP: usize = 4;
 
@@ -70,6 +73,7 @@ impl Outline {
         // blocks without being text, such as tags and pictures.
         let mut lead_tokens = 0;
         let mut last_end = 0;
+        let mut after_heading = false;
         for (at, block) in document.blocks.iter().enumerate() {
             let bytes = trimmed(&document.text, positions.bytes(block.span));
             if bytes.is_empty() {
@@ -77,9 +81,13 @@ impl Outline {
             }
             let gap = &document.text[last_end.min(bytes.start)..bytes.start];
             // Plain text has no other way to say that a section is over.
-            if document.media_type == MediaType::Text && gap.matches('\n').count() >= WIDE_GAP {
+            if document.media_type == MediaType::Text
+                && !after_heading
+                && gap.matches('\n').count() >= WIDE_GAP
+            {
                 open.clear();
             }
+            after_heading = matches!(block.kind, BlockKind::Heading { .. });
             let gap = gap.trim();
             if !outline.pieces.is_empty() && !gap.is_empty() {
                 lead_tokens += count_tokens(gap);
@@ -157,8 +165,8 @@ struct Splitter<'a> {
 }
 
 impl Splitter<'_> {
-    /// The rows, lines or sentences of a block with their tokens, and whether
-    /// each is the block's last.
+    /// The rows, lines or sentences of a block, each with its tokens and
+    /// whether it is the block's last.
     fn split(&self, kind: BlockKind, block: Range<usize>) -> Vec<(Range<usize>, usize, bool)> {
         let parts = match kind {
             BlockKind::Table => self.rows(block),
@@ -221,13 +229,31 @@ impl Splitter<'_> {
         let mut parts = Vec::new();
         let mut start = block.start;
         for cut in cuts.map(|cut| block.start + cut).chain([block.end]) {
-            let part = trimmed(self.text, start..cut);
-            if !part.is_empty() {
-                parts.push(part);
-            }
+            self.windows(start..cut, &mut parts);
             start = cut;
         }
         parts
+    }
+
+    /// The range in windows that a tokenizer and a splitter can be asked
+    /// about: both take far more than twice as long for twice the text.
+    fn windows(&self, mut range: Range<usize>, parts: &mut Vec<Range<usize>>) {
+        while !range.is_empty() {
+            let mut cut = range.end;
+            if range.len() > MAX_PART_BYTES {
+                cut = self.text.floor_char_boundary(range.start + MAX_PART_BYTES);
+                // Rather between words than inside of one.
+                let window = &self.text[range.start..cut];
+                if let Some(space) = window.rfind(char::is_whitespace).filter(|&at| at > 0) {
+                    cut = range.start + space;
+                }
+            }
+            let part = trimmed(self.text, range.start..cut);
+            if !part.is_empty() {
+                parts.push(part);
+            }
+            range.start = cut;
+        }
     }
 
     /// Cuts what is too long to be one piece, between words if it has any.

@@ -29,11 +29,16 @@ fn main() -> Result<(), Failure> {
 fn run(model: &ChatModel, words: usize, max_tokens: usize) -> Result<(), Failure> {
     // The number in front keeps runs from sharing more than the template.
     let salt = Instant::now().elapsed().as_nanos() + words as u128 + max_tokens as u128;
-    let text = format!("{salt} Count on from here: {}", "one two ".repeat(words / 2));
+    let text = format!(
+        "{salt} Count on from here: {}",
+        "one two ".repeat(words / 2)
+    );
     let started = Instant::now();
-    let generation = model.generate(request(text, max_tokens), &mut |_| {
-        ControlFlow::Continue(())
-    })?;
+    let generation =
+        model.generate(
+            request(text, max_tokens),
+            &mut |_| ControlFlow::Continue(()),
+        )?;
     report(&generation, started.elapsed());
     Ok(())
 }

@@ -104,12 +104,11 @@ impl ChatModel {
         let run = |(session, pieces): &mut (Session, Arc<Tokenizer>), job| {
             job::run(session, pieces, job);
         };
-        let worker = Worker::spawn("language-model", queue, make, run).map_err(|error| {
-            match error {
+        let worker =
+            Worker::spawn("language-model", queue, make, run).map_err(|error| match error {
                 SpawnError::State(error) => error,
                 other => LlmError::Worker(Box::new(other)),
-            }
-        })?;
+            })?;
         // Sent before the worker said that it is ready.
         let context_length = reported.try_recv().unwrap_or_default();
         tracing::info!(

@@ -159,7 +159,12 @@ fn a_stop_string_ends_the_text_and_is_not_part_of_it() {
     let characters: Vec<char> = whole.text.chars().collect();
     let middle = characters.len() / 2;
     let stop: String = characters[middle..middle + 2].iter().collect();
-    let before = whole.text.split(&stop).next().unwrap_or_default().to_owned();
+    let before = whole
+        .text
+        .split(&stop)
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     let stopped = GenerateRequest {
         stop: vec!["never said".to_owned(), stop],
         ..request("Say something.")

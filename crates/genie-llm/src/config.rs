@@ -96,7 +96,9 @@ impl DecoderConfig {
             .count(&key("rope.dimension_count"), MAX_WIDTH)?
             .unwrap_or(head_dim);
         if rotated != head_dim {
-            return Err(FileProblem::Unsupported("rotary positions on part of a head"));
+            return Err(FileProblem::Unsupported(
+                "rotary positions on part of a head",
+            ));
         }
         let norm_eps = gguf
             .positive(&key("attention.layer_norm_rms_epsilon"))?

@@ -6,12 +6,12 @@ use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{Device, Module, Result as TensorResult, Tensor};
 use candle_nn::ops;
 
+use crate::LlmError;
 use crate::cache::KvCache;
 use crate::config::DecoderConfig;
 use crate::gguf::Gguf;
 use crate::rope::{Angles, Rope};
 use crate::weights::{Linear, Loader};
-use crate::LlmError;
 
 /// The weights of a decoder on one device.
 #[derive(Debug)]
@@ -156,7 +156,12 @@ impl Decoder {
 
     /// Causal attention of `input`, [positions, hidden], over everything up
     /// to each position.
-    fn attend(&self, input: &Tensor, scene: &Scene<'_>, cache: &mut KvCache) -> TensorResult<Tensor> {
+    fn attend(
+        &self,
+        input: &Tensor,
+        scene: &Scene<'_>,
+        cache: &mut KvCache,
+    ) -> TensorResult<Tensor> {
         let layer = &self.layers[scene.layer];
         let DecoderConfig {
             heads,
@@ -165,14 +170,15 @@ impl Decoder {
             ..
         } = self.config;
         let count = input.dim(0)?;
-        let turned = |projection: Tensor, heads: usize, norm: Option<&Tensor>| -> TensorResult<Tensor> {
-            let mut x = projection.reshape((1, count, heads, head_dim))?;
-            if let Some(norm) = norm {
-                x = self.normalize(&x, norm)?;
-            }
-            let x = scene.angles.turn(&x.transpose(1, 2)?.contiguous()?)?;
-            x.squeeze(0)
-        };
+        let turned =
+            |projection: Tensor, heads: usize, norm: Option<&Tensor>| -> TensorResult<Tensor> {
+                let mut x = projection.reshape((1, count, heads, head_dim))?;
+                if let Some(norm) = norm {
+                    x = self.normalize(&x, norm)?;
+                }
+                let x = scene.angles.turn(&x.transpose(1, 2)?.contiguous()?)?;
+                x.squeeze(0)
+            };
         let queries = turned(
             layer.query.forward(input)?,
             heads,

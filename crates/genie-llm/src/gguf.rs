@@ -374,8 +374,7 @@ impl<R: Read> Fields<R> {
                 for _ in 0..count {
                     let number = self.integer(key, code)?;
                     numbers.push(
-                        i64::try_from(number)
-                            .map_err(|_| FileProblem::BadValue(key.to_owned()))?,
+                        i64::try_from(number).map_err(|_| FileProblem::BadValue(key.to_owned()))?,
                     );
                 }
                 Ok(Value::Integers(numbers))

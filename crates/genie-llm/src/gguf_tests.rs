@@ -48,7 +48,12 @@ fn a_file_cut_in_half_says_so_and_names_the_way_out() {
     let options = ChatModelOptions::new("tiny", ContentHash::of(&bytes));
     let error = ChatModel::load(&path, options).expect_err("half a file");
     let message = error.to_string();
-    for part in ["half.gguf", "cut short", "genie models verify", "genie models pull"] {
+    for part in [
+        "half.gguf",
+        "cut short",
+        "genie models verify",
+        "genie models pull",
+    ] {
         assert!(message.contains(part), "{message}");
     }
     assert!(matches!(

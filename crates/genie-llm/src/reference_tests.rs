@@ -38,11 +38,13 @@ struct Step {
 }
 
 /// What came of the comparison.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Tally {
     steps: usize,
     divergences: usize,
-    largest_difference: f32,
+    /// Divergences where neither side's two best logits are closer than a tie.
+    unexplained: usize,
+    differences: Vec<f32>,
 }
 
 #[test]
@@ -102,7 +104,22 @@ fn compare_file(name: &str, path: &Path) {
     for run in &reference.runs {
         follow(run, &mut session, &tokenizer, &mut tally);
     }
-    eprintln!("{name}: {tally:?}");
+    let Tally {
+        steps,
+        divergences,
+        unexplained,
+        mut differences,
+    } = tally;
+    differences.sort_by(f32::total_cmp);
+    let share = |share: usize| differences[(differences.len() - 1) * share / 100];
+    eprintln!(
+        "{name}: {steps} steps, {divergences} divergences, {unexplained} unexplained; difference \
+         of logits: median {}, 95 % {}, most {}",
+        share(50),
+        share(95),
+        share(100),
+    );
+    assert_eq!(unexplained, 0, "{name}");
 }
 
 /// Follows llama.cpp's tokens, so that a step after a tie is still compared.
@@ -120,10 +137,10 @@ fn follow(run: &Run, session: &mut Session, tokenizer: &Tokenizer, tally: &mut T
         let ours = best(&logits);
         let logit = |token: u32| logits[token as usize];
         tally.steps += 1;
-        tally.largest_difference = tally
-            .largest_difference
-            .max((logit(step.token) - step.logit).abs())
-            .max((logit(step.second) - step.second_logit).abs());
+        tally.differences.extend([
+            (logit(step.token) - step.logit).abs(),
+            (logit(step.second) - step.second_logit).abs(),
+        ]);
         if ours != step.token {
             let theirs = step.logit - step.second_logit;
             let gap = logit(ours) - logit(step.token);
@@ -131,13 +148,8 @@ fn follow(run: &Run, session: &mut Session, tokenizer: &Tokenizer, tally: &mut T
                 "{} step {index}: {ours} and not {}, gap {theirs} there and {gap} here",
                 run.language, step.token
             );
-            assert!(
-                theirs < TIE || gap < TIE,
-                "{} step {index}: {ours} and not {}, gap {theirs} there and {gap} here",
-                run.language,
-                step.token
-            );
             tally.divergences += 1;
+            tally.unexplained += usize::from(theirs >= TIE && gap >= TIE);
         }
         logits = session.step(step.token).expect("read");
     }

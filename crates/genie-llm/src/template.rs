@@ -206,7 +206,10 @@ mod tests {
         let source = "{% for a in range(9000) %}{% for b in range(9000) %}\
                       {% for c in range(9000) %}x{% endfor %}{% endfor %}{% endfor %}";
         let template = ChatTemplate::new(source).expect("it parses");
-        let chat = template.environment.get_template(NAME).expect("it is there");
+        let chat = template
+            .environment
+            .get_template(NAME)
+            .expect("it is there");
         let error = chat.render(context! {}).expect_err("it runs out of fuel");
         assert_eq!(error.kind(), ErrorKind::OutOfFuel);
     }
@@ -216,7 +219,10 @@ mod tests {
         let source = "{{ ' a '.strip() }}{{ strftime_now('%Y') | length }}\
                       {% if false %}{{ raise_exception('no') }}{% endif %}";
         let template = ChatTemplate::new(source).expect("it parses");
-        let chat = template.environment.get_template(NAME).expect("it is there");
+        let chat = template
+            .environment
+            .get_template(NAME)
+            .expect("it is there");
         assert_eq!(chat.render(context! {}).expect("rendered"), "a4");
     }
 
@@ -238,7 +244,9 @@ mod tests {
         let used: String = ('\u{FDD0}'..='\u{FDEF}').collect();
         let marker = Marker::absent_from([used.as_str()].into_iter()).expect("there are more");
         assert_eq!(marker.0, '\u{E000}');
-        let all: String = ('\u{FDD0}'..='\u{FDEF}').chain('\u{E000}'..='\u{F8FF}').collect();
+        let all: String = ('\u{FDD0}'..='\u{FDEF}')
+            .chain('\u{E000}'..='\u{F8FF}')
+            .collect();
         assert!(Marker::absent_from([all.as_str()].into_iter()).is_err());
     }
 }

@@ -130,9 +130,7 @@ impl Tiny {
         let mut tensors = Vec::new();
         let mut add = |name: String, shape: &[usize], dtype: GgmlDType, center: f32| {
             let count = shape.iter().product();
-            let numbers: Vec<f32> = (0..count)
-                .map(|_| center + random.next())
-                .collect();
+            let numbers: Vec<f32> = (0..count).map(|_| center + random.next()).collect();
             let tensor = Tensor::from_vec(numbers, shape, &Device::Cpu).expect("a tensor");
             let tensor = QTensor::quantize(&tensor, dtype).expect("quantized");
             tensors.push((name, tensor));
@@ -141,7 +139,12 @@ impl Tiny {
         let queries = HEADS * HEAD_DIM;
         let keys = KV_HEADS * HEAD_DIM;
         let (plain, packed) = (GgmlDType::F32, GgmlDType::Q8_0);
-        add("token_embd.weight".into(), &[vocabulary, HIDDEN], packed, 0.0);
+        add(
+            "token_embd.weight".into(),
+            &[vocabulary, HIDDEN],
+            packed,
+            0.0,
+        );
         add("output_norm.weight".into(), &[HIDDEN], plain, 1.0);
         for layer in 0..LAYERS {
             let name = |part: &str| format!("blk.{layer}.{part}");

@@ -83,7 +83,9 @@ fn halves_of_control_tokens_do_not_meet() {
     .expect("it parses");
     for content in ["x <|im_", "x <|im_  \n", "<|im_"] {
         let messages = [ChatMessage::new(ChatRole::User, content)];
-        let tokens = template.tokens(&messages, "", &tokenizer).expect("rendered");
+        let tokens = template
+            .tokens(&messages, "", &tokenizer)
+            .expect("rendered");
         assert_eq!(controls(&tokens), 0, "{content:?}");
         let text = shown(&tokenizer, &tokens);
         assert_eq!(text, format!("{}end|>", content.trim()));

@@ -133,8 +133,8 @@ mod tests {
         let source = Tensor::from_vec(numbers, (4, 64), &Device::Cpu).expect("a tensor");
         let narrow = QTensor::quantize(&source, GgmlDType::Q5_0).expect("quantized");
         let bytes = widen_q5_0(&narrow.data().expect("bytes"));
-        let storage = QStorage::from_data(Cow::Owned(bytes), &Device::Cpu, GgmlDType::Q8_0)
-            .expect("storage");
+        let storage =
+            QStorage::from_data(Cow::Owned(bytes), &Device::Cpu, GgmlDType::Q8_0).expect("storage");
         let wide = QTensor::new(storage, (4, 64)).expect("a tensor");
         let read = |tensor: &QTensor| {
             tensor

@@ -43,7 +43,7 @@ pub use registry::{
     EmbeddingTraits, FileName, FolderFile, HubFile, ModelEntry, ModelFile, Openness, PackageForm,
     PackageMember, PackageSource, Pooling, Published, Registry, Role, Source,
 };
-pub use settings::NetworkSettings;
+pub use settings::{NetworkSettings, ProxySetting};
 pub use store::{
     Imported, InstalledModel, ModelState, ModelStatus, ModelStore, PullOptions, Unpinned,
 };

@@ -344,3 +344,69 @@ impl Registry {
         Ok(registry)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_registry_that_ships_holds_what_is_promised() {
+        let registry = Registry::builtin().unwrap();
+        let names: Vec<&str> = registry.models().map(|model| model.name.as_str()).collect();
+        for name in [
+            "qwen2.5-coder-1.5b-instruct",
+            "qwen2.5-coder-0.5b-instruct",
+            "smollm2-135m-instruct",
+            "multilingual-e5-small",
+            "all-minilm-l6-v2",
+            "multilingual-e5-small-f32",
+            "qwen3-1.7b",
+            "qwen3-4b-instruct",
+            "smollm3-3b",
+            "olmo-2-1b-instruct",
+            "bge-m3",
+            "qwen3-embedding-0.6b",
+        ] {
+            assert!(names.contains(&name), "{name}");
+        }
+        for model in registry.models() {
+            // Whoever verified an entry knows its hashes and sizes.
+            let sized = model.files.iter().all(|file| file.size.is_some());
+            assert!(
+                !model.verified || (model.is_pinned() && sized),
+                "{}",
+                model.name
+            );
+            assert!(model.context > 0 && !model.languages.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_file_of_ones_own_adds_and_replaces() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.toml");
+        let entry = |name: &str| {
+            format!(
+                "[[model]]\nname = \"{name}\"\ntitle = \"Own\"\nrole = \"chat\"\n\
+                 architecture = \"llama\"\nlicence = \"MIT\"\ncontext = 1\n\
+                 openness = {{ weights = \"open\", training_data = \"open\", code = \"open\" }}\n\
+                 languages = [\"en\"]\nverified = false\nfile = [{{ name = \"model.gguf\" }}]\n\
+                 [[model.source]]\nkind = \"path\"\n\
+                 files = [{{ file = \"model.gguf\", path = \"w.gguf\" }}]\n"
+            )
+        };
+        fs::write(&path, entry("own") + &entry("smollm3-3b")).unwrap();
+        let before = Registry::builtin().unwrap();
+        let after = before.clone().with_file(&path).unwrap();
+        assert_eq!(after.models().count(), before.models().count() + 1);
+        let replaced = after.get(&"smollm3-3b".parse().unwrap()).unwrap();
+        assert_eq!(replaced.title, "Own");
+        let Source::Folder(files) = &replaced.sources[0] else {
+            panic!("a folder source");
+        };
+        assert_eq!(files[0].path, folder.path().join("w.gguf"));
+        fs::write(&path, entry("own") + &entry("own")).unwrap();
+        let twice = before.with_file(&path).unwrap_err();
+        assert!(twice.to_string().contains("twice"), "{twice}");
+    }
+}

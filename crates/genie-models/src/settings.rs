@@ -29,8 +29,8 @@ pub struct NetworkSettings {
     pub find_links: Vec<PathBuf>,
     /// Certificates to trust beside the system's, as PEM files.
     pub certificates: Vec<PathBuf>,
-    /// The proxy; `None` takes `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.
-    pub proxy: Option<String>,
+    /// The proxy.
+    pub proxy: ProxySetting,
     /// The model hub.
     pub hub: Url,
     /// The hub's access token.
@@ -39,6 +39,18 @@ pub struct NetworkSettings {
     pub connect_timeout: Duration,
     /// How long a server may be silent.
     pub read_timeout: Duration,
+}
+
+/// Which proxy connections go through.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum ProxySetting {
+    /// What `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
+    #[default]
+    Environment,
+    /// None, whatever the environment says.
+    Direct,
+    /// The one at this address, which may hold credentials.
+    At(String),
 }
 
 // Written by hand since URLs and the token are secrets.
@@ -147,7 +159,9 @@ impl NetworkSettings {
                 .filter_map(local_folder)
                 .collect(),
             certificates,
-            proxy: read("PIP_PROXY").or(configured.proxy.map(|(_, proxy)| proxy)),
+            proxy: read("PIP_PROXY")
+                .or(configured.proxy.map(|(_, proxy)| proxy))
+                .map_or(ProxySetting::Environment, ProxySetting::At),
             hub: url("HF_ENDPOINT", &hub)?,
             hub_token: read("HF_TOKEN"),
             connect_timeout: Duration::from_secs(5),

@@ -250,9 +250,7 @@ function showDone(body) {
   const seconds = (body.timings_ms.total / 1000).toLocaleString(locale, {
     maximumFractionDigits: 1,
   });
-  byId("timing").textContent = [body.model, `${seconds} ${texts.seconds}`]
-    .filter(Boolean)
-    .join(" · ");
+  byId("timing").replaceChildren(...separated([body.model, `${seconds} ${texts.seconds}`]));
   say(texts.ready);
 }
 
@@ -313,15 +311,16 @@ function showFound(passages) {
 function where(place) {
   const page = place.page === null ? "" : pageName(place.page);
   const line = element("div", "where");
-  const parts = [page, place.section, place.document].filter(Boolean);
-  parts.forEach((part, position) => {
-    if (position) {
-      line.append(" · ");
-    }
-    const piece = element("bdi", "", part);
-    line.append(piece);
-  });
+  line.append(...separated([page, place.section, place.document]));
   return line;
+}
+
+// Pieces that may run in either direction, with dots in between.
+function separated(pieces) {
+  return pieces.filter(Boolean).flatMap((piece, position) => {
+    const isolated = element("bdi", "", piece);
+    return position ? [" · ", isolated] : [isolated];
+  });
 }
 
 function pageName(number) {

@@ -18,7 +18,7 @@ use crate::app::Service;
 use crate::body::ApiJson;
 use crate::failure::{Failure, Surface};
 use crate::question::{AnswerRequest, SearchRequestBody};
-use crate::wire::{AnswerBody, SearchBody};
+use crate::wire::{AnswerBody, PassageBody, SearchBody};
 use crate::work::{Job, Piece, Stop, streamed, whole, with_engine};
 
 /// Comments keep proxies and clients from giving up while a slow model reads
@@ -93,20 +93,25 @@ where
     .flat_map(|events| stream::iter(events.into_iter().map(Ok)))
 }
 
-/// An event with this body.
-pub(crate) fn json_event<T: Serialize>(body: &T) -> Event {
+/// An event with this body, and a name where it has one. The name is written
+/// first: clients that read line by line know then what the body is.
+pub(crate) fn json_event<T: Serialize>(name: Option<&str>, body: &T) -> Event {
+    let event = name.map_or_else(Event::default, |name| Event::default().event(name));
     // The bodies are plain structs and maps with text keys, which always
     // serialize.
-    Event::default().json_data(body).unwrap_or_default()
+    event.json_data(body).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct Sources {
+    passages: Vec<PassageBody>,
 }
 
 fn event(piece: Piece) -> Event {
     match piece {
-        Piece::Sources(passages) => {
-            json_event(&json!({"passages": passages})).event("sources")
-        }
-        Piece::Delta(text) => json_event(&json!({"text": text})).event("delta"),
-        Piece::Done(answer) => json_event(&AnswerBody::from(&*answer)).event("done"),
-        Piece::Failed(failure) => json_event(&failure.body(Surface::Tmf)).event("error"),
+        Piece::Sources(passages) => json_event(Some("sources"), &Sources { passages }),
+        Piece::Delta(text) => json_event(Some("delta"), &json!({"text": text})),
+        Piece::Done(answer) => json_event(Some("done"), &AnswerBody::from(&*answer)),
+        Piece::Failed(failure) => json_event(Some("error"), &failure.body(Surface::Tmf)),
     }
 }

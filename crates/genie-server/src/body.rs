@@ -39,10 +39,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Service>> for ApiJson<T> {
             Failure::new(
                 StatusCode::BAD_REQUEST,
                 "invalid_utf8",
-                format!(
-                    "the body is not UTF-8 from byte {} on",
-                    error.valid_up_to()
-                ),
+                format!("the body is not UTF-8 from byte {} on", error.valid_up_to()),
             )
         })?;
         // The message speaks of the client's own text: what was expected, and

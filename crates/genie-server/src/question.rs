@@ -254,9 +254,8 @@ mod tests {
     fn a_stream_is_asked_for_by_header_or_field() {
         let request = |body| serde_json::from_str::<AnswerRequest>(body).expect("a request");
         let plain = request(r#"{"question": "?"}"#);
-        let accept = |value| {
-            HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(value))])
-        };
+        let accept =
+            |value| HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(value))]);
         assert!(plain.wants_stream(&accept("text/event-stream")));
         assert!(plain.wants_stream(&accept("application/json, text/event-stream;q=0.9")));
         assert!(!plain.wants_stream(&accept("*/*")));

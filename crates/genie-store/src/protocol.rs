@@ -1,11 +1,16 @@
 //! How documents are written, read and found, on either engine.
 //!
 //! A write removes the document point, writes the chunk points, removes those
-//! of earlier revisions, and writes the document point again; each step is
-//! durable before the next. A reader believes a chunk point only where the
-//! document point names the same revision. A crash at any moment therefore
-//! leaves the document either whole or invisible, and the next write of it
-//! starts over.
+//! of earlier revisions, and writes the document point again. A reader believes
+//! a chunk point only where the document point names the same revision. A crash
+//! between two steps therefore leaves the document invisible, and the next
+//! write of it starts over.
+//!
+//! On a server each step is durable before the next. In process all steps
+//! become durable together at the end, because each flush costs a tenth of a
+//! second. A crash within that flush can tear it, so whoever opens the index
+//! compares the document points with their chunks first and removes what does
+//! not fit (`EdgeStore::open`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -92,7 +97,6 @@ impl<E: Engine> Documents<E> {
         let commit = payload::commit_id(&document.id);
         if !self.engine.retrieve(&[commit], Detail::Commit)?.is_empty() {
             self.engine.remove(document_points(&document.id))?;
-            self.engine.settle()?;
         }
         let count = points.len();
         let mut points = points
@@ -108,7 +112,6 @@ impl<E: Engine> Documents<E> {
         let mut stale = chunk_points(&document.id);
         stale.push(Condition::IsNot(REVISION, revision.clone()));
         self.engine.remove(stale)?;
-        self.engine.settle()?;
         self.engine
             .upsert(vec![payload::document_point(document, &revision)])?;
         self.engine.settle()?;
@@ -120,7 +123,6 @@ impl<E: Engine> Documents<E> {
         let existed = self.commit(document)?.is_some();
         if existed {
             self.engine.remove(document_points(document))?;
-            self.engine.settle()?;
         }
         // Also where nothing was committed: a crash may have left chunks.
         self.engine.remove(chunk_points(document))?;

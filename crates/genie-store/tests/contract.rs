@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use genie_core::{DocumentId, Filter, FusionWeights, Language, Store, StoreError};
 use genie_store::{ServerOptions, ServerStore};
+use qdrant_client::qdrant::{Condition, DeletePointsBuilder, Filter as ServerFilter};
+use qdrant_client::{Qdrant, QdrantError};
 use samples::{direction, identity, query, sample};
 
 /// A store of either kind that can be opened again.
@@ -61,8 +63,14 @@ impl Server {
     }
 
     fn remove(&self) {
+        let collection = self.0.collection.clone();
+        self.run(async |client| client.delete_collection(collection).await.map(drop));
+    }
+
+    /// Does something that a store does not do.
+    fn run(&self, call: impl AsyncFnOnce(Qdrant) -> Result<(), QdrantError>) {
         let url = self.0.url.replace("6333", "6334");
-        let mut config = qdrant_client::Qdrant::from_url(&url).skip_compatibility_check();
+        let mut config = Qdrant::from_url(&url).skip_compatibility_check();
         if let Some(key) = &self.0.api_key {
             config = config.api_key(key.as_str());
         }
@@ -71,8 +79,8 @@ impl Server {
             .enable_all()
             .build()
             .expect("a runtime")
-            .block_on(client.delete_collection(&self.0.collection))
-            .expect("the collection is removed");
+            .block_on(call(client))
+            .expect("the server does it");
     }
 }
 
@@ -239,7 +247,8 @@ fn an_index_outlives_its_store(fixture: &dyn Fixture) {
 
 fn another_identity_is_refused(fixture: &dyn Fixture) {
     drop(opened(fixture));
-    let change: [(&str, fn(&mut genie_core::IndexIdentity)); 7] = [
+    type Change = fn(&mut genie_core::IndexIdentity);
+    let change: [(&str, Change); 7] = [
         ("embedding model", |it| it.embedding.model = "other".into()),
         ("embedding model hash", |it| {
             it.embedding.hash = genie_core::ContentHash::of(b"other");
@@ -519,4 +528,97 @@ fn a_snapshot_is_written(fixture: &dyn Fixture) {
     }
     put(&*store, &sample("b", 1, 4));
     assert_eq!(store.count().expect("a count"), 8);
+}
+
+#[test]
+fn a_document_that_a_server_holds_without_its_commit_is_not_there() {
+    let Some(server) = Server::of("uncommitted") else {
+        return;
+    };
+    let store = opened(&server);
+    let (torn, kept) = (sample("torn", 0, 6), sample("kept", 1, 3));
+    put(&*store, &torn);
+    put(&*store, &kept);
+    // As after a writer that died before its last step.
+    let points = ServerFilter::must([
+        Condition::matches("kind", "document".to_owned()),
+        Condition::matches("document", torn.record.id.to_string()),
+    ]);
+    let request = DeletePointsBuilder::new(&server.0.collection)
+        .points(points)
+        .wait(true);
+    server.run(async |client| client.delete_points(request).await.map(drop));
+
+    assert_eq!(uris(&*store), ["docs/kept.md"]);
+    assert_eq!(store.count().expect("a count"), 3);
+    assert!(store.chunks(&torn.record.id).expect("none").is_empty());
+    let hits = found(&*store, &query(0, &[1]));
+    assert!(!hits.is_empty() && hits.iter().all(|(uri, _)| uri == "docs/kept.md"));
+    put(&*store, &torn);
+    assert_eq!(store.count().expect("a count"), 9);
+}
+
+#[test]
+fn a_collection_of_somebody_else_is_left_alone() {
+    let Some(server) = Server::of("foreign") else {
+        return;
+    };
+    let store = opened(&server);
+    put(&*store, &sample("a", 0, 2));
+    drop(store);
+    let identity_point = ServerFilter::must([Condition::matches("kind", "identity".to_owned())]);
+    let request = DeletePointsBuilder::new(&server.0.collection)
+        .points(identity_point)
+        .wait(true);
+    server.run(async |client| client.delete_points(request).await.map(drop));
+    let error = server.open(identity()).err().expect("it is refused");
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_an_error_within_seconds() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a port")
+        .port();
+    for url in [format!("http://127.0.0.1:{port}"), "localhost".to_owned()] {
+        let begin = std::time::Instant::now();
+        let options = ServerOptions {
+            url: url.clone(),
+            api_key: Some("secret".into()),
+            collection: "none".into(),
+        };
+        assert!(!format!("{options:?}").contains("secret"));
+        let error = ServerStore::connect(options, identity()).expect_err("nobody");
+        assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
+        assert!(error.to_string().contains(&url), "{error}");
+        assert!(begin.elapsed().as_secs() < 20);
+    }
+}
+
+#[test]
+fn a_server_can_be_used_from_blocking_threads_of_a_runtime() {
+    let Some(server) = Server::of("runtime") else {
+        return;
+    };
+    let options = server.0.clone();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let count = runtime.block_on(async move {
+        let task = tokio::task::spawn_blocking(move || {
+            let store = ServerStore::connect(options, identity()).expect("connected");
+            put(&store, &sample("a", 0, 2));
+            let count = store.count().expect("a count");
+            (store, count)
+        });
+        let (store, count) = task.await.expect("it ends");
+        // Dropped within asynchronous code.
+        drop(store);
+        count
+    });
+    assert_eq!(count, 2);
 }

@@ -162,7 +162,7 @@ fn chat_model(
     let mut options = ChatModelOptions::new(name.as_str(), installed.hash);
     options.device = device.device.clone();
     Ok(Some(Arc::new(ChatModel::load(
-        installed.weights(),
+        &installed.weights,
         options,
     )?)))
 }

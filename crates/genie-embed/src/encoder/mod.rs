@@ -161,11 +161,7 @@ impl Loader<'_> {
         let EncoderConfig { hidden, layers, .. } = self.config;
         let tokens = self.weights.tokens(hidden, self.device)?;
         let norm = Norm {
-            bias: Vector::new(Tensor::zeros(
-                hidden,
-                candle_core::DType::F32,
-                self.device,
-            )?)?,
+            bias: Vector::new(Tensor::zeros(hidden, candle_core::DType::F32, self.device)?)?,
             weight: self.vector(Part::EmbeddingNormWeight, hidden)?,
             shift: self.vector(Part::EmbeddingNormBias, hidden)?,
             epsilon: self.config.epsilon,
@@ -194,7 +190,9 @@ impl Loader<'_> {
         let shape = [positions + position_offset, hidden];
         let table = self.weights.dense(Part::Positions, &shape, self.device)?;
         let table = table.narrow(0, position_offset, positions)?;
-        let types = self.weights.first_row(Part::TokenTypes, hidden, self.device)?;
+        let types = self
+            .weights
+            .first_row(Part::TokenTypes, hidden, self.device)?;
         Ok(table.broadcast_add(&types)?)
     }
 

@@ -91,18 +91,13 @@ impl Part {
 
 impl LayerPart {
     /// Picks one of (GGUF name, hub name).
-    fn named(
-        self,
-        pick: fn((&'static str, &'static str)) -> &'static str,
-    ) -> (&'static str, Role) {
+    fn named(self, pick: fn((&'static str, &'static str)) -> &'static str) -> (&'static str, Role) {
         let (names, role) = match self {
             Self::Query(role) => (("attn_q", "attention.self.query"), role),
             Self::Key(role) => (("attn_k", "attention.self.key"), role),
             Self::Value(role) => (("attn_v", "attention.self.value"), role),
             Self::AttentionOutput(role) => (("attn_output", "attention.output.dense"), role),
-            Self::AttentionNorm(role) => {
-                (("attn_output_norm", "attention.output.LayerNorm"), role)
-            }
+            Self::AttentionNorm(role) => (("attn_output_norm", "attention.output.LayerNorm"), role),
             Self::Up(role) => (("ffn_up", "intermediate.dense"), role),
             Self::Down(role) => (("ffn_down", "output.dense"), role),
             Self::OutputNorm(role) => (("layer_output_norm", "output.LayerNorm"), role),
@@ -119,7 +114,10 @@ mod tests {
     fn names_are_those_of_the_two_ecosystems() {
         let part = Part::Layer(3, LayerPart::AttentionNorm(Role::Bias));
         assert_eq!(part.gguf(), "blk.3.attn_output_norm.bias");
-        assert_eq!(part.hub(), "encoder.layer.3.attention.output.LayerNorm.bias");
+        assert_eq!(
+            part.hub(),
+            "encoder.layer.3.attention.output.LayerNorm.bias"
+        );
         let part = Part::Layer(0, LayerPart::Up(Role::Weight));
         assert_eq!(part.gguf(), "blk.0.ffn_up.weight");
         assert_eq!(part.hub(), "encoder.layer.0.intermediate.dense.weight");

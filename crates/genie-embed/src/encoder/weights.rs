@@ -84,9 +84,7 @@ impl Weights {
         let mut reader = BufReader::new(File::open(file).map_err(unreadable(file))?);
         let mut magic = [0; 4];
         reader.read_exact(&mut magic).map_err(unreadable(file))?;
-        reader
-            .seek(SeekFrom::Start(0))
-            .map_err(unreadable(file))?;
+        reader.seek(SeekFrom::Start(0)).map_err(unreadable(file))?;
         if &magic == b"GGUF" {
             return Self::open_gguf(file, reader);
         }

@@ -19,15 +19,27 @@ const LENGTH_WEIGHT: f32 = 0.75;
 /// hand when a passage comes in: chunks of 250 to 350 model tokens have about
 /// this many words in all six languages.
 const AVERAGE_WORDS: f32 = 180.0;
+/// What a word as it is written weighs in a query, against 1 for its stem.
+const WRITTEN: f32 = 0.5;
+/// What a stem by the rules of another language weighs in a query.
+const OTHER_STEM: f32 = 0.25;
 
 /// The lexical analyser for all six languages.
 ///
 /// Every word counts as it is written, without diacritics, and by its stem:
 /// whatever language a passage was taken for, a query with the same word
 /// finds it. Stems bring in the other forms of the word. A passage has those
-/// of its own language, a query those of all languages of the script, so that
-/// a short query in an unknown language misses nothing. Stems and words share
-/// one space of terms: a word that is its own stem is one term, not two.
+/// of its own language. A query has those of its language at full weight, the
+/// word as written at half, and the stems by the other languages of the
+/// script at a quarter, since the language of a short query is often guessed
+/// wrong; in a query of unknown language they share the full weight. Stems
+/// and words share one space of terms: a word that is its own stem is one
+/// term, not two.
+///
+/// These weights were chosen on every other article of XQuAD: they find the
+/// right paragraph first for .94 of the English, .92 of the Spanish, .89 of
+/// the Arabic and .91 of the Russian questions; stems alone reach .93, .91,
+/// .88 and .91, words alone .92, .89, .81 and .80.
 ///
 /// A term is identified by a 32-bit hash. In a corpus of a million different
 /// terms, a given term shares its hash with another with a probability of
@@ -74,30 +86,19 @@ impl Lexical for LexicalAnalyzer {
 
     fn lexical(&self, role: TextRole, text: &str, language: Option<Language>) -> SparseVector {
         let text = fold::normalize(text);
-        let stemmed_as = match role {
-            TextRole::Passage => language,
-            TextRole::Query => None,
-        };
         let mut counts: BTreeMap<u32, f32> = BTreeMap::new();
         let mut length = 0.0;
-        let mut terms = Vec::new();
         words::pieces(&text, |piece| {
             length += 1.0;
-            match piece {
-                Piece::Exact(exact) => terms.push(term(&exact)),
-                Piece::Word(word) => {
-                    terms.push(term(&fold::plain(word)));
-                    self.stemmers.stems(word, stemmed_as, |stem| {
-                        if !stem.is_empty() {
-                            terms.push(term(&fold::plain(stem)));
-                        }
-                    });
-                }
-            }
-            terms.sort_unstable();
-            terms.dedup();
-            for term in terms.drain(..) {
-                *counts.entry(term).or_default() += 1.0;
+            let terms = match piece {
+                Piece::Exact(exact) => vec![(term(&exact), 1.0)],
+                Piece::Word(word) => match role {
+                    TextRole::Passage => self.passage_terms(word, language),
+                    TextRole::Query => self.query_terms(word, language),
+                },
+            };
+            for (term, weight) in terms {
+                *counts.entry(term).or_default() += weight;
             }
         });
         if role == TextRole::Passage {
@@ -111,6 +112,45 @@ impl Lexical for LexicalAnalyzer {
     }
 }
 
+impl LexicalAnalyzer {
+    /// A word and its stems, each once.
+    fn passage_terms(&self, word: &str, language: Option<Language>) -> Vec<(u32, f32)> {
+        let mut terms = vec![(term(&fold::plain(word)), 1.0)];
+        self.stemmers
+            .stems(word, language, |stem| raise(&mut terms, stem, 1.0));
+        terms
+    }
+
+    fn query_terms(&self, word: &str, language: Option<Language>) -> Vec<(u32, f32)> {
+        let mut stems = Vec::new();
+        self.stemmers
+            .stems(word, language, |stem| stems.push(term(&fold::plain(stem))));
+        let share = 1.0 / stems.len() as f32;
+        let mut terms: Vec<(u32, f32)> = Vec::new();
+        for stem in stems {
+            match terms.iter_mut().find(|(known, _)| *known == stem) {
+                Some((_, weight)) => *weight += share,
+                None => terms.push((stem, share)),
+            }
+        }
+        // A word of a script without a stemmer is all there is.
+        let written = if terms.is_empty() { 1.0 } else { WRITTEN };
+        raise(&mut terms, word, written);
+        self.stemmers
+            .stems(word, None, |stem| raise(&mut terms, stem, OTHER_STEM));
+        terms
+    }
+}
+
+/// Gives the term of a word at least that weight.
+fn raise(terms: &mut Vec<(u32, f32)>, word: &str, least: f32) {
+    let id = term(&fold::plain(word));
+    match terms.iter_mut().find(|(known, _)| *known == id) {
+        Some((_, weight)) => *weight = weight.max(least),
+        None => terms.push((id, least)),
+    }
+}
+
 /// The identity of a term: FNV-1a of 64 bits over its UTF-8 bytes, folded to
 /// 32 by exclusive or. It is part of every index, so it must never change
 /// under one version.
@@ -119,4 +159,152 @@ fn term(text: &str) -> u32 {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     (hash ^ (hash >> 32)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LANGUAGES: [Option<Language>; 7] = [
+        None,
+        Some(Language::Arabic),
+        Some(Language::Chinese),
+        Some(Language::English),
+        Some(Language::French),
+        Some(Language::Russian),
+        Some(Language::Spanish),
+    ];
+
+    /// The share of the query's weight that the passage matches.
+    fn matched(passage: &str, language: Option<Language>, query: &str) -> f32 {
+        let analyzer = LexicalAnalyzer::new();
+        let passage = analyzer.lexical(TextRole::Passage, passage, language);
+        let query = analyzer.lexical(TextRole::Query, query, None);
+        let all: f32 = query.values.iter().sum();
+        let hits = query.indices.iter().zip(&query.values);
+        let hits = hits.filter(|(index, _)| passage.indices.binary_search(index).is_ok());
+        hits.map(|(_, value)| value).sum::<f32>() / all
+    }
+
+    #[test]
+    fn a_word_is_found_in_its_other_forms() {
+        for (passage, language, query) in [
+            (
+                "the networks were connected",
+                Language::English,
+                "connecting network",
+            ),
+            ("les réseaux nationaux", Language::French, "RÉSEAU national"),
+            (
+                "las escuelas conectadas",
+                Language::Spanish,
+                "escuela conectada",
+            ),
+            ("доступность сетей связи", Language::Russian, "сети связь"),
+            ("الشبكات في المدارس", Language::Arabic, "شبكة"),
+            ("国际电信联盟的标准", Language::Chinese, "电信标准"),
+        ] {
+            let share = matched(passage, Some(language), query);
+            assert!(share > 0.2, "{query} in {passage}: {share}");
+        }
+        assert_eq!(
+            matched("fibre to the home", Some(Language::English), "satellite"),
+            0.0
+        );
+    }
+
+    #[test]
+    fn a_wrong_language_loses_no_word() {
+        for word in [
+            "escuelas",
+            "réseaux",
+            "networks",
+            "сетей",
+            "المدارس",
+            "标准",
+            "3,5",
+        ] {
+            for language in LANGUAGES {
+                let share = matched(&format!("— {word}."), language, word);
+                assert!(share > 0.2, "{word} as {language:?}: {share}");
+            }
+        }
+    }
+
+    #[test]
+    fn spelling_that_differs_only_in_looks_is_one() {
+        for (one, other) in [
+            ("économie", "economie"),
+            ("الإنترنت", "الانترنت"),
+            ("مدرسة", "مدرسه"),
+            ("شَبَكَة", "شبكة"),
+            ("٤٠٦", "406"),
+            ("Ещё", "еще"),
+            ("ＩＴＵ－Ｔ", "itu-t"),
+            ("wi-fi", "WiFi"),
+        ] {
+            assert!(matched(one, None, other) > 0.2, "{one} and {other}");
+        }
+    }
+
+    #[test]
+    fn weights_saturate_and_pay_for_length() {
+        let analyzer = LexicalAnalyzer::new();
+        let weight = |text: &str| {
+            let vector = analyzer.lexical(TextRole::Passage, text, Some(Language::English));
+            let place = vector.indices.binary_search(&term("cable"));
+            vector.values[place.expect("the word is there")]
+        };
+        let filler = "word ".repeat(100);
+        let (once, twice) = (format!("cable {filler}"), format!("cable cable {filler}"));
+        let (one, two) = (weight(&once), weight(&twice));
+        assert!(one < two && two < 2.0 * one && two < SATURATION + 1.0);
+        assert!(
+            weight("cable") > one,
+            "the shorter passage says more about it"
+        );
+        let query = analyzer.lexical(TextRole::Query, "cable cable", None);
+        let place = query.indices.binary_search(&term("cable"));
+        let count = query.values[place.expect("the word is there")];
+        let once = analyzer.lexical(TextRole::Query, "cable", None);
+        let place = once.indices.binary_search(&term("cable"));
+        let one = once.values[place.expect("the word is there")];
+        assert!((count - 2.0 * one).abs() < 1e-6, "queries count");
+    }
+
+    #[test]
+    fn terms_keep_their_identity() {
+        // These numbers are in every index of this version.
+        assert_eq!(term(""), 0xcbf2_9ce4 ^ 0x8422_2325);
+        assert_eq!(term("a"), 0xaf63_dc4c ^ 0x8601_ec8c);
+    }
+
+    proptest! {
+        #[test]
+        fn vectors_are_well_formed(text in "\\PC{0,80}", language in 0_usize..7) {
+            let analyzer = LexicalAnalyzer::new();
+            for role in [TextRole::Query, TextRole::Passage] {
+                let vector = analyzer.lexical(role, &text, LANGUAGES[language]);
+                prop_assert_eq!(vector.indices.len(), vector.values.len());
+                prop_assert!(vector.indices.windows(2).all(|pair| pair[0] < pair[1]));
+                prop_assert!(vector.values.iter().all(|value| *value > 0.0 && value.is_finite()));
+            }
+        }
+
+        #[test]
+        fn a_passage_is_found_by_its_own_words(
+            text in "[a-zéñ]{2,9}( [а-яё]{2,9}| [0-9]{1,6}| [ا-ي]{2,7}){0,5}",
+            language in 0_usize..7,
+        ) {
+            let analyzer = LexicalAnalyzer::new();
+            let passage = analyzer.lexical(TextRole::Passage, &text, LANGUAGES[language]);
+            for word in text.split(' ') {
+                let query = analyzer.lexical(TextRole::Query, word, None);
+                let found = query.indices.iter().any(|term| passage.indices.contains(term));
+                prop_assert!(found, "{}", word);
+            }
+        }
+    }
 }

@@ -53,6 +53,11 @@ impl Stemmers {
         language: Option<Language>,
         mut found: impl FnMut(&str),
     ) {
+        let mut found = |stem: &str| {
+            if !stem.is_empty() {
+                found(stem);
+            }
+        };
         match Script::of(word) {
             Some(Script::Arabic) => found(&self.arabic.stem(word)),
             Some(Script::Cyrillic) => found(&self.russian.stem(word)),

@@ -81,22 +81,43 @@ impl Compound {
             number(whole, found);
             return;
         }
-        let compound = words.len() > 1 || whole.contains('_');
+        let mut parts = Vec::new();
+        for (start, end) in words {
+            divide(&text[start..end], &mut parts);
+        }
+        // An apostrophe or a colon divides without making one of the two.
+        let compound = parts.len() > 1 && !whole.contains(['\'', ':']);
         if compound && whole.len() <= LONGEST_WHOLE {
             found(Piece::Exact(super::fold::plain(&unhyphenated(whole))));
         }
-        for &(start, end) in &words {
-            for part in text[start..end].split(['_', '\'', ':', '.']) {
-                // The `l` of `l'accès`, the `a` of `a/res`: too common in
-                // parts to tell anything.
-                let lone = part.len() < 2 && !part.bytes().all(|b| b.is_ascii_digit());
-                if part.is_empty() || (lone && part.len() < whole.len()) {
-                    continue;
-                }
+        for part in parts {
+            // The `l` of `l'accès`, the `a` of `a/res`: too common in parts
+            // to tell anything.
+            let lone = part.len() < 2 && !part.bytes().all(|b| b.is_ascii_digit());
+            if !lone || part.len() == whole.len() {
                 word(part, found);
             }
         }
     }
+}
+
+/// Divides what Unicode's rules leave in one piece: `snake_case`, `genie.ai`,
+/// `l'accès`, but not `3.5ghz`.
+fn divide<'a>(piece: &'a str, parts: &mut Vec<&'a str>) {
+    let mut start = 0;
+    let mut before = ' ';
+    let mut chars = piece.char_indices().peekable();
+    while let Some((index, c)) = chars.next() {
+        let after = chars.peek().map_or(' ', |(_, c)| *c);
+        let in_number = c == '.' && before.is_ascii_digit() && after.is_ascii_digit();
+        if matches!(c, '_' | '\'' | ':' | '.') && !in_number {
+            parts.push(&piece[start..index]);
+            start = index + c.len_utf8();
+        }
+        before = c;
+    }
+    parts.push(&piece[start..]);
+    parts.retain(|part| !part.is_empty());
 }
 
 /// A part without joiners: a number, a word, or both as in `3.5ghz`.
@@ -113,7 +134,10 @@ fn word<'a>(part: &'a str, found: &mut impl FnMut(Piece<'a>)) {
     let boundary = part
         .char_indices()
         .zip(part.chars().skip(1))
-        .find(|((_, c), next)| c.is_ascii_digit() != next.is_ascii_digit() && !is_separator(*next))
+        .find(|((_, c), next)| {
+            let differ = c.is_ascii_digit() != next.is_ascii_digit();
+            differ && !is_separator(*c) && !is_separator(*next)
+        })
         .map(|((index, c), _)| index + c.len_utf8());
     if let Some((head, tail)) = boundary.map(|at| part.split_at(at)) {
         let letters = if is_number(head) { tail } else { head };
@@ -235,6 +259,11 @@ mod tests {
             ("3.5 GHz", &["=3.5", "ghz"]),
             ("3.5GHz", &["=3.5ghz", "ghz", "=3.5"]),
             ("IPv6", &["=ipv6", "ipv", "=6"]),
+            ("802.11ax", &["=802.11ax", "ax", "=802.11"]),
+            ("COVID-19", &["=covid19", "covid", "=19"]),
+            ("a@example.org", &["=a@example.org", "example", "org"]),
+            ("R&D", &["=r&d"]),
+            ("plan B", &["plan", "b"]),
             ("Wi-Fi, wifi", &["=wifi", "wi", "fi", "wifi"]),
             ("2024-2025", &["=2024-2025", "=2024", "=2025"]),
             ("l'accès d’Internet", &["accès", "internet"]),
@@ -267,7 +296,10 @@ mod tests {
     fn chinese_is_cut_into_words() {
         let words = cut("国际电信联盟发布了5G标准。");
         for word in ["=国际", "=电信", "=联盟", "=标准", "=5g"] {
-            assert!(words.iter().any(|found| found == word), "{word} in {words:?}");
+            assert!(
+                words.iter().any(|found| found == word),
+                "{word} in {words:?}"
+            );
         }
     }
 

@@ -61,7 +61,10 @@ fn a_model_that_lacks_a_tensor_names_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     tiny_gguf(&folder.path().join("model.gguf"));
     let error = load(folder.path(), "model.gguf");
-    assert!(error.to_string().contains("token_embd_norm.weight"), "{error}");
+    assert!(
+        error.to_string().contains("token_embd_norm.weight"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -80,7 +83,10 @@ fn what_is_no_weights_file_is_refused() {
         std::fs::write(folder.path().join("model.safetensors"), content).expect("written");
         let error = load(folder.path(), "model.safetensors");
         assert!(
-            matches!(error, EncoderError::Damaged { .. } | EncoderError::Read { .. }),
+            matches!(
+                error,
+                EncoderError::Damaged { .. } | EncoderError::Read { .. }
+            ),
             "{error}"
         );
     }

@@ -137,7 +137,9 @@ fn safetensors_with_the_hubs_names_give_the_same_vectors() {
     let from_gguf = files::e5(&files::files(&folder, "model.gguf"));
     let texts: Vec<String> = Sentence::all().into_iter().map(|s| s.text).collect();
     let a = from_hub.embed(TextRole::Passage, &texts).expect("embedded");
-    let b = from_gguf.embed(TextRole::Passage, &texts).expect("embedded");
+    let b = from_gguf
+        .embed(TextRole::Passage, &texts)
+        .expect("embedded");
     for (a, b) in a.iter().zip(&b) {
         assert!(cosine(&a.vector, &b.vector) > 0.999_99);
     }
@@ -160,7 +162,12 @@ fn batches_truncation_and_roles_keep_their_promises() {
         let query = model.embed(TextRole::Query, texts).expect("embedded");
         assert!(cosine(&query[0].vector, &together.vector) < 0.999);
     }
-    assert!(model.embed(TextRole::Query, &[]).expect("nothing").is_empty());
+    assert!(
+        model
+            .embed(TextRole::Query, &[])
+            .expect("nothing")
+            .is_empty()
+    );
 
     let long = ["fibre ".repeat(600), "fibre ".repeat(900), String::new()];
     let long = model.embed(TextRole::Passage, &long).expect("embedded");
@@ -196,5 +203,5 @@ fn calls_from_many_threads_are_answered_or_turned_away() {
             })
             .count()
     });
-    assert!(answered >= 5, "one at work and four in the queue at least");
+    assert!(answered >= 4, "as many as the queue holds, at least");
 }

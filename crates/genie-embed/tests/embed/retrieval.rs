@@ -26,10 +26,7 @@ fn questions(file: &Path) -> Option<(Vec<String>, Vec<(String, usize)>)> {
 
 /// The share of questions whose own paragraph comes first, with the inverse
 /// document frequency as Qdrant computes it.
-fn recall_at_1(
-    passages: &[SparseVector],
-    questions: &[(SparseVector, usize)],
-) -> f64 {
+fn recall_at_1(passages: &[SparseVector], questions: &[(SparseVector, usize)]) -> f64 {
     let mut postings: HashMap<u32, Vec<(usize, f32)>> = HashMap::new();
     for (number, passage) in passages.iter().enumerate() {
         for (index, value) in passage.indices.iter().zip(&passage.values) {
@@ -64,8 +61,8 @@ fn lexical_vectors_find_the_paragraph_in_every_language() {
     for (language, least) in [
         (Language::English, 0.93),
         (Language::Spanish, 0.92),
-        (Language::Arabic, 0.83),
-        (Language::Russian, 0.85),
+        (Language::Arabic, 0.87),
+        (Language::Russian, 0.89),
         (Language::Chinese, 0.91),
     ] {
         let file = folder.join(format!("{language}.json"));
@@ -80,7 +77,7 @@ fn lexical_vectors_find_the_paragraph_in_every_language() {
             .collect();
         let questions: Vec<_> = questions
             .iter()
-            .map(|(text, paragraph)| (embed(TextRole::Query, text, None), *paragraph))
+            .map(|(text, paragraph)| (embed(TextRole::Query, text, Some(language)), *paragraph))
             .collect();
         let recall = recall_at_1(&passages, &questions);
         eprintln!("{language}: recall at 1 is {recall:.3}");

@@ -1,7 +1,7 @@
 //! What each format becomes.
 
 use crate::fixtures::{docx, docx_table, paragraph, pdf, visual_pdf};
-use crate::{assert_sound, chunks, outline, read};
+use crate::{assert_sound, chunks, count, outline, read};
 
 #[test]
 fn markdown() {
@@ -126,6 +126,28 @@ fn pdf_with_pages() {
     let chunks = chunks(&document);
     assert_sound(&document, &chunks);
     assert_eq!(chunks[0].page, Some(1));
+}
+
+/// Neither sentences nor words to cut at.
+#[test]
+fn a_megabyte_without_a_space() {
+    for letter in ["a", "五"] {
+        let text = letter.repeat(1 << 20);
+        let document = read("long.txt", text.as_bytes()).expect("sound");
+        let chunks = chunks(&document);
+        assert_sound(&document, &chunks);
+        assert!(chunks.iter().all(|chunk| count(&chunk.text) <= 350));
+    }
+}
+
+#[test]
+fn tables_with_row_headers_stay_tables() {
+    let page = "<h1>T</h1><table><tr><th>Year</th><td>2024</td></tr><tr><th>Cuts</th><td>46</td></tr></table><table><tr><td>Only layout</td></tr></table>";
+    let document = read("a.html", page.as_bytes()).expect("sound");
+    assert_eq!(
+        document.text,
+        "T\n\n| Year | 2024 |\n| --- | --- |\n| Cuts | 46 |\n\nOnly layout"
+    );
 }
 
 /// Right-to-left text is drawn from the left by most programs, the last

@@ -1,5 +1,10 @@
 //! Files in, documents and chunks out, through the public interface only.
 
+#![allow(
+    clippy::expect_used,
+    reason = "a test fails by panicking, its fixtures too"
+)]
+
 mod bad_input;
 mod corpus;
 mod fixtures;

@@ -4,10 +4,14 @@
 
 writes `greedy-NAME.json` beside this script: for each prompt the rendered
 text, its token ids, and 64 steps of {token, its logit, the runner-up, its
-logit}. Needs the package llama-cpp-python (made with 0.3.36). The model is
-loaded with llama.cpp's defaults but for the context and the number of threads;
-tokens are taken by their highest logit, nothing is penalized, and an end token
-does not end the run: each step has to be comparable.
+logit}. Needs the package llama-cpp-python (made with 0.3.36). Tokens are taken
+by their highest logit, nothing is penalized, and an end token does not end the
+run: each step has to be comparable.
+
+llama.cpp keeps keys and values as f16 by default; here it keeps them as f32,
+as the decoder that is compared does. That rounding alone moves the logits of
+the 135M model by 0.2 (standard deviation, llama.cpp against itself), which
+would hide an error of the decoder's own.
 
 `--plain` is for files without a chat template: the prompts are taken as they
 are.
@@ -47,7 +51,8 @@ def main():
     name, path = sys.argv[1], sys.argv[2]
     plain = "--plain" in sys.argv[3:]
     model = llama_cpp.Llama(
-        model_path=path, n_ctx=1024, n_threads=2, logits_all=False, verbose=False
+        model_path=path, n_ctx=1024, n_threads=2, logits_all=False, verbose=False,
+        type_k=0, type_v=0, flash_attn=False,
     )
     runs = []
     for language, question in PROMPTS:

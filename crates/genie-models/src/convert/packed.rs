@@ -266,7 +266,9 @@ fn read_directory<'a>(cursor: &mut Cursor<'a>) -> Result<Directory<'a>, PackedEr
         let length = usize::try_from(cursor.u64(PART)?).unwrap_or(usize::MAX);
         let (numbers, expected) = match numbers {
             0 => (Numbers::F32, count * 4),
-            1 if count % BLOCK_WEIGHTS == 0 => (Numbers::Q4_0, count / BLOCK_WEIGHTS * BLOCK_BYTES),
+            1 if count.is_multiple_of(BLOCK_WEIGHTS) => {
+                (Numbers::Q4_0, count / BLOCK_WEIGHTS * BLOCK_BYTES)
+            }
             _ => return Err(PackedError::Tensor(name.to_owned())),
         };
         if expected != length {

@@ -80,7 +80,12 @@ pub(crate) fn download(
         notes: &notes,
     };
     watch.advance(transfer.at);
-    transfer.run(client, &mut file)?;
+    let outcome = transfer.run(client, &mut file);
+    if outcome.is_err() && transfer.at == 0 {
+        let _ = fs::remove_file(&part);
+        let _ = fs::remove_file(&notes);
+    }
+    outcome?;
     file.sync_all().map_err(on_disk(&part, Action::Write))?;
     drop(file);
     if let Some(expected) = download.sha256 {

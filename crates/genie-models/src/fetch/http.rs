@@ -12,7 +12,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Proxy};
 use url::Url;
 
-use crate::settings::{NetworkSettings, public};
+use crate::settings::{NetworkSettings, ProxySetting, public};
 use crate::{SettingsError, SourceError};
 
 /// A client that remembers which hosts can't be reached, so that a missing
@@ -44,11 +44,16 @@ impl Client {
             .max_idle_age(std::time::Duration::from_secs(15))
             .user_agent(concat!("genie/", env!("CARGO_PKG_VERSION")))
             .tls_config(TlsConfig::builder().root_certs(roots(&settings)?).build());
-        if let Some(proxy) = &settings.proxy {
-            let proxy = Proxy::new(proxy).map_err(|_| SettingsError::Proxy {
-                origin: "PIP_PROXY or the package client's configuration".to_owned(),
-            })?;
-            config = config.proxy(Some(proxy));
+        match &settings.proxy {
+            // What the library does of itself.
+            ProxySetting::Environment => {}
+            ProxySetting::Direct => config = config.proxy(None),
+            ProxySetting::At(address) => {
+                let proxy = Proxy::new(address).map_err(|_| SettingsError::Proxy {
+                    origin: "PIP_PROXY or the package client's configuration".to_owned(),
+                })?;
+                config = config.proxy(Some(proxy));
+            }
         }
         Ok(Self {
             agent: config.build().into(),

@@ -34,10 +34,11 @@ fn too_little_room_is_said_before_a_byte_is_fetched() {
 /// path in `GENIE_TEST_SMALL_DISK`.
 #[test]
 fn a_disk_that_fills_up_midway_is_left_as_it_was() {
-    let Ok(small) = std::env::var("GENIE_TEST_SMALL_DISK") else {
+    let small = std::env::var("GENIE_TEST_SMALL_DISK").unwrap_or_default();
+    if small.is_empty() {
         eprintln!("skipped: GENIE_TEST_SMALL_DISK names no small file system");
         return;
-    };
+    }
     let mut fixture = Fixture::new();
     fixture.home = tempfile::tempdir_in(PathBuf::from(small)).unwrap();
     let weights = noise(6_000_000, 1);

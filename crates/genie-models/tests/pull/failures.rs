@@ -27,8 +27,14 @@ fn a_wrong_hash_is_named_and_leaves_nothing() {
     fixture.serve_package(Form::Json, "p", Page::of(archive));
     fixture.add_model("m", &expected, &one("p"));
     let text = sentence(&fixture.pull("m").unwrap_err());
-    assert!(text.contains(&ContentHash::of(&served).to_string()), "{text}");
-    assert!(text.contains(&ContentHash::of(&expected).to_string()), "{text}");
+    assert!(
+        text.contains(&ContentHash::of(&served).to_string()),
+        "{text}"
+    );
+    assert!(
+        text.contains(&ContentHash::of(&expected).to_string()),
+        "{text}"
+    );
     assert_eq!(fixture.left(), Vec::<PathBuf>::new());
 }
 
@@ -85,7 +91,12 @@ fn no_network_is_one_sentence_soon_and_leaves_nothing() {
     let error = fixture.pull("m").unwrap_err();
     let text = sentence(&error);
     assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
-    for part in ["can't be reached", "no-such-host.invalid", "check the network", "import"] {
+    for part in [
+        "can't be reached",
+        "no-such-host.invalid",
+        "check the network",
+        "import",
+    ] {
         assert!(text.contains(part), "{text}");
     }
     assert!(error.source().is_none(), "the sentence says all of it");
@@ -151,7 +162,10 @@ fn credentials_open_the_index_and_show_nowhere() {
     fixture.add_model("n", &weights, &one("elsewhere"));
     let denied = sentence(&fixture.pull("n").unwrap_err());
     assert!(denied.contains("401"), "{denied}");
-    let with_credentials = format!("http://user:p%40ss@127.0.0.1:{}/simple", fixture.server.port);
+    let with_credentials = format!(
+        "http://user:p%40ss@127.0.0.1:{}/simple",
+        fixture.server.port
+    );
     fixture.settings.index_urls = vec![with_credentials.parse().unwrap()];
     fixture.pull("m").unwrap();
     fixture.pull("n").unwrap();
@@ -159,7 +173,10 @@ fn credentials_open_the_index_and_show_nowhere() {
     assert!(!elsewhere[0].headers.contains_key("authorization"));
     fixture.add_model("o", &weights, &one("absent"));
     let text = sentence(&fixture.pull("o").unwrap_err());
-    assert!(text.contains("absent 1.0") && !text.contains("p@ss"), "{text}");
+    assert!(
+        text.contains("absent 1.0") && !text.contains("p@ss"),
+        "{text}"
+    );
 }
 
 #[test]

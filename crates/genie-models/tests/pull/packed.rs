@@ -39,7 +39,7 @@ fn packed() -> Packed {
         ("<mask>", 0.0),
     ];
     let mut out = b"E5S1".to_vec();
-    let mut ints = |values: &[i32], out: &mut Vec<u8>| {
+    let ints = |values: &[i32], out: &mut Vec<u8>| {
         out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     };
     ints(
@@ -170,7 +170,11 @@ fn every_tensor_is_in_the_container_bit_for_bit() {
         ("l0.aln.w", "blk.0.attn_output_norm.weight", vec![WIDTH]),
         ("l0.fi.w", "blk.0.ffn_up.weight", vec![FEED_FORWARD, WIDTH]),
         ("l0.fi.b", "blk.0.ffn_up.bias", vec![FEED_FORWARD]),
-        ("l0.fo.w", "blk.0.ffn_down.weight", vec![WIDTH, FEED_FORWARD]),
+        (
+            "l0.fo.w",
+            "blk.0.ffn_down.weight",
+            vec![WIDTH, FEED_FORWARD],
+        ),
         ("l0.oln.b", "blk.0.layer_output_norm.bias", vec![WIDTH]),
     ] {
         let info = &content.tensor_infos[to];
@@ -236,7 +240,12 @@ fn a_damaged_packed_file_is_an_error_and_never_a_panic() {
     for at in (0..end_of_tables).step_by(5) {
         for damaged in [
             whole[..at].to_vec(),
-            [&whole[..at], &[0xff; 4], &whole[(at + 4).min(whole.len())..]].concat(),
+            [
+                &whole[..at],
+                &[0xff; 4],
+                &whole[(at + 4).min(whole.len())..],
+            ]
+            .concat(),
         ] {
             let mut fixture = Fixture::new();
             add_packed(&mut fixture, &damaged);

@@ -9,20 +9,20 @@ use std::thread;
 
 /// What the server has under one path.
 #[derive(Clone, Default)]
-pub struct Page {
-    pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Page {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
     /// Break the connection after this many bytes of the body, once.
-    pub cut_after: Option<usize>,
+    pub(crate) cut_after: Option<usize>,
     /// Answer 401 to requests without this `Authorization`.
-    pub authorization: Option<String>,
+    pub(crate) authorization: Option<String>,
     /// Take `Range` into account, as any server of files does.
-    pub ranges: bool,
+    pub(crate) ranges: bool,
 }
 
 impl Page {
-    pub fn of(body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn of(body: impl Into<Vec<u8>>) -> Self {
         Self {
             status: 200,
             body: body.into(),
@@ -31,7 +31,7 @@ impl Page {
         }
     }
 
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
@@ -39,9 +39,9 @@ impl Page {
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
-pub struct Asked {
-    pub path: String,
-    pub headers: HashMap<String, String>,
+pub(crate) struct Asked {
+    pub(crate) path: String,
+    pub(crate) headers: HashMap<String, String>,
 }
 
 #[derive(Default)]
@@ -50,13 +50,13 @@ struct State {
     asked: Mutex<Vec<Asked>>,
 }
 
-pub struct Server {
+pub(crate) struct Server {
     state: Arc<State>,
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 impl Server {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(State::default());
@@ -70,16 +70,16 @@ impl Server {
         Self { state, port }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    pub fn put(&self, path: &str, page: Page) {
+    pub(crate) fn put(&self, path: &str, page: Page) {
         self.state.pages.lock().unwrap().insert(path.into(), page);
     }
 
     /// What was asked for under paths that contain `part`.
-    pub fn asked(&self, part: &str) -> Vec<Asked> {
+    pub(crate) fn asked(&self, part: &str) -> Vec<Asked> {
         let asked = self.state.asked.lock().unwrap();
         asked
             .iter()
@@ -92,7 +92,10 @@ impl Server {
 fn answer(stream: &TcpStream, state: &State) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
-    reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
+    reader
+        .read_line(&mut line)
+        .ok()
+        .filter(|count| *count > 0)?;
     let path = line.split(' ').nth(1)?.to_owned();
     let mut headers = HashMap::new();
     loop {
@@ -123,8 +126,8 @@ fn answer(stream: &TcpStream, state: &State) -> Option<()> {
 }
 
 fn reply(mut stream: &TcpStream, page: &Page, asked: &HashMap<String, String>) -> Option<()> {
-    let denied = page.authorization.is_some()
-        && page.authorization.as_ref() != asked.get("authorization");
+    let denied =
+        page.authorization.is_some() && page.authorization.as_ref() != asked.get("authorization");
     let mut status = if denied { 401 } else { page.status };
     let mut body = if denied { &[][..] } else { &page.body[..] };
     let mut head = String::new();

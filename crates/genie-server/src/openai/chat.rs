@@ -67,18 +67,18 @@ impl Chunks {
     fn of(&self, piece: Piece) -> Vec<Event> {
         match piece {
             // OpenAI has no place for passages; the citations come at the end.
-            Piece::Sources(_) => vec![json_event(&self.completion.opening())],
-            Piece::Delta(text) => vec![json_event(&self.completion.delta(&text))],
+            Piece::Sources(_) => vec![json_event(None, &self.completion.opening())],
+            Piece::Delta(text) => vec![json_event(None, &self.completion.delta(&text))],
             Piece::Done(answer) => {
-                let mut events = vec![json_event(&self.completion.closing(&answer))];
+                let mut events = vec![json_event(None, &self.completion.closing(&answer))];
                 if self.includes_usage {
-                    events.push(json_event(&self.completion.usage(&answer)));
+                    events.push(json_event(None, &self.completion.usage(&answer)));
                 }
                 events.push(done());
                 events
             }
             Piece::Failed(failure) => {
-                vec![json_event(&failure.body(Surface::OpenAi)), done()]
+                vec![json_event(None, &failure.body(Surface::OpenAi)), done()]
             }
         }
     }

@@ -33,7 +33,10 @@ pub(crate) async fn model(
 
 /// Accepts the service's name and the language model's.
 pub(super) fn check_chat_model(service: &Service, id: &str) -> Result<(), Failure> {
-    check(id, &[Some(service.state.name.as_str()), chat_model(service)])
+    check(
+        id,
+        &[Some(service.state.name.as_str()), chat_model(service)],
+    )
 }
 
 /// Accepts the service's name and the embedding model's.

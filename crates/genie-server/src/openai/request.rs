@@ -199,14 +199,16 @@ fn text(content: &Value) -> Result<String, Failure> {
         Value::String(text) => Ok(text.clone()),
         Value::Array(parts) => parts
             .iter()
-            .map(|part| match (part["type"].as_str(), part["text"].as_str()) {
-                (Some("text"), Some(text)) => Ok(text),
-                _ => Err(Failure::invalid(
-                    "messages",
-                    "the parts of a content have to be texts; images, sound and files are not \
+            .map(
+                |part| match (part["type"].as_str(), part["text"].as_str()) {
+                    (Some("text"), Some(text)) => Ok(text),
+                    _ => Err(Failure::invalid(
+                        "messages",
+                        "the parts of a content have to be texts; images, sound and files are not \
                      read",
-                )),
-            })
+                    )),
+                },
+            )
             .collect::<Result<Vec<_>, _>>()
             .map(|parts| parts.join("\n")),
         _ => Err(Failure::invalid(

@@ -82,7 +82,8 @@ async fn an_answer_has_exactly_the_documented_shape() {
         ["completion_tokens", "prompt_tokens", "total_tokens"]
     );
     let read_back: AnswerBody = serde_json::from_str(&reply.text).expect("the public type");
-    assert_eq!(serde_json::to_value(&read_back).expect("JSON"), body);
+    // As text, for a JSON value would widen the scores to more digits.
+    assert_eq!(serde_json::to_string(&read_back).expect("JSON"), reply.text);
 }
 
 #[tokio::test]
@@ -90,14 +91,18 @@ async fn a_streamed_answer_has_sources_then_text_then_the_whole() {
     let app = talking();
     let whole = post(&app, "/api/v1/answer", json!({"question": ASKED})).await;
     let mut asked = json_request("/api/v1/answer", &json!({"question": ASKED}));
-    asked
-        .headers_mut()
-        .insert(header::ACCEPT, "text/event-stream".parse().expect("a value"));
+    asked.headers_mut().insert(
+        header::ACCEPT,
+        "text/event-stream".parse().expect("a value"),
+    );
     let reply = send(&app, asked).await;
     assert_eq!(reply.header("content-type"), "text/event-stream");
     let events = reply.events();
     let names: Vec<_> = events.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["sources", "delta", "done"]);
+    // Clients that read line by line need the name before the body.
+    assert!(reply.text.starts_with("event: sources\ndata: {"));
+    assert!(reply.text.contains("\n\nevent: done\ndata: {"));
     let data = |at: usize| serde_json::from_str::<Value>(&events[at].1).expect("JSON");
     assert_eq!(data(0)["passages"][0]["text"], EXCHANGE);
     assert_eq!(data(1)["text"], "It connects 42 networks [1].");
@@ -165,7 +170,11 @@ async fn bad_requests_are_told_what_is_wrong() {
             json!({"question": "a".repeat(8001)}),
             "8000",
         ),
-        ("/api/v1/answer", json!({"question": 5}), "expected a string"),
+        (
+            "/api/v1/answer",
+            json!({"question": 5}),
+            "expected a string",
+        ),
         (
             "/api/v1/answer",
             json!({"question": "?", "fliter": {}}),

@@ -24,7 +24,12 @@ pub(crate) const ASKED: &str = "How many networks does the exchange connect sinc
 pub(crate) fn state(generate: Option<Arc<dyn Generate>>) -> AppState {
     let store = Arc::new(MemoryStore::new());
     for (uri, title, text, language) in [
-        ("reports/exchange.pdf", "The exchange", EXCHANGE, Language::English),
+        (
+            "reports/exchange.pdf",
+            "The exchange",
+            EXCHANGE,
+            Language::English,
+        ),
         ("fr/cable.md", "Le câble", CABLE, Language::French),
     ] {
         put(&*store, uri, title, text, language);
@@ -210,7 +215,11 @@ impl Generate for Talker {
             first_token: Duration::from_millis(1),
         };
         loop {
-            for word in self.sentences.iter().flat_map(|text| text.split_inclusive(' ')) {
+            for word in self
+                .sentences
+                .iter()
+                .flat_map(|text| text.split_inclusive(' '))
+            {
                 std::thread::sleep(self.pause);
                 generation.usage.completion_tokens += 1;
                 if !self.endless {

@@ -37,11 +37,10 @@ async fn documents_are_listed_in_pages() {
     let second = get(&app, &next).await.json();
     assert_eq!(second["results"], json!([all["results"][1]]));
     assert_eq!(second["next"], Value::Null);
-    assert_eq!(
-        second["previous"],
-        "/api/v1/documents?page=1&pageSize=1"
-    );
-    let behind = get(&app, "/api/v1/documents?page=9&pageSize=1").await.json();
+    assert_eq!(second["previous"], "/api/v1/documents?page=1&pageSize=1");
+    let behind = get(&app, "/api/v1/documents?page=9&pageSize=1")
+        .await
+        .json();
     assert_eq!(behind["results"], json!([]));
     assert_eq!(behind["previous"], "/api/v1/documents?page=2&pageSize=1");
     for wrong in ["page=0", "pageSize=0", "pageSize=1001", "page=x", "page=-1"] {
@@ -61,17 +60,26 @@ async fn a_document_is_added_found_and_removed() {
     assert_eq!(added.json()["uri"], "a/b.txt");
     assert_eq!(added.json()["status"], "indexed");
     let again = upload(&app, "a%2Fb.txt", text).await;
-    assert_eq!((again.status.as_u16(), again.json()["status"].as_str()), (200, Some("unchanged")));
+    assert_eq!(
+        (again.status.as_u16(), again.json()["status"].as_str()),
+        (200, Some("unchanged"))
+    );
     let found = post(&app, "/api/v1/search", json!({"query": "lighthouse"})).await;
     assert_eq!(found.json()["passages"][0]["document"], "a/b.txt");
     let id = added.json()["id"].as_str().expect("an id").to_owned();
-    assert_eq!(get(&app, &format!("/api/v1/documents/{id}")).await.status, 200);
+    assert_eq!(
+        get(&app, &format!("/api/v1/documents/{id}")).await.status,
+        200
+    );
     assert_eq!(delete(&app, &id).await.status, 204);
     let gone = delete(&app, &id).await;
     assert_eq!(gone.status, 404);
     assert_eq!(gone.json()["code"], "document_not_found");
     assert_eq!(delete(&app, "no-id").await.status, 404);
-    assert_eq!(get(&app, &format!("/api/v1/documents/{id}")).await.status, 404);
+    assert_eq!(
+        get(&app, &format!("/api/v1/documents/{id}")).await.status,
+        404
+    );
 }
 
 #[tokio::test]
@@ -102,11 +110,15 @@ async fn only_this_machine_changes_documents() {
             "POST" => "/api/v1/documents?uri=x".to_owned(),
             _ => format!("/api/v1/documents/{}", "0".repeat(64)),
         };
-        let mut far = request(method, &path).body(Body::empty()).expect("a request");
+        let mut far = request(method, &path)
+            .body(Body::empty())
+            .expect("a request");
         let peer = SocketAddr::from(([192, 0, 2, 1], 50_000));
         far.extensions_mut().insert(ConnectInfo(peer));
         assert_eq!(send(&app, far).await.status, 403);
-        let mut unknown = request(method, &path).body(Body::empty()).expect("a request");
+        let mut unknown = request(method, &path)
+            .body(Body::empty())
+            .expect("a request");
         unknown.extensions_mut().clear();
         assert_eq!(send(&app, unknown).await.status, 403);
     }
@@ -120,8 +132,15 @@ async fn health_tells_what_works() {
     assert_eq!(up["parts"]["chat"]["model"], "fake-chat");
     let app = silent();
     let degraded = get(&app, "/healthcheck").await;
-    assert_eq!((degraded.status.as_u16(), degraded.json()["status"].as_str()), (200, Some("degraded")));
-    for path in ["/actuator/health", "/actuator/health/liveness", "/actuator/health/readiness"] {
+    assert_eq!(
+        (degraded.status.as_u16(), degraded.json()["status"].as_str()),
+        (200, Some("degraded"))
+    );
+    for path in [
+        "/actuator/health",
+        "/actuator/health/liveness",
+        "/actuator/health/readiness",
+    ] {
         assert_eq!(get(&app, path).await.json()["status"], "UP", "{path}");
     }
 }

@@ -127,14 +127,26 @@ async fn embeddings_come_as_floats_or_base64() {
     let body = json!({"model": "fake-embed", "input": ["one text", "another longer text"]});
     let floats = post(&app, "/v1/embeddings", body).await.json();
     assert_eq!(floats["data"][1]["index"], 1);
-    assert_eq!(floats["data"][0]["embedding"].as_array().map(Vec::len), Some(128));
-    assert_eq!(floats["usage"], json!({"prompt_tokens": 5, "total_tokens": 5}));
+    assert_eq!(
+        floats["data"][0]["embedding"].as_array().map(Vec::len),
+        Some(128)
+    );
+    assert_eq!(
+        floats["usage"],
+        json!({"prompt_tokens": 5, "total_tokens": 5})
+    );
     let body = json!({"model": "genie", "input": "one text", "encoding_format": "base64",
         "input_type": "query", "dimensions": 128});
     let base64 = post(&app, "/v1/embeddings", body).await.json();
     let text = base64["data"][0]["embedding"].as_str().expect("base64");
     assert_eq!(text.len(), (128 * 4_usize).div_ceil(3) * 4);
-    for input in [json!([]), json!(""), json!(["a", ""]), json!([1, 2]), json!(null)] {
+    for input in [
+        json!([]),
+        json!(""),
+        json!(["a", ""]),
+        json!([1, 2]),
+        json!(null),
+    ] {
         let reply = post(&app, "/v1/embeddings", json!({"input": input})).await;
         assert_eq!(reply.status, 400, "{input}");
     }

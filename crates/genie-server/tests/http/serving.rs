@@ -93,7 +93,9 @@ async fn a_reader_that_leaves_stops_its_generation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_client_that_leaves_stops_its_generation() {
     let gate = Arc::new(Gate::default());
-    let talker = Talker::endless().behind(&gate);
+    let talker = Talker::endless()
+        .pausing(Duration::from_millis(1))
+        .behind(&gate);
     let was_stopped = Arc::clone(&talker.was_stopped);
     let running = running(talker).await;
     let connection = ask(&running, "/api/v1/answer", &json!({"question": ASKED}));
@@ -121,9 +123,7 @@ async fn stopping_lets_work_finish_and_accepts_no_more() {
         .await
         .expect("connections are still accepted");
     gate.open();
-    connection
-        .read_to_end(&mut text)
-        .expect("the whole answer");
+    connection.read_to_end(&mut text).expect("the whole answer");
     assert!(String::from_utf8_lossy(&text).contains("event: done"));
     tokio::time::timeout(PATIENCE, running.serving)
         .await

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::Documents;
 use crate::edge::engine::EdgeEngine;
-use crate::engine::{Candidates, Detail, Engine, RawPoint, RawRecord, Selector, Sides};
-use crate::payload::Kind;
+use crate::engine::{Candidates, Condition, Detail, Engine, RawPoint, RawRecord, Selector, Sides};
+use crate::payload::{DOCUMENT, Kind, LANGUAGE};
 
 #[path = "../../tests/samples/mod.rs"]
 mod samples;
@@ -176,7 +176,7 @@ fn a_write_that_stops_between_two_steps_leaves_no_half_document() {
 #[test]
 fn a_removal_that_stops_between_two_steps_leaves_no_half_document() {
     let it = sample("a", 0, 150);
-    for step in 0..4 {
+    for step in 0..3 {
         let folder = tempfile::tempdir().expect("a folder");
         let store = open(folder.path());
         put(&store, &it);
@@ -190,5 +190,46 @@ fn a_removal_that_stops_between_two_steps_leaves_no_half_document() {
         assert!([0, 150].contains(&found), "step {step}: {found}");
         store.delete(&it.record.id).expect("deleted");
         assert_eq!(store.count().expect("a count"), 0);
+    }
+}
+
+#[test]
+fn a_torn_flush_is_cleaned_up_when_the_index_is_opened() {
+    let (it, neighbour) = (sample("a", 0, 20), sample("b", 1, 5));
+    let only = |kind: Kind, condition: Option<Condition>| {
+        let mut which = vec![kind.only()];
+        which.push(Condition::Is(DOCUMENT, it.record.id.to_string()));
+        which.extend(condition);
+        which
+    };
+    let english = Condition::Is(LANGUAGE, it.record.language.expect("one").to_string());
+    for torn in [
+        only(Kind::Document, None),
+        only(Kind::Chunk, Some(english)),
+        only(Kind::Chunk, None),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(folder.path());
+        put(&store, &it);
+        put(&store, &neighbour);
+        drop(store);
+        let documents = stopping(folder.path(), 0);
+        documents.engine().engine.remove(torn).expect("removed");
+        drop(documents);
+
+        let store = open(folder.path());
+        let documents = store.documents().expect("readable");
+        assert_eq!(documents, std::slice::from_ref(&neighbour.record));
+        drop(store);
+        let documents = stopping(folder.path(), 0);
+        let left = documents
+            .engine()
+            .scroll(vec![Kind::Chunk.only()], Detail::Commit)
+            .expect("readable");
+        assert_eq!(left.len(), 5);
+        drop(documents);
+        let store = open(folder.path());
+        put(&store, &it);
+        assert_eq!(store.chunks(&it.record.id).expect("readable").len(), 20);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use genie_core::StoreError;
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn a_file_over_the_limit_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
-        let path: PathBuf = folder.path().join("large.txt");
+        let path = folder.path().join("large.txt");
         // Sparse: it takes no space, and reading it would take a while.
         fs::File::create(&path).unwrap().set_len(200 << 20).unwrap();
         let error = read(&path, &Limits::default()).unwrap_err();

@@ -31,7 +31,11 @@ pub(crate) fn run(common: &Common, arguments: Models) -> anyhow::Result<Ended> {
                 parsed(&names)?
             };
             let options = PullOptions {
-                unpinned: if accept_unverified { Unpinned::Accept } else { Unpinned::Refuse },
+                unpinned: if accept_unverified {
+                    Unpinned::Accept
+                } else {
+                    Unpinned::Refuse
+                },
             };
             for name in &names {
                 pull(&models, name, options)?;
@@ -46,18 +50,30 @@ pub(crate) fn run(common: &Common, arguments: Models) -> anyhow::Result<Ended> {
             let name: ModelName = name.parse()?;
             if confirmed(&format!("Remove the files of {name}?"), yes)? {
                 let was_there = models.remove(&name)?;
-                say(&format!("{name} {}\n", if was_there { "is removed" } else { "was not here" }))?;
+                say(&format!(
+                    "{name} {}\n",
+                    if was_there {
+                        "is removed"
+                    } else {
+                        "was not here"
+                    }
+                ))?;
             }
         }
         ModelsAction::Import { file } => {
             let shown = Shown::new("importing");
-            let installed = cancelled(models.import(&file, &shown, interrupt::flag()))?;
+            let outcome = cancelled(models.import(&file, &shown));
             shown.clear();
-            say(&format!(
-                "{} is installed in {}\n",
-                installed.name(),
-                installed.folder.display()
-            ))?;
+            say(&match outcome? {
+                Imported::Installed(installed) => {
+                    let name = &installed.entry.name;
+                    format!("{name} is installed in {}\n", installed.folder.display())
+                }
+                Imported::Waiting { name, missing } => {
+                    let missing: Vec<_> = missing.iter().map(|file| file.as_str()).collect();
+                    format!("taken; {name} still needs {}\n", missing.join(" and "))
+                }
+            })?;
         }
     }
     Ok(Ended::Done)
@@ -103,7 +119,12 @@ fn verify(models: &ModelStore, names: &[ModelName]) -> anyhow::Result<Ended> {
         models
             .list()
             .into_iter()
-            .filter(|status| matches!(status.state, ModelState::Installed { .. } | ModelState::Damaged))
+            .filter(|status| {
+                matches!(
+                    status.state,
+                    ModelState::Installed { .. } | ModelState::Damaged
+                )
+            })
             .map(|status| status.entry.name.clone())
             .collect()
     } else {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use genie_core::{Config, Generate as _};
+use genie_core::Config;
 use genie_ingest::Source;
 use genie_rag::{IndexError, IndexStatus, Indexer};
 use genie_server::{AddedBody, AddedStatus, AppState, DocumentSink, SinkError, app, serve};
