@@ -92,7 +92,6 @@ impl LanguageDetector {
             lingua::Language::English => Some(Language::English),
             lingua::Language::French => Some(Language::French),
             lingua::Language::Spanish => Some(Language::Spanish),
-            _ => None,
         }
     }
 }

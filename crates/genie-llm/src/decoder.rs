@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use candle_core::quantized::{QMatMul, QTensor};
-use candle_core::{Device, Module, Result as TensorResult, Tensor};
+use candle_core::quantized::QTensor;
+use candle_core::{Device, Result as TensorResult, Tensor};
 use candle_nn::ops;
 
 use crate::LlmError;
@@ -11,7 +11,7 @@ use crate::cache::KvCache;
 use crate::config::DecoderConfig;
 use crate::gguf::Gguf;
 use crate::rope::{Angles, Rope};
-use crate::weights::{Linear, Loader};
+use crate::weights::{Linear, Loader, Matrix};
 
 /// The weights of a decoder on one device.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Decoder {
     embedding: Arc<QTensor>,
     layers: Vec<Layer>,
     norm: Tensor,
-    output: QMatMul,
+    output: Matrix,
     rope: Rope,
     device: Device,
 }
