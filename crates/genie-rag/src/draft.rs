@@ -143,6 +143,12 @@ impl Drafting<'_> {
                 stop: Vec::new(),
             },
             &mut |piece| {
+                // Sentences are far apart; whoever left must not keep the
+                // model busy until the next one.
+                if on_text("").is_break() {
+                    failure = Some(RagError::Cancelled);
+                    return ControlFlow::Break(());
+                }
                 if seen.len() < NOT_FOUND.len() + 8 {
                     seen.push_str(piece);
                     if seen.contains(NOT_FOUND) {

@@ -8,8 +8,9 @@ use genie_core::{
 };
 use genie_ingest::{ChunkOptions, Chunker, IngestError, Limits, Source, parse, readable};
 
-/// Chunks embedded in one call, so that progress shows on long documents.
-const BATCH: usize = 32;
+/// Chunks embedded in one call: few enough that progress shows and an
+/// interruption is heard within seconds.
+const BATCH: usize = 8;
 
 /// Puts documents into an index. Every call blocks until it is done.
 pub struct Indexer {

@@ -58,7 +58,8 @@ pub struct SearchRequest {
 pub enum AnswerEvent<'a> {
     /// The passages that the answer will be made from.
     Sources(&'a [Passage]),
-    /// The next piece of the answer's text. The pieces together are the text.
+    /// The next piece of the answer's text. The pieces together are the text;
+    /// an empty one only asks whether anybody still listens.
     Delta(&'a str),
 }
 

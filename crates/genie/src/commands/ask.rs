@@ -84,7 +84,9 @@ impl Answerer {
                 question.history = messages(turn.history);
                 let mut failure = None;
                 let answer = engine.answer(question, &mut |event| {
-                    if let AnswerEvent::Delta(piece) = event {
+                    if let AnswerEvent::Delta(piece) = event
+                        && !piece.is_empty()
+                    {
                         if let Err(error) = on_piece(piece) {
                             failure = Some(error);
                             return ControlFlow::Break(());
