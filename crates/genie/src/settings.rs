@@ -49,9 +49,9 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
             candidates: file.retrieval.candidates.unwrap_or(50),
             weights: FusionWeights {
                 dense: file.retrieval.dense_weight.unwrap_or(1.0),
-                lexical: file.retrieval.lexical_weight.unwrap_or(0.4),
+                lexical: file.retrieval.lexical_weight.unwrap_or(0.15),
             },
-            min_similarity: file.retrieval.min_similarity.unwrap_or(0.8),
+            min_similarity: file.retrieval.min_similarity.unwrap_or(0.787),
         },
         answer: AnswerConfig {
             context_tokens: file.answer.context_tokens.unwrap_or(2400),
