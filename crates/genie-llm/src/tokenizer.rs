@@ -214,6 +214,13 @@ fn byte_pair_encoder(
                 .ok_or_else(|| FileProblem::BadValue("tokenizer.ggml.merges".to_owned()))
         })
         .collect::<Result<Vec<_>, _>>()?;
+    // The builder copies both halves into room for the longest token.
+    let whole = |(left, right): &(String, String)| {
+        vocabulary.contains_key(format!("{left}{right}").as_str())
+    };
+    if !merges.iter().all(whole) {
+        return Err(FileProblem::BadValue("tokenizer.ggml.merges".to_owned()));
+    }
     let bpe = BPE::builder()
         .vocab_and_merges(vocabulary, merges)
         .ignore_merges(rules == Rules::Llama3)
