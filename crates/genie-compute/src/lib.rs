@@ -21,12 +21,21 @@
 //! assert_eq!(answer.recv(), Ok(2));
 //! ```
 
+mod activation;
+mod attention;
 mod device;
+mod math;
+mod panel;
 mod processor;
+mod quantized;
 mod threads;
 mod worker;
 
+pub use activation::gated_silu;
+pub use attention::causal_attention;
 pub use device::{DeviceError, OpenDevice, choose_device};
+pub use math::{exp, fused};
 pub use processor::{ProcessorFeature, UnsupportedProcessor, check_processor, processor_features};
+pub use quantized::{Kernel, NotAMatrix, QuantizedMatrix};
 pub use threads::{ThreadsError, physical_cores, set_threads};
 pub use worker::{SpawnError, SubmitError, Worker};

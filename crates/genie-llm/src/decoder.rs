@@ -1,10 +1,8 @@
 //! One decoder for the families that [`DecoderConfig`] tells apart.
 
-use std::sync::Arc;
-
-use candle_core::quantized::QTensor;
 use candle_core::{Device, Result as TensorResult, Tensor};
 use candle_nn::ops;
+use genie_compute::{causal_attention, gated_silu};
 
 use crate::LlmError;
 use crate::cache::KvCache;
@@ -17,7 +15,7 @@ use crate::weights::{Linear, Loader, Matrix};
 #[derive(Debug)]
 pub(crate) struct Decoder {
     config: DecoderConfig,
-    embedding: Arc<QTensor>,
+    embedding: Matrix,
     layers: Vec<Layer>,
     norm: Tensor,
     output: Matrix,
@@ -54,11 +52,12 @@ impl Decoder {
         let keys = config.kv_heads * head_dim;
 
         let mut loader = Loader::new(gguf, device);
-        let embedding = Arc::new(loader.tensor("token_embd.weight", &[vocabulary, hidden])?);
+        let embedding = loader.matrix("token_embd.weight", vocabulary, hidden)?;
         let output = if loader.has("output.weight") {
             loader.matrix("output.weight", vocabulary, hidden)?
         } else {
-            loader.tied(&embedding)?
+            // Many small models use their embedding for it.
+            embedding.clone()
         };
         let norm = loader.vector("output_norm.weight", hidden)?;
         let factors = if loader.has("rope_freqs.weight") {
@@ -111,10 +110,9 @@ impl Decoder {
     pub(crate) fn read(&self, tokens: &[u32], cache: &mut KvCache) -> TensorResult<Tensor> {
         let count = tokens.len();
         let start = cache.len();
-        let ids = Tensor::new(tokens, &self.device)?;
-        let mut x = self.embedding.embedding(&ids)?;
+        let mut x = self.embedding.rows(tokens, &self.device)?;
         let angles = self.rope.angles(start, count)?;
-        let mask = if count > 1 {
+        let mask = if count > 1 && !self.device.is_cpu() {
             Some(causal_mask(start, count, &self.device)?)
         } else {
             None
@@ -132,9 +130,14 @@ impl Decoder {
                 x = x.narrow(0, count - 1, 1)?.contiguous()?;
             }
             let input = self.normalize(&x, &layer.feed_forward_norm)?;
-            let gate = layer.gate.forward(&input)?.silu()?;
+            let gate = layer.gate.forward(&input)?;
             let up = layer.up.forward(&input)?;
-            x = (x + layer.down.forward(&(gate * up)?)?)?;
+            let inner = if self.device.is_cpu() {
+                gated_silu(&gate, &up)?
+            } else {
+                (gate.silu()? * up)?
+            };
+            x = (x + layer.down.forward(&inner)?)?;
         }
         cache.advance(count);
         Ok(x)
@@ -194,6 +197,10 @@ impl Decoder {
         let (keys, values) = cache.write(scene.layer, &keys, &values)?;
         let total = keys.dim(1)?;
 
+        if self.device.is_cpu() {
+            let mixed = causal_attention(&queries, &keys, &values)?;
+            return layer.attention_output.forward(&mixed);
+        }
         // The heads that share keys stand next to each other, so they become
         // more rows of one product and nothing has to be repeated.
         let rows = heads / kv_heads * count;

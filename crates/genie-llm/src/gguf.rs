@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::gguf_file::TensorInfo;
@@ -133,6 +133,10 @@ impl Gguf {
         Ok(info.shape.dims().first().copied().unwrap_or_default())
     }
 
+    pub(crate) fn tensor_type(&self, name: &str) -> Option<GgmlDType> {
+        self.tensors.get(name).map(|info| info.ggml_dtype)
+    }
+
     /// Reads one tensor, which must have this shape (rows first).
     pub(crate) fn tensor(
         &mut self,
@@ -140,6 +144,33 @@ impl Gguf {
         expected: &[usize],
         device: &Device,
     ) -> Result<QTensor, LlmError> {
+        let info = self.shaped(name, expected)?;
+        Ok(info.read(&mut &self.file, self.data_start, device)?)
+    }
+
+    /// Reads the blocks of one tensor, which must have this shape (rows
+    /// first), into `buffer`.
+    pub(crate) fn bytes<'b>(
+        &self,
+        name: &str,
+        expected: &[usize],
+        buffer: &'b mut Vec<u8>,
+    ) -> Result<&'b [u8], LlmError> {
+        let info = self.shaped(name, expected)?;
+        // Checked when the header was read.
+        let length = tensor_bytes(info).and_then(|length| usize::try_from(length).ok());
+        buffer.resize(length.unwrap_or_default(), 0);
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(self.data_start + info.offset))
+            .and_then(|_| file.read_exact(buffer))
+            .map_err(|source| LlmError::Io {
+                path: self.path.clone(),
+                source,
+            })?;
+        Ok(buffer)
+    }
+
+    fn shaped(&self, name: &str, expected: &[usize]) -> Result<&TensorInfo, LlmError> {
         let Some(info) = self.tensors.get(name) else {
             return Err(self.problem(FileProblem::MissingTensor(name.to_owned())));
         };
@@ -150,7 +181,7 @@ impl Gguf {
                 expected: expected.to_vec(),
             }));
         }
-        Ok(info.read(&mut self.file, self.data_start, device)?)
+        Ok(info)
     }
 }
 

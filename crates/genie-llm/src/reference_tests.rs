@@ -18,7 +18,17 @@ const TIE: f32 = 0.05;
 
 #[derive(Deserialize)]
 struct Reference {
+    own: Own,
     runs: Vec<Run>,
+}
+
+/// How far llama.cpp's logits are from its own when it adds the same products
+/// in another order. With eight-bit activations a last bit that differs flips
+/// a rounding, which the next layers carry on: no engine comes closer.
+#[derive(Deserialize)]
+struct Own {
+    median: f32,
+    p95: f32,
 }
 
 #[derive(Deserialize)]
@@ -42,19 +52,18 @@ struct Step {
 struct Tally {
     steps: usize,
     divergences: usize,
-    /// Divergences where neither side's two best logits are closer than a tie.
+    /// Divergences where neither side's two best logits are closer than a tie,
+    /// or than llama.cpp comes to itself.
     unexplained: usize,
     differences: Vec<f32>,
 }
 
 #[test]
-#[ignore = "open: 2 of 640 steps differ by more than 0.05 from llama.cpp; see docs/benchmarks/llm.md"]
 fn the_135m_model_says_what_llama_cpp_says() {
     compare("smollm2-135m-instruct");
 }
 
 #[test]
-#[ignore = "open: 2 of 640 steps differ by more than 0.05 from llama.cpp; see docs/benchmarks/llm.md"]
 fn the_half_billion_model_says_what_llama_cpp_says() {
     compare("qwen2.5-coder-0.5b-instruct");
 }
@@ -104,7 +113,7 @@ fn compare_file(name: &str, path: &Path) {
     let reference = reference(name);
     assert_eq!(reference.runs.len(), 10);
     for run in &reference.runs {
-        follow(run, &mut session, &tokenizer, &mut tally);
+        follow(run, reference.own.p95, &mut session, &tokenizer, &mut tally);
     }
     let Tally {
         steps,
@@ -122,10 +131,19 @@ fn compare_file(name: &str, path: &Path) {
         share(100),
     );
     assert_eq!(unexplained, 0, "{name}");
+    // As far from llama.cpp as it is from itself, up to the difference between
+    // two samples and what f32 recordings of four digits round away.
+    let own = &reference.own;
+    assert!(
+        share(50) <= 2.0 * own.median + 1e-3,
+        "{name}: {}",
+        own.median
+    );
+    assert!(share(95) <= 2.0 * own.p95 + 2e-2, "{name}: {}", own.p95);
 }
 
 /// Follows llama.cpp's tokens, so that a step after a tie is still compared.
-fn follow(run: &Run, session: &mut Session, tokenizer: &Tokenizer, tally: &mut Tally) {
+fn follow(run: &Run, own: f32, session: &mut Session, tokenizer: &Tokenizer, tally: &mut Tally) {
     let prompt = tokenizer
         .encode_structure(&run.text, None)
         .expect("encoded");
@@ -151,7 +169,8 @@ fn follow(run: &Run, session: &mut Session, tokenizer: &Tokenizer, tally: &mut T
                 run.language, step.token
             );
             tally.divergences += 1;
-            tally.unexplained += usize::from(theirs >= TIE && gap >= TIE);
+            let tie = TIE.max(own);
+            tally.unexplained += usize::from(theirs >= tie && gap >= tie);
         }
         logits = session.step(step.token).expect("read");
     }

@@ -5,53 +5,13 @@
 //! candle's own softmax and GELU call a scalar `exp` and `erf` for each
 //! element, which costs as much as the matrix products of a small model.
 
+use genie_compute::{exp, fused};
 use rayon::prelude::*;
 
 /// Queries handled together: a tile of scores stays in registers.
 const ROWS: usize = 4;
 /// Keys handled together: two vectors of eight floats.
 const LANES: usize = 16;
-
-/// `a * b + c` in one instruction where the processor level of the build has
-/// it. Elsewhere `mul_add` would call a slow exact routine.
-#[inline(always)]
-fn fused(a: f32, b: f32, c: f32) -> f32 {
-    if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
-        a.mul_add(b, c)
-    } else {
-        a * b + c
-    }
-}
-
-/// The exponential function, off by less than two units in the last place
-/// from -87 to 88 and clamped outside.
-///
-/// Splits `x` into `n ln 2 + r` with `|r| <= ln 2 / 2` and takes the Taylor
-/// polynomial of degree 7 in `r`, then adds `n` to the exponent bits.
-#[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
-    // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer.
-    const ROUND: f32 = 12_582_912.0;
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
-    let x = x.clamp(-87.0, 88.0);
-    let n = fused(x, std::f32::consts::LOG2_E, ROUND) - ROUND;
-    let r = fused(n, -LN_2_LOW, fused(n, -LN_2_HIGH, x));
-    let mut p = 1.0 / 5040.0;
-    for c in [
-        1.0 / 720.0,
-        1.0 / 120.0,
-        1.0 / 24.0,
-        1.0 / 6.0,
-        0.5,
-        1.0,
-        1.0,
-    ] {
-        p = fused(p, r, c);
-    }
-    // `n` is a whole number from -126 to 127, so the exponent stays normal.
-    f32::from_bits(((n as i32 + 127) as u32) << 23) * p
-}
 
 /// The Gauss error function by formula 7.1.26 of Abramowitz and Stegun,
 /// Handbook of Mathematical Functions: off by at most 1.5e-7.

@@ -1,0 +1,344 @@
+//! Products of quantized matrices with rows of floats.
+//!
+//! A [`QuantizedMatrix`] is made once from the blocks of a GGUF file, in an
+//! order that suits the kernels, and takes about as much memory as the file.
+//! The input is rounded to eight bits as llama.cpp does, products are whole
+//! numbers, and only the scales are floating point.
+
+mod activations;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod format;
+mod portable;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use candle_core::quantized::GgmlDType;
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+#[cfg(target_os = "linux")]
+use memmap2::Advice;
+use memmap2::MmapMut;
+use rayon::prelude::*;
+
+use activations::Activations;
+use format::{Format, TILE, pack_block};
+
+/// Rows of input that meet a tile before the next tile is taken: as many as
+/// stay in the second-level cache with it.
+const INPUT_ROWS: usize = 256;
+
+/// A matrix in one of the formats Q4_0, Q4_1, Q5_0, Q8_0, Q4_K, Q5_K, Q6_K,
+/// laid out for the kernels of this crate.
+pub struct QuantizedMatrix {
+    format: Format,
+    rows: usize,
+    columns: usize,
+    /// One tile of sixteen rows after the other, in memory of its own: that
+    /// begins at a page, so that no load crosses a line of the cache, and can
+    /// be had in large pages, which decoding reads a fifth faster.
+    tiles: MmapMut,
+    kernel: Kernel,
+}
+
+/// Which code computes products.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// One number at a time, on any processor.
+    Portable,
+    /// Vectors of 32 bytes, on x86-64 with AVX2, FMA and F16C.
+    Avx2,
+}
+
+impl Kernel {
+    /// The kernels that this processor has, the best one last.
+    #[must_use]
+    pub fn available() -> Vec<Self> {
+        let mut kernels = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        if avx2::available() {
+            kernels.push(Self::Avx2);
+        }
+        kernels
+    }
+
+    fn best() -> Self {
+        Self::available().pop().unwrap_or(Self::Portable)
+    }
+}
+
+/// The bytes are not a matrix of that format and shape.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{bytes} bytes are not {rows} rows of {columns} columns in the format {dtype:?}, which needs \
+     {wanted}"
+)]
+pub struct NotAMatrix {
+    dtype: GgmlDType,
+    rows: usize,
+    columns: usize,
+    bytes: usize,
+    wanted: String,
+}
+
+impl QuantizedMatrix {
+    /// Whether a matrix of this type and number of columns has a kernel here.
+    #[must_use]
+    pub fn supports(dtype: GgmlDType, columns: usize) -> bool {
+        Format::of(dtype)
+            .is_some_and(|format| columns > 0 && columns.is_multiple_of(format.columns()))
+    }
+
+    /// Takes the blocks of a matrix as they lie in a file, row after row.
+    ///
+    /// # Errors
+    ///
+    /// Fails on types without a kernel, and where the number of bytes does
+    /// not fit the shape.
+    pub fn new(
+        dtype: GgmlDType,
+        rows: usize,
+        columns: usize,
+        bytes: &[u8],
+    ) -> std::result::Result<Self, NotAMatrix> {
+        let refuse = |wanted: String| NotAMatrix {
+            dtype,
+            rows,
+            columns,
+            bytes: bytes.len(),
+            wanted,
+        };
+        let format = Format::of(dtype)
+            .filter(|_| Self::supports(dtype, columns))
+            .ok_or_else(|| refuse("another kernel".to_owned()))?;
+        let row_bytes = columns / format.columns() * format.source_bytes();
+        let wanted = rows.checked_mul(row_bytes);
+        if rows == 0 || wanted != Some(bytes.len()) {
+            return Err(refuse(format!("{wanted:?} bytes")));
+        }
+        let tile_bytes = columns / format.columns() * format.parts().end;
+        let mut tiles = MmapMut::map_anon(rows.div_ceil(TILE) * tile_bytes)
+            .map_err(|error| refuse(format!("memory that the system refuses ({error})")))?;
+        #[cfg(target_os = "linux")]
+        if let Err(error) = tiles.advise(Advice::HugePage) {
+            // Only slower: not every kernel has them.
+            tracing::debug!(%error, "no large pages");
+        }
+        tiles
+            .par_chunks_exact_mut(tile_bytes)
+            .zip(bytes.par_chunks(TILE * row_bytes))
+            .for_each(|(tile, rows)| pack_tile(format, row_bytes, rows, tile));
+        Ok(Self {
+            format,
+            rows,
+            columns,
+            tiles,
+            kernel: Kernel::best(),
+        })
+    }
+
+    /// The same matrix, computed by another kernel: for tests and benchmarks.
+    /// A kernel that this processor lacks is ignored.
+    #[must_use]
+    pub fn with_kernel(mut self, kernel: Kernel) -> Self {
+        if Kernel::available().contains(&kernel) {
+            self.kernel = kernel;
+        }
+        self
+    }
+
+    /// Rows and columns.
+    #[must_use]
+    pub const fn shape(&self) -> (usize, usize) {
+        (self.rows, self.columns)
+    }
+
+    /// Bytes in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.tiles.len()
+    }
+
+    /// `[n, columns]` to `[n, rows]`.
+    ///
+    /// # Errors
+    ///
+    /// Fails on another shape, and on tensors that are not single precision
+    /// on the processor.
+    pub fn forward(self: &Arc<Self>, x: &Tensor) -> Result<Tensor> {
+        x.apply_op1_no_bwd(&Product(self))
+    }
+
+    /// The rows with these numbers as floats, `[ids, columns]`: what looks
+    /// tokens up in an embedding.
+    ///
+    /// # Errors
+    ///
+    /// Fails on a number that is no row.
+    pub fn rows(&self, ids: &[u32]) -> Result<Tensor> {
+        let mut floats = Vec::with_capacity(ids.len() * self.columns);
+        for &id in ids {
+            let row = id as usize;
+            if row >= self.rows {
+                bail!("row {row} of a matrix of {} rows", self.rows);
+            }
+            let tile = self.tile(row / TILE);
+            floats.extend(
+                (0..self.columns)
+                    .map(|column| portable::weight(self.format, tile, row % TILE, column)),
+            );
+        }
+        Tensor::from_vec(floats, (ids.len(), self.columns), &candle_core::Device::Cpu)
+    }
+
+    /// The product with rows of `columns` floats each.
+    fn multiply(&self, x: &[f32]) -> Vec<f32> {
+        let input = Activations::new(x, self.columns, self.format);
+        let mut product = vec![0.0; input.rows * self.rows];
+        let tiles = self.rows.div_ceil(TILE);
+        let output = Output {
+            start: product.as_mut_ptr(),
+            width: self.rows,
+        };
+        // A few jobs a thread: enough to even out, few enough to cost nothing.
+        let least = (tiles / (rayon::current_num_threads() * 8)).max(1);
+        (0..tiles)
+            .into_par_iter()
+            .with_min_len(least)
+            .for_each_init(Scratch::new, |scratch, tile| {
+                let mut start = 0;
+                while start < input.rows {
+                    let rows = start..input.rows.min(start + INPUT_ROWS);
+                    start = rows.end;
+                    self.multiply_tile(tile, &input, rows, scratch, &output);
+                }
+            });
+        product
+    }
+
+    fn multiply_tile(
+        &self,
+        tile: usize,
+        input: &Activations,
+        rows: Range<usize>,
+        scratch: &mut Scratch,
+        output: &Output,
+    ) {
+        scratch.sums.clear();
+        scratch.sums.resize(rows.len(), [0.0; TILE]);
+        let sums = &mut scratch.sums;
+        let packed = self.tile(tile);
+        match self.kernel {
+            Kernel::Portable => {
+                portable::multiply(self.format, packed, input, rows.clone(), sums);
+            }
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `with_kernel` and `best` take only what is available.
+            Kernel::Avx2 => unsafe {
+                let panel = &mut scratch.panel;
+                avx2::multiply(self.format, packed, input, rows.clone(), sums, panel);
+            },
+            #[cfg(not(target_arch = "x86_64"))]
+            Kernel::Avx2 => unreachable!("never available"),
+        }
+        let width = TILE.min(self.rows - tile * TILE);
+        for (row, sums) in rows.zip(sums) {
+            // SAFETY: `product` has `input.rows` rows of `self.rows` floats,
+            // and no other job writes the columns of this tile.
+            unsafe { output.write(row, tile * TILE, &sums[..width]) };
+        }
+    }
+
+    fn tile(&self, index: usize) -> &[u8] {
+        let bytes = self.tiles.len() / self.rows.div_ceil(TILE);
+        &self.tiles[index * bytes..][..bytes]
+    }
+}
+
+impl std::fmt::Debug for QuantizedMatrix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QuantizedMatrix")
+            .field("format", &self.format)
+            .field("rows", &self.rows)
+            .field("columns", &self.columns)
+            .field("kernel", &self.kernel)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reorders up to sixteen rows of a file into a tile.
+fn pack_tile(format: Format, row_bytes: usize, rows: &[u8], tile: &mut [u8]) {
+    let rows: Vec<&[u8]> = rows.chunks_exact(row_bytes).collect();
+    let bytes = format.source_bytes();
+    for (index, packed) in tile.chunks_exact_mut(format.parts().end).enumerate() {
+        let mut blocks = [[].as_slice(); TILE];
+        for (block, row) in blocks.iter_mut().zip(&rows) {
+            *block = &row[index * bytes..][..bytes];
+        }
+        pack_block(format, &blocks[..rows.len()], packed);
+    }
+}
+
+/// What a job needs beside its input and output.
+struct Scratch {
+    sums: Vec<[f32; TILE]>,
+    #[cfg(target_arch = "x86_64")]
+    panel: avx2::Panel,
+}
+
+impl Scratch {
+    const fn new() -> Self {
+        Self {
+            sums: Vec::new(),
+            #[cfg(target_arch = "x86_64")]
+            panel: avx2::Panel::new(),
+        }
+    }
+}
+
+/// Where jobs write their part of a product.
+struct Output {
+    start: *mut f32,
+    width: usize,
+}
+
+// SAFETY: jobs write to disjoint parts; see `multiply_tile`.
+unsafe impl Sync for Output {}
+
+impl Output {
+    /// # Safety
+    ///
+    /// The row must have room for `values` from `column` on, and nobody else
+    /// may touch that part.
+    unsafe fn write(&self, row: usize, column: usize, values: &[f32]) {
+        // SAFETY: promised by the caller.
+        unsafe {
+            let to = self.start.add(row * self.width + column);
+            std::ptr::copy_nonoverlapping(values.as_ptr(), to, values.len());
+        }
+    }
+}
+
+struct Product<'a>(&'a QuantizedMatrix);
+
+impl CustomOp1 for Product<'_> {
+    fn name(&self) -> &'static str {
+        "quantized-product"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (count, columns) = layout.shape().dims2()?;
+        let Some((from, to)) = layout.contiguous_offsets() else {
+            bail!("a contiguous tensor is needed, not {layout:?}");
+        };
+        if columns != self.0.columns {
+            bail!("{:?} times {columns} columns", self.0);
+        }
+        let product = self.0.multiply(&x.as_slice::<f32>()?[from..to]);
+        Ok((CpuStorage::F32(product), Shape::from((count, self.0.rows))))
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

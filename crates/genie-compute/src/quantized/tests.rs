@@ -1,0 +1,212 @@
+use std::sync::Arc;
+
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Tensor};
+use proptest::prelude::*;
+
+use super::*;
+
+const TYPES: [GgmlDType; 7] = [
+    GgmlDType::Q4_0,
+    GgmlDType::Q4_1,
+    GgmlDType::Q5_0,
+    GgmlDType::Q8_0,
+    GgmlDType::Q4K,
+    GgmlDType::Q5K,
+    GgmlDType::Q6K,
+];
+
+/// Numbers between -1 and 1 that look random and depend on `seed` alone.
+fn noise(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Random bytes as blocks, with scales that are finite and not tiny.
+fn random_blocks(dtype: GgmlDType, blocks: usize, seed: u64) -> Vec<u8> {
+    let size = dtype.type_size();
+    let mut bytes: Vec<u8> = noise(blocks * size, seed)
+        .into_iter()
+        .map(|number| (number * 128.0) as i32 as u8)
+        .collect();
+    let at: &[usize] = match dtype {
+        GgmlDType::Q4_1 | GgmlDType::Q4K | GgmlDType::Q5K => &[0, 2],
+        GgmlDType::Q6K => &[208],
+        _ => &[0],
+    };
+    for (index, block) in bytes.chunks_exact_mut(size).enumerate() {
+        for at in at {
+            let scale = half::f16::from_f32(0.01 + (index % 7) as f32 * 0.003);
+            block[*at..at + 2].copy_from_slice(&scale.to_le_bytes());
+        }
+    }
+    bytes
+}
+
+fn tensor(dtype: GgmlDType, rows: usize, columns: usize, bytes: &[u8]) -> Tensor {
+    let storage = candle_core::quantized::QStorage::from_data(
+        std::borrow::Cow::Borrowed(bytes),
+        &Device::Cpu,
+        dtype,
+    )
+    .expect("as many bytes as the shape needs");
+    let tensor = QTensor::new(storage, (rows, columns)).expect("a shape");
+    tensor.dequantize(&Device::Cpu).expect("on the processor")
+}
+
+fn numbers(tensor: &Tensor) -> Vec<f32> {
+    let flat = tensor.flatten_all().expect("any shape");
+    flat.to_vec1().expect("single precision")
+}
+
+fn blocks_of(dtype: GgmlDType, rows: usize, columns: usize) -> usize {
+    rows * columns / dtype.block_size()
+}
+
+/// The largest difference, as a part of the largest of `wanted`.
+fn apart(found: &[f32], wanted: &[f32]) -> f32 {
+    assert_eq!(found.len(), wanted.len());
+    let most = wanted.iter().fold(1e-20f32, |most, x| most.max(x.abs()));
+    let pairs = found.iter().zip(wanted);
+    pairs.fold(0.0, |worst: f32, (a, b)| {
+        assert!(a.is_finite(), "{a}");
+        worst.max((a - b).abs())
+    }) / most
+}
+
+fn products(dtype: GgmlDType, shape: (usize, usize), bytes: &[u8], x: &[f32]) -> Vec<Vec<f32>> {
+    let (rows, columns) = shape;
+    Kernel::available()
+        .into_iter()
+        .map(|kernel| {
+            let matrix = QuantizedMatrix::new(dtype, rows, columns, bytes).expect("a matrix");
+            matrix.with_kernel(kernel).multiply(x)
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Every kernel against the portable one, and that against floats.
+    #[test]
+    fn products_are_right(
+        dtype in prop::sample::select(TYPES.to_vec()),
+        rows in 1usize..40,
+        blocks in 1usize..12,
+        count in 1usize..10,
+        seed in any::<u64>(),
+    ) {
+        let columns = blocks * dtype.block_size();
+        let bytes = random_blocks(dtype, blocks_of(dtype, rows, columns), seed);
+        let x = noise(count * columns, seed ^ 7);
+        let found = products(dtype, (rows, columns), &bytes, &x);
+        for other in &found[1..] {
+            prop_assert!(apart(other, &found[0]) < 1e-5);
+        }
+        let matrix = tensor(dtype, rows, columns, &bytes);
+        let input = Tensor::from_vec(x, (count, columns), &Device::Cpu).expect("a shape");
+        let wanted = input.matmul(&matrix.t().expect("a matrix")).expect("shapes fit");
+        // Eight bits of input: each of the numbers is off by a 254th of the
+        // largest at most, and errors add up like noise.
+        let wanted = numbers(&wanted);
+        let size = |x: &[f32]| x.iter().map(|x| x * x).sum::<f32>().sqrt();
+        let off: Vec<f32> = found[0].iter().zip(&wanted).map(|(a, b)| a - b).collect();
+        prop_assert!(size(&off) < 0.02 * size(&wanted) + 0.02, "{} {}", size(&off), size(&wanted));
+    }
+
+    /// The largest weights, scales and inputs: nothing overflows.
+    #[test]
+    fn extremes_do_not_overflow(
+        dtype in prop::sample::select(TYPES.to_vec()),
+        fill in prop::sample::select(vec![0x00u8, 0x7f, 0x80, 0xff]),
+        signs in any::<u64>(),
+    ) {
+        let (rows, columns) = (16, 2 * dtype.block_size().max(128));
+        let mut bytes = random_blocks(dtype, blocks_of(dtype, rows, columns), 1);
+        let scales = bytes.clone();
+        for (block, old) in bytes.chunks_exact_mut(dtype.type_size()).zip(scales.chunks_exact(dtype.type_size())) {
+            block.fill(fill);
+            match dtype {
+                GgmlDType::Q6K => block[208..].copy_from_slice(&old[208..]),
+                GgmlDType::Q4_1 | GgmlDType::Q4K | GgmlDType::Q5K => block[..4].copy_from_slice(&old[..4]),
+                _ => block[..2].copy_from_slice(&old[..2]),
+            }
+        }
+        let x: Vec<f32> = (0..5 * columns)
+            .map(|i| if signs >> (i % 64) & 1 == 1 { 1000.0 } else { -1000.0 })
+            .collect();
+        let found = products(dtype, (rows, columns), &bytes, &x);
+        let same = x.iter().all(|y| *y == x[0]);
+        prop_assert!(!same || found[0].iter().all(|y| y.is_finite()));
+        for other in &found[1..] {
+            prop_assert!(apart(other, &found[0]) < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn rows_are_those_of_the_file() {
+    for dtype in TYPES {
+        let (rows, columns) = (37, 512);
+        let bytes = random_blocks(dtype, blocks_of(dtype, rows, columns), 3);
+        let matrix = QuantizedMatrix::new(dtype, rows, columns, &bytes).expect("a matrix");
+        let wanted = numbers(&tensor(dtype, rows, columns, &bytes));
+        let found = numbers(&matrix.rows(&[0, 36, 15, 16]).expect("rows"));
+        for (row, found) in [0, 36, 15, 16].iter().zip(found.chunks_exact(columns)) {
+            assert!(
+                apart(found, &wanted[row * columns..][..columns]) < 1e-6,
+                "{dtype:?}"
+            );
+        }
+        assert!(matrix.rows(&[37]).is_err());
+    }
+}
+
+#[test]
+fn what_is_no_matrix_is_refused() {
+    let bytes = vec![0; 18 * 4];
+    assert!(QuantizedMatrix::new(GgmlDType::Q4_0, 2, 64, &bytes).is_ok());
+    for (dtype, rows, columns) in [
+        (GgmlDType::Q4_0, 2, 32),
+        (GgmlDType::Q4_0, usize::MAX, 64),
+        (GgmlDType::Q4_0, 0, 64),
+        (GgmlDType::Q4_0, 2, 65),
+        (GgmlDType::Q2K, 2, 256),
+        (GgmlDType::F32, 2, 64),
+    ] {
+        let error = QuantizedMatrix::new(dtype, rows, columns, &bytes).expect_err("no matrix");
+        assert!(error.to_string().contains("rows of"), "{error}");
+    }
+}
+
+#[test]
+fn input_that_is_zero_or_not_finite_harms_nobody() {
+    for dtype in TYPES {
+        let bytes = random_blocks(dtype, blocks_of(dtype, 16, 256), 5);
+        let matrix = QuantizedMatrix::new(dtype, 16, 256, &bytes).expect("a matrix");
+        let zeros = matrix.multiply(&[0.0; 256]);
+        assert!(zeros.iter().all(|sum| *sum == 0.0), "{dtype:?}");
+        // No panic; what comes out is the caller's own fault.
+        matrix.multiply(&[f32::NAN; 256]);
+        matrix.multiply(&[f32::INFINITY; 256]);
+    }
+}
+
+#[test]
+fn a_tensor_of_another_shape_is_an_error() {
+    let bytes = random_blocks(GgmlDType::Q4_0, blocks_of(GgmlDType::Q4_0, 16, 64), 5);
+    let matrix = Arc::new(QuantizedMatrix::new(GgmlDType::Q4_0, 16, 64, &bytes).expect("a matrix"));
+    let input = |columns| Tensor::from_vec(noise(3 * columns, 1), (3, columns), &Device::Cpu);
+    let product = matrix.forward(&input(64).expect("a shape"));
+    assert_eq!(product.expect("it fits").dims(), [3, 16]);
+    assert!(matrix.forward(&input(32).expect("a shape")).is_err());
+    let turned = input(64).and_then(|x| x.t()).expect("a view");
+    assert!(matrix.forward(&turned).is_err());
+}
