@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::genie::{E5, Genie, MINILM, models};
+use crate::genie::{E5, Genie, MINILM, models, with_articles};
 use crate::material::Scratch;
 
 fn statuses(lines: &[Value]) -> Vec<&str> {
@@ -14,12 +14,9 @@ fn statuses(lines: &[Value]) -> Vec<&str> {
 
 #[test]
 fn ingesting_twice_changes_nothing() {
-    let Some(models) = models(&[MINILM]) else {
+    let Some((scratch, genie)) = with_articles() else {
         return;
     };
-    let scratch = Scratch::new();
-    let genie = Genie::quick(&scratch.home(), &models);
-    scratch.articles();
     let first = genie.run(&["ingest", "--json", "docs"]).ended(0).lines();
     assert_eq!(statuses(&first), ["indexed"; 3]);
     let before = genie.index();
@@ -32,12 +29,9 @@ fn ingesting_twice_changes_nothing() {
 
 #[test]
 fn a_changed_file_replaces_its_earlier_version() {
-    let Some(models) = models(&[MINILM]) else {
+    let Some((scratch, genie)) = with_articles() else {
         return;
     };
-    let scratch = Scratch::new();
-    let genie = Genie::quick(&scratch.home(), &models);
-    scratch.articles();
     genie.run(&["ingest", "docs"]).ended(0);
     let before = genie.index();
     let old = before.find("cable.md").unwrap()["id"].clone();
@@ -61,12 +55,9 @@ fn a_changed_file_replaces_its_earlier_version() {
 
 #[test]
 fn delete_removes_a_document_by_the_beginning_of_its_id() {
-    let Some(models) = models(&[MINILM]) else {
+    let Some((scratch, genie)) = with_articles() else {
         return;
     };
-    let scratch = Scratch::new();
-    let genie = Genie::quick(&scratch.home(), &models);
-    scratch.articles();
     genie.run(&["ingest", "docs"]).ended(0);
     let before = genie.index();
     let id = before.find("cable.md").unwrap()["id"].as_str().unwrap();
@@ -98,12 +89,9 @@ fn delete_removes_a_document_by_the_beginning_of_its_id() {
 
 #[test]
 fn globs_and_folders_name_files() {
-    let Some(models) = models(&[MINILM]) else {
+    let Some((scratch, genie)) = with_articles() else {
         return;
     };
-    let scratch = Scratch::new();
-    let genie = Genie::quick(&scratch.home(), &models);
-    scratch.articles();
     scratch.another("docs/deep/fibre.md");
     scratch.write("docs/deep/tool.exe", "MZ");
     let listed = |arguments: &[&str]| -> Vec<String> {

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::material::Scratch;
+
 /// The default embedding model.
 pub(crate) const E5: &str = "multilingual-e5-small";
 /// A quick one, for English.
@@ -28,6 +30,15 @@ const POLL: Duration = Duration::from_millis(10);
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An installation with the quick embedding model, and the articles beside it.
+pub(crate) fn with_articles() -> Option<(Scratch, Genie)> {
+    let models = models(&[MINILM])?;
+    let scratch = Scratch::new();
+    let genie = Genie::quick(&scratch.home(), &models);
+    scratch.articles();
+    Some((scratch, genie))
 }
 
 /// The folder of models, if these are installed in it. Says so if not.

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
-use crate::genie::{Genie, LIMIT, MINILM, models};
+use crate::genie::{Genie, LIMIT, MINILM, models, with_articles};
 use crate::material::Scratch;
 use crate::service::Service;
 
@@ -78,12 +78,9 @@ fn commands_go_through_the_service_that_holds_the_index() {
 
 #[test]
 fn a_service_that_was_killed_holds_nothing() {
-    let Some(models) = models(&[MINILM]) else {
+    let Some((scratch, genie)) = with_articles() else {
         return;
     };
-    let scratch = Scratch::new();
-    let genie = Genie::quick(&scratch.home(), &models);
-    scratch.articles();
     genie.run(&["ingest", "docs"]).ended(0);
     let before = genie.index();
     Service::start(&genie).kill();
@@ -96,12 +93,9 @@ fn a_service_that_was_killed_holds_nothing() {
 
 #[test]
 fn a_second_ingest_is_told_who_holds_the_index() {
-    let Some(models) = models(&[MINILM]) else {
+    let Some((scratch, genie)) = with_articles() else {
         return;
     };
-    let scratch = Scratch::new();
-    let genie = Genie::quick(&scratch.home(), &models);
-    scratch.articles();
     genie.run(&["ingest", "docs"]).ended(0);
     let before = genie.index();
     scratch.long_text("long.md");

@@ -1,17 +1,13 @@
 //! Being asked to stop.
 
-use crate::genie::{Genie, LIMIT, MINILM, models};
-use crate::material::Scratch;
+use crate::genie::{LIMIT, with_articles};
 use crate::service::Service;
 
 #[test]
 fn sigterm_ends_the_service_gracefully() {
-    let Some(models) = models(&[MINILM]) else {
+    let Some((scratch, genie)) = with_articles() else {
         return;
     };
-    let scratch = Scratch::new();
-    let genie = Genie::quick(&scratch.home(), &models);
-    scratch.articles();
     genie.run(&["ingest", "docs"]).ended(0);
     let before = genie.index();
     let service = Service::start(&genie);
@@ -24,12 +20,9 @@ fn sigterm_ends_the_service_gracefully() {
 
 #[test]
 fn ctrl_c_ends_an_ingest_and_keeps_what_was_done() {
-    let Some(models) = models(&[MINILM]) else {
+    let Some((scratch, genie)) = with_articles() else {
         return;
     };
-    let scratch = Scratch::new();
-    let genie = Genie::quick(&scratch.home(), &models);
-    scratch.articles();
     scratch.long_text("docs/long.md");
     let mut running = genie.start(&["ingest", "--json", "docs"]);
     running.until("two files were indexed", |out| {

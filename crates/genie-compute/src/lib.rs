@@ -6,7 +6,9 @@
 //! machine before anything else runs. [`choose_device`] opens CUDA where that
 //! was compiled in and works, and says why where it does not. [`Worker`] is
 //! the one thread that owns a model: callers queue, and a full queue is an
-//! answer, not a wait.
+//! answer, not a wait. [`QuantizedMatrix`], [`causal_attention`] and
+//! [`gated_silu`] are what a decoder spends its time in, as custom operations
+//! of candle on the processor.
 //!
 //! ```
 //! use genie_compute::Worker;
@@ -37,5 +39,5 @@ pub use device::{DeviceError, OpenDevice, choose_device};
 pub use math::{exp, fused};
 pub use processor::{ProcessorFeature, UnsupportedProcessor, check_processor, processor_features};
 pub use quantized::{Kernel, NotAMatrix, QuantizedMatrix};
-pub use threads::{ThreadsError, physical_cores, set_threads};
+pub use threads::{ThreadsError, on_pool, physical_cores, set_threads};
 pub use worker::{SpawnError, SubmitError, Worker};

@@ -29,3 +29,12 @@ pub fn set_threads(threads: usize) -> Result<(), ThreadsError> {
         .build_global()
         .map_err(ThreadsError)
 }
+
+/// Runs `work` on a thread of the pool and waits for it. The hundreds of
+/// products of one step are then shared out from inside, which costs less than
+/// waking the pool from another thread for each of them.
+///
+/// `work` must not wait for other work on the pool.
+pub fn on_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| work())
+}

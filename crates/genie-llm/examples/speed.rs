@@ -1,4 +1,5 @@
 //! How fast a model reads and writes on this machine.
+//! `docs/benchmarks/llama_speed.py` asks llama.cpp the same.
 //!
 //! `cargo run --release -p genie-llm --example speed -- model.gguf`
 
@@ -7,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use genie_core::{
-    ChatMessage, ChatRole, ContentHash, Generate, GenerateRequest, Generation, Sampling,
+    ChatMessage, ChatRole, ContentHash, Generate, GenerateRequest, Generation, Sampling, Usage,
 };
 use genie_llm::{ChatModel, ChatModelOptions};
 
@@ -19,26 +20,19 @@ fn main() -> Result<(), Failure> {
     let hash = ContentHash::from_bytes([0; 32]);
     let model = ChatModel::load(Path::new(&path), ChatModelOptions::new("speed", hash))?;
     println!("load: {:.2} s", started.elapsed().as_secs_f32());
-    for (words, max_tokens) in [(20, 8), (450, 64), (450, 64), (1800, 32)] {
-        run(&model, words, max_tokens)?;
+    for words in [450, 1980] {
+        let text = "one two ".repeat(words / 2);
+        run(&model, &format!("{words} words to count: {text}"), 1)?;
     }
+    run(&model, "Write the numbers from 1 to 100, all of them.", 65)?;
     println!("resident: {} MiB", resident_mib());
     Ok(())
 }
 
-fn run(model: &ChatModel, words: usize, max_tokens: usize) -> Result<(), Failure> {
-    // The number in front keeps runs from sharing more than the template.
-    let salt = Instant::now().elapsed().as_nanos() + words as u128 + max_tokens as u128;
-    let text = format!(
-        "{salt} Count on from here: {}",
-        "one two ".repeat(words / 2)
-    );
+fn run(model: &ChatModel, text: &str, max_tokens: usize) -> Result<(), Failure> {
     let started = Instant::now();
-    let generation =
-        model.generate(
-            request(text, max_tokens),
-            &mut |_| ControlFlow::Continue(()),
-        )?;
+    let request = request(text.to_owned(), max_tokens);
+    let generation = model.generate(request, &mut |_| ControlFlow::Continue(()))?;
     report(&generation, started.elapsed());
     Ok(())
 }
@@ -54,13 +48,17 @@ fn request(text: String, max_tokens: usize) -> GenerateRequest {
 }
 
 fn report(generation: &Generation, total: Duration) {
-    let read = generation.usage.prompt_tokens as f32 / generation.first_token.as_secs_f32();
-    let steps = generation.usage.completion_tokens.saturating_sub(1);
-    let written = steps as f32 / (total - generation.first_token).as_secs_f32();
-    println!(
-        "read {} tokens at {read:.0}/s, wrote {} at {written:.1}/s",
-        generation.usage.prompt_tokens, generation.usage.completion_tokens
-    );
+    let Usage {
+        prompt_tokens,
+        completion_tokens,
+    } = generation.usage;
+    let read = prompt_tokens as f32 / generation.first_token.as_secs_f32();
+    println!("read {prompt_tokens} tokens at {read:.0}/s");
+    if completion_tokens > 1 {
+        let steps = completion_tokens - 1;
+        let written = steps as f32 / (total - generation.first_token).as_secs_f32();
+        println!("wrote {steps} tokens at {written:.1}/s");
+    }
 }
 
 /// What Linux says of this process; 0 elsewhere.

@@ -2,6 +2,8 @@
 
 use std::ops::ControlFlow;
 
+use genie_compute::on_pool;
+
 use crate::LlmError;
 use crate::cache::KvCache;
 use crate::decoder::Decoder;
@@ -62,14 +64,14 @@ impl Session {
         let Some(output) = output else {
             return Err(LlmError::EmptyPrompt);
         };
-        Ok(Some(self.decoder.logits(&output)?))
+        Ok(Some(on_pool(|| self.decoder.logits(&output))?))
     }
 
     /// Reads one more token and gives the logits behind it.
     pub(crate) fn step(&mut self, token: u32) -> Result<Vec<f32>, LlmError> {
         self.check(&[token], self.held.len() + 1)?;
         let output = self.read(&[token])?;
-        Ok(self.decoder.logits(&output)?)
+        Ok(on_pool(|| self.decoder.logits(&output))?)
     }
 
     fn check(&self, tokens: &[u32], total: usize) -> Result<(), LlmError> {
@@ -94,7 +96,7 @@ impl Session {
 
     fn read(&mut self, chunk: &[u32]) -> Result<candle_core::Tensor, LlmError> {
         self.cache.reserve(chunk.len(), self.limit)?;
-        let output = self.decoder.read(chunk, &mut self.cache)?;
+        let output = on_pool(|| self.decoder.read(chunk, &mut self.cache))?;
         self.held.extend_from_slice(chunk);
         Ok(output)
     }

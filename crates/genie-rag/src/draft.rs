@@ -306,15 +306,7 @@ impl Verifier<'_> {
             return known.number;
         }
         let number = citations.len() + 1;
-        citations.push(Citation {
-            number,
-            document: hit.document.uri.clone(),
-            title: hit.document.title.clone(),
-            page: hit.chunk.page,
-            section: hit.chunk.section_path(),
-            span: support.span,
-            quote: support.quote,
-        });
+        citations.push(support.citation(number, hit));
         number
     }
 }

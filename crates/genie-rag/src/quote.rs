@@ -29,15 +29,7 @@ pub(crate) fn quoted_answer(
             "\n« {} » [{number}]",
             support.quote.replace('\n', " ")
         ));
-        citations.push(Citation {
-            number,
-            document: hit.document.uri.clone(),
-            title: hit.document.title.clone(),
-            page: hit.chunk.page,
-            section: hit.chunk.section_path(),
-            span: support.span,
-            quote: support.quote,
-        });
+        citations.push(support.citation(number, hit));
     }
     Ok((text, citations))
 }

@@ -5,7 +5,7 @@
 //! would write alike do too; and some sentence of the passage means the same,
 //! measured by the embedding model, which also works across languages.
 
-use genie_core::{Embed, EmbedError, Language, Passage, Span, TextRole};
+use genie_core::{Citation, Embed, EmbedError, Hit, Language, Passage, Span, TextRole};
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -36,6 +36,21 @@ pub(crate) struct Support {
     pub(crate) quote: String,
     /// Cosine of the sentence and the quote's best sentence.
     pub(crate) similarity: f32,
+}
+
+impl Support {
+    /// The citation of this part of a passage.
+    pub(crate) fn citation(self, number: usize, hit: &Hit) -> Citation {
+        Citation {
+            number,
+            document: hit.document.uri.clone(),
+            title: hit.document.title.clone(),
+            page: hit.chunk.page,
+            section: hit.chunk.section_path(),
+            span: self.span,
+            quote: self.quote,
+        }
+    }
 }
 
 /// A sentence to be supported.

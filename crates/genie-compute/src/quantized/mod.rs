@@ -34,9 +34,9 @@ pub struct QuantizedMatrix {
     format: Format,
     rows: usize,
     columns: usize,
-    /// One tile of sixteen rows after the other, in memory of its own: that
-    /// begins at a page, so that no load crosses a line of the cache, and can
-    /// be had in large pages, which decoding reads a fifth faster.
+    /// One tile of sixteen rows after the other, in memory of its own: it
+    /// begins at a page, so that no load of a vector crosses a line of the
+    /// cache, and the system may give it large pages.
     tiles: MmapMut,
     kernel: Kernel,
 }
