@@ -24,9 +24,9 @@ use rayon::prelude::*;
 use activations::Activations;
 use format::{Format, TILE, pack_block};
 
-/// Rows of input that meet a tile before the next tile is taken: as many as
-/// stay in the second-level cache with it.
-const INPUT_ROWS: usize = 256;
+/// Rows of input that meet a tile before it is unpacked anew: as many as stay
+/// in the first-level cache with a panel of it.
+const INPUT_ROWS: usize = 64;
 
 /// A matrix in one of the formats Q4_0, Q4_1, Q5_0, Q8_0, Q4_K, Q5_K, Q6_K,
 /// laid out for the kernels of this crate.
