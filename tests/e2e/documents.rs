@@ -14,7 +14,7 @@ fn statuses(lines: &[Value]) -> Vec<&str> {
 
 #[test]
 fn ingesting_twice_changes_nothing() {
-    let Some((scratch, genie)) = with_articles() else {
+    let Some((_scratch, genie)) = with_articles() else {
         return;
     };
     let first = genie.run(&["ingest", "--json", "docs"]).ended(0).lines();
@@ -55,7 +55,7 @@ fn a_changed_file_replaces_its_earlier_version() {
 
 #[test]
 fn delete_removes_a_document_by_the_beginning_of_its_id() {
-    let Some((scratch, genie)) = with_articles() else {
+    let Some((_scratch, genie)) = with_articles() else {
         return;
     };
     genie.run(&["ingest", "docs"]).ended(0);

@@ -78,7 +78,7 @@ fn commands_go_through_the_service_that_holds_the_index() {
 
 #[test]
 fn a_service_that_was_killed_holds_nothing() {
-    let Some((scratch, genie)) = with_articles() else {
+    let Some((_scratch, genie)) = with_articles() else {
         return;
     };
     genie.run(&["ingest", "docs"]).ended(0);

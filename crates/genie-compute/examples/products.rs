@@ -3,7 +3,6 @@
 //! `cargo run --release -p genie-compute --example products`
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
@@ -35,7 +34,7 @@ fn compare(dtype: GgmlDType) -> Result<()> {
     let weights = Tensor::randn(0f32, 0.05, (ROWS, COLUMNS), &Device::Cpu)?;
     let quantized = QTensor::quantize(&weights, dtype)?;
     let bytes = quantized.data()?.into_owned();
-    let matrix = QuantizedMatrix::new(dtype, ROWS, COLUMNS, &bytes).map(Arc::new);
+    let matrix = QuantizedMatrix::new(dtype, ROWS, COLUMNS, &bytes);
     let ours = matrix.map_err(candle_core::Error::wrap)?;
     let storage = QStorage::from_data(Cow::Owned(bytes), &Device::Cpu, dtype)?;
     let theirs = QMatMul::from_qtensor(QTensor::new(storage, (ROWS, COLUMNS))?)?;

@@ -12,7 +12,6 @@ mod format;
 mod portable;
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use candle_core::quantized::GgmlDType;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
@@ -165,7 +164,7 @@ impl QuantizedMatrix {
     ///
     /// Fails on another shape, and on tensors that are not single precision
     /// on the processor.
-    pub fn forward(self: &Arc<Self>, x: &Tensor) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.apply_op1_no_bwd(&Product(self))
     }
 

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
@@ -202,7 +200,7 @@ fn input_that_is_zero_or_not_finite_harms_nobody() {
 #[test]
 fn a_tensor_of_another_shape_is_an_error() {
     let bytes = random_blocks(GgmlDType::Q4_0, blocks_of(GgmlDType::Q4_0, 16, 64), 5);
-    let matrix = Arc::new(QuantizedMatrix::new(GgmlDType::Q4_0, 16, 64, &bytes).expect("a matrix"));
+    let matrix = QuantizedMatrix::new(GgmlDType::Q4_0, 16, 64, &bytes).expect("a matrix");
     let input = |columns| Tensor::from_vec(noise(3 * columns, 1), (3, columns), &Device::Cpu);
     let product = matrix.forward(&input(64).expect("a shape"));
     assert_eq!(product.expect("it fits").dims(), [3, 16]);
