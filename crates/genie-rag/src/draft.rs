@@ -1,7 +1,8 @@
 //! From packed passages to verified, cited text.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use genie_core::{
     ChatMessage, ChatRole, ChoiceRequest, Citation, Embed, FinishReason, Generate, GenerateRequest,
@@ -39,6 +40,8 @@ pub(crate) struct Draft {
     pub(crate) text: String,
     pub(crate) citations: Vec<Citation>,
     pub(crate) usage: Usage,
+    /// From the moment the draft was asked for, the question to the model
+    /// whether the passages answer included.
     pub(crate) first_token: Option<Duration>,
 }
 
@@ -52,6 +55,7 @@ impl Drafting<'_> {
             usage: Usage::default(),
             first_token: None,
         };
+        let asked = Instant::now();
         let yes = self.probability_of_yes()?;
         tracing::debug!(yes, "do the passages answer the question");
         if yes < LEAST_YES {
@@ -59,7 +63,7 @@ impl Drafting<'_> {
         }
         // A second attempt only leads the model into the right language.
         for prefill in ["", phrases::opening(self.language)] {
-            let outcome = self.attempt(prefill, &mut draft, on_text)?;
+            let outcome = self.attempt(prefill, asked, &mut draft, on_text)?;
             if outcome != Attempt::WrongLanguage {
                 break;
             }
@@ -115,6 +119,7 @@ impl Drafting<'_> {
     fn attempt(
         &self,
         prefill: &str,
+        asked: Instant,
         draft: &mut Draft,
         on_text: OnText<'_>,
     ) -> Result<Attempt, RagError> {
@@ -129,7 +134,9 @@ impl Drafting<'_> {
             opening: prefill.to_owned(),
             checked_language: !prefill.is_empty(),
             space: String::new(),
+            drafted: HashSet::new(),
         };
+        let before = asked.elapsed();
         let mut stream = SentenceStream::default();
         let mut seen = String::new();
         let mut outcome = Attempt::Finished;
@@ -163,6 +170,10 @@ impl Drafting<'_> {
                             outcome = Attempt::WrongLanguage;
                             return ControlFlow::Break(());
                         }
+                        Ok(Step::Repeated) => {
+                            outcome = Attempt::Repeating;
+                            return ControlFlow::Break(());
+                        }
                         Err(error) => {
                             failure = Some(error);
                             return ControlFlow::Break(());
@@ -177,7 +188,9 @@ impl Drafting<'_> {
         }
         draft.usage.prompt_tokens += generation.usage.prompt_tokens;
         draft.usage.completion_tokens += generation.usage.completion_tokens;
-        draft.first_token.get_or_insert(generation.first_token);
+        draft
+            .first_token
+            .get_or_insert(before + generation.first_token);
         if outcome != Attempt::Finished {
             return Ok(outcome);
         }
@@ -195,6 +208,8 @@ impl Drafting<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Attempt {
     Finished,
+    /// The model went in circles, which greedy decoding does not leave again.
+    Repeating,
     NotFound,
     WrongLanguage,
 }
@@ -202,6 +217,7 @@ enum Attempt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Next,
+    Repeated,
     WrongLanguage,
 }
 
@@ -212,6 +228,8 @@ struct Verifier<'a> {
     opening: String,
     checked_language: bool,
     space: String,
+    /// What the model wrote so far, shown or not.
+    drafted: HashSet<String>,
 }
 
 impl Verifier<'_> {
@@ -233,6 +251,10 @@ impl Verifier<'_> {
                 tracing::debug!(?detected, "the answer began in another language");
                 return Ok(Step::WrongLanguage);
             }
+        }
+        if !self.drafted.insert(text.to_lowercase()) {
+            tracing::debug!(sentence = %text, "the draft repeats itself");
+            return Ok(Step::Repeated);
         }
         let claim = Claim::new(&text, drafting.language, drafting.embed)?;
         let Some(supports) = self.supports(&claim, &sentence.cited)? else {

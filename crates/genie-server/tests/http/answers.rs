@@ -1,11 +1,15 @@
 //! `/api/v1/answer` and `/api/v1/search`.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::header;
 use genie_server::{AnswerBody, SearchBody};
 use serde_json::{Value, json};
 
-use crate::fixture::{ASKED, EXCHANGE};
+use crate::fixture::{self, ASKED, EXCHANGE, Talker};
 use crate::{get, json_request, post, request, send, silent, talking};
 
 fn keys(value: &Value) -> Vec<&str> {
@@ -17,6 +21,30 @@ fn keys(value: &Value) -> Vec<&str> {
         .collect();
     keys.sort_unstable();
     keys
+}
+
+#[tokio::test]
+async fn a_model_that_goes_in_circles_is_stopped() {
+    let talker = Talker::saying(&[
+        "It connects 42 networks. ",
+        "It connects 42 networks. ",
+        "Members pay one fee a year. ",
+    ]);
+    let was_stopped = Arc::clone(&talker.was_stopped);
+    let app = genie_server::app(fixture::state(Some(Arc::new(talker))));
+    let reply = post(&app, "/api/v1/answer", json!({"question": ASKED})).await;
+    assert_eq!(reply.json()["answer"], "It connects 42 networks [1].");
+    assert!(was_stopped.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn the_wait_for_the_first_token_includes_what_comes_before_the_draft() {
+    let pause = Duration::from_millis(30);
+    let talker = Talker::saying(&["It connects 42 networks. "]).pausing(pause);
+    let app = genie_server::app(fixture::state(Some(Arc::new(talker))));
+    let reply = post(&app, "/api/v1/answer", json!({"question": ASKED})).await;
+    let wait = reply.json()["timings_ms"]["first_token"].as_f64();
+    assert!(wait.is_some_and(|wait| wait >= 30.0), "{wait:?}");
 }
 
 #[tokio::test]

@@ -140,7 +140,8 @@ impl DocumentSink for Sink {
 pub(crate) struct Talker {
     model: ModelInfo,
     sentences: &'static [&'static str],
-    /// Says them again and again until it is stopped.
+    /// Says them again and again until it is stopped, each time in another
+    /// way.
     endless: bool,
     pause: Duration,
     gate: Option<Arc<Gate>>,
@@ -166,7 +167,7 @@ impl Talker {
     pub(crate) fn endless() -> Self {
         Self {
             endless: true,
-            ..Self::saying(&["It connects 42 networks. "])
+            ..Self::saying(&["It connects 42 networks "])
         }
     }
 
@@ -178,7 +179,7 @@ impl Talker {
         }
     }
 
-    /// Between words, as a slow machine.
+    /// Before it chooses and between words, as a slow machine.
     pub(crate) fn pausing(self, pause: Duration) -> Self {
         Self { pause, ..self }
     }
@@ -214,11 +215,15 @@ impl Generate for Talker {
             },
             first_token: Duration::from_millis(1),
         };
-        loop {
+        for round in 0_u32.. {
+            // Letters, since figures would have to stand in the documents.
+            let ending = format!("{round:b}. ").replace('0', "o").replace('1', "l");
+            let ending = self.endless.then_some(ending.as_str());
             for word in self
                 .sentences
                 .iter()
                 .flat_map(|text| text.split_inclusive(' '))
+                .chain(ending)
             {
                 std::thread::sleep(self.pause);
                 generation.usage.completion_tokens += 1;
@@ -232,12 +237,14 @@ impl Generate for Talker {
                 }
             }
             if !self.endless {
-                return Ok(generation);
+                break;
             }
         }
+        Ok(generation)
     }
 
     fn choose(&self, request: ChoiceRequest) -> Result<Vec<f32>, GenerateError> {
+        std::thread::sleep(self.pause);
         Ok(vec![-0.7; request.choices.len()])
     }
 }
