@@ -54,19 +54,17 @@ fn processor(reason: String) -> OpenDevice {
 
 #[cfg(feature = "cuda")]
 fn open_cuda() -> Result<OpenDevice, DeviceError> {
-    // The driver is loaded when the device is opened; where the library is
-    // missing the loader panics, and that must end as a fallback like any
-    // other.
-    let opened = std::panic::catch_unwind(|| Device::new_cuda(0));
-    match opened {
-        Ok(Ok(device)) => Ok(OpenDevice {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    crate::cuda_driver::load().map_err(|reason| DeviceError::Unavailable(reason.into()))?;
+    // A stream of its own for each caller. On the default stream, which all
+    // threads share, two models of one process gave wrong numbers (candle
+    // 0.11, seen on an H100), and right ones when every launch was waited for.
+    match Device::new_cuda_with_stream(0) {
+        Ok(device) => Ok(OpenDevice {
             device,
             note: "CUDA device 0".to_owned(),
         }),
-        Ok(Err(error)) => Err(DeviceError::Unavailable(Box::new(error))),
-        Err(_) => Err(DeviceError::Unavailable(
-            "the CUDA driver library could not be loaded".into(),
-        )),
+        Err(error) => Err(DeviceError::Unavailable(Box::new(error))),
     }
 }
 

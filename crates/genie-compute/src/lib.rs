@@ -25,6 +25,8 @@
 
 mod activation;
 mod attention;
+#[cfg(all(feature = "cuda", target_os = "linux", target_arch = "x86_64"))]
+mod cuda_driver;
 mod device;
 mod math;
 mod panel;

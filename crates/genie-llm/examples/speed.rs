@@ -1,24 +1,34 @@
 //! How fast a model reads and writes on this machine.
 //! `docs/benchmarks/llama_speed.py` asks llama.cpp the same.
 //!
-//! `cargo run --release -p genie-llm --example speed -- model.gguf`
+//! `cargo run --release -p genie-llm --example speed -- model.gguf [cpu|cuda]`
 
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use genie_compute::choose_device;
 use genie_core::{
-    ChatMessage, ChatRole, ContentHash, Generate, GenerateRequest, Generation, Sampling, Usage,
+    ChatMessage, ChatRole, ContentHash, DeviceChoice, Generate, GenerateRequest, Generation,
+    Sampling, Usage,
 };
 use genie_llm::{ChatModel, ChatModelOptions};
 
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
-    let path = std::env::args().nth(1).ok_or("usage: speed MODEL.gguf")?;
+    let mut arguments = std::env::args().skip(1);
+    let usage = "usage: speed MODEL.gguf [cpu|cuda]";
+    let path = arguments.next().ok_or(usage)?;
+    let mut options = ChatModelOptions::new("speed", ContentHash::from_bytes([0; 32]));
+    let device = match arguments.next().as_deref() {
+        None | Some("cpu") => DeviceChoice::Cpu,
+        Some("cuda") => DeviceChoice::Cuda,
+        Some(_) => return Err(usage.into()),
+    };
+    options.device = choose_device(device)?.device;
     let started = Instant::now();
-    let hash = ContentHash::from_bytes([0; 32]);
-    let model = ChatModel::load(Path::new(&path), ChatModelOptions::new("speed", hash))?;
+    let model = ChatModel::load(Path::new(&path), options)?;
     println!("load: {:.2} s", started.elapsed().as_secs_f32());
     for words in [450, 1980] {
         let text = "one two ".repeat(words / 2);

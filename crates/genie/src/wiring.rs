@@ -55,7 +55,6 @@ pub(crate) struct Parts {
     /// The index in process, when it is one: a service writes its address
     /// into it.
     pub(crate) edge: Option<Arc<EdgeStore>>,
-    device: OpenDevice,
 }
 
 impl Parts {
@@ -80,7 +79,6 @@ impl Parts {
             lexical,
             store,
             edge,
-            device,
         })
     }
 
@@ -104,7 +102,7 @@ impl Parts {
             embed: Arc::clone(&self.embed),
             lexical: Arc::clone(&self.lexical),
             store: Arc::clone(&self.store),
-            generate: chat_model(&models, config, &self.device)?,
+            generate: chat_model(&models, config)?,
             retrieval: config.retrieval,
             answer: config.answer,
         }))
@@ -142,11 +140,7 @@ fn embedder(
     Ok(TextEmbedder::load(&files, options)?)
 }
 
-fn chat_model(
-    models: &ModelStore,
-    config: &Config,
-    device: &OpenDevice,
-) -> anyhow::Result<Option<Arc<dyn Generate>>> {
+fn chat_model(models: &ModelStore, config: &Config) -> anyhow::Result<Option<Arc<dyn Generate>>> {
     let Some(name) = &config.chat_model else {
         return Ok(None);
     };
@@ -160,7 +154,8 @@ fn chat_model(
         Err(error) => return Err(error.into()),
     };
     let mut options = ChatModelOptions::new(name.as_str(), installed.hash);
-    options.device = device.device.clone();
+    // Opened anew: two models on one GPU must not share a stream.
+    options.device = choose_device(config.device)?.device;
     Ok(Some(Arc::new(ChatModel::load(
         &installed.weights,
         options,
