@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 /// A thread that owns some state and works off a bounded queue of jobs, one
-/// at a time and in order. Dropping the worker ends the thread after the job
+/// at a time and in order; jobs of [`Worker::submit_first`] go before the
+/// others. Dropping the worker ends the thread after the job
 /// in hand; jobs still queued are dropped, which their reply channels show to
 /// whoever waits.
 ///
@@ -17,11 +18,43 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 #[derive(Debug)]
 pub struct Worker<J> {
     // `None` only while dropping: closing the channel is what ends the thread.
-    jobs: Option<Sender<J>>,
-    // A second receiving end, to drain what is queued when the worker goes.
-    queued: Receiver<J>,
+    lanes: Option<Lanes<J>>,
+    // Second receiving ends, to drain what is queued when the worker goes.
+    queues: Queues<J>,
     stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Lanes<J> {
+    first: Sender<J>,
+    usual: Sender<J>,
+}
+
+#[derive(Debug)]
+struct Queues<J> {
+    first: Receiver<J>,
+    usual: Receiver<J>,
+}
+
+impl<J> Queues<J> {
+    /// Waits for the next job; `None` when nobody can submit one any more.
+    fn next(&self) -> Option<J> {
+        if let Ok(job) = self.first.try_recv() {
+            return Some(job);
+        }
+        crossbeam_channel::select! {
+            recv(self.first) -> job => job.ok(),
+            recv(self.usual) -> job => job.ok(),
+        }
+    }
+
+    /// Drops what is queued, which closes the reply channels in it.
+    fn discard(&self) {
+        for queue in [&self.first, &self.usual] {
+            queue.try_iter().for_each(drop);
+        }
+    }
 }
 
 /// The job was not taken.
@@ -51,8 +84,8 @@ pub enum SpawnError<E: std::error::Error + 'static> {
 
 impl<J: Send + 'static> Worker<J> {
     /// Starts a thread called `name`, makes the state on it with `make` and
-    /// then calls `run` for each job. At most `capacity` jobs wait. Returns
-    /// once the state is made.
+    /// then calls `run` for each job. At most `capacity` jobs of either kind
+    /// wait. Returns once the state is made.
     ///
     /// A job that panics ends the worker: its state can't be trusted any
     /// more. Later jobs are answered [`SubmitError::Stopped`].
@@ -69,8 +102,16 @@ impl<J: Send + 'static> Worker<J> {
     where
         E: std::error::Error + Send + 'static,
     {
-        let (jobs, queue) = crossbeam_channel::bounded::<J>(capacity);
-        let queued = queue.clone();
+        let (first, first_queue) = crossbeam_channel::bounded::<J>(capacity);
+        let (usual, usual_queue) = crossbeam_channel::bounded::<J>(capacity);
+        let queues = Queues {
+            first: first_queue,
+            usual: usual_queue,
+        };
+        let queue = Queues {
+            first: queues.first.clone(),
+            usual: queues.usual.clone(),
+        };
         let stopped = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stopped);
         let (ready, made) = crossbeam_channel::bounded(1);
@@ -86,7 +127,7 @@ impl<J: Send + 'static> Worker<J> {
                     }
                 };
                 ready.send(Ok(())).ok();
-                for job in &queue {
+                while let Some(job) = queue.next() {
                     let outcome =
                         std::panic::catch_unwind(AssertUnwindSafe(|| run(&mut state, job)));
                     if outcome.is_err() {
@@ -94,7 +135,7 @@ impl<J: Send + 'static> Worker<J> {
                         // Raised before the queue is emptied: a job that comes
                         // later is dropped by the one who submits it.
                         stopping.store(true, Ordering::SeqCst);
-                        discard(&queue);
+                        queue.discard();
                         return;
                     }
                 }
@@ -102,8 +143,8 @@ impl<J: Send + 'static> Worker<J> {
             .map_err(SpawnError::Thread)?;
         match made.recv() {
             Ok(Ok(())) => Ok(Self {
-                jobs: Some(jobs),
-                queued,
+                lanes: Some(Lanes { first, usual }),
+                queues,
                 stopped,
                 thread: Some(thread),
             }),
@@ -118,13 +159,27 @@ impl<J: Send + 'static> Worker<J> {
     ///
     /// Fails when the queue is full or the thread has ended.
     pub fn submit(&self, job: J) -> Result<(), SubmitError> {
-        let jobs = self.jobs.as_ref().ok_or(SubmitError::Stopped)?;
-        jobs.try_send(job).map_err(|error| match error {
+        self.send(job, |lanes| &lanes.usual)
+    }
+
+    /// Queues a job before all that wait and came by [`Worker::submit`]: for
+    /// a small job on which the result of one that already ran depends.
+    ///
+    /// # Errors
+    ///
+    /// As [`Worker::submit`].
+    pub fn submit_first(&self, job: J) -> Result<(), SubmitError> {
+        self.send(job, |lanes| &lanes.first)
+    }
+
+    fn send(&self, job: J, lane: impl Fn(&Lanes<J>) -> &Sender<J>) -> Result<(), SubmitError> {
+        let lanes = self.lanes.as_ref().ok_or(SubmitError::Stopped)?;
+        lane(lanes).try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => SubmitError::Full,
             TrySendError::Disconnected(_) => SubmitError::Stopped,
         })?;
         if self.stopped.load(Ordering::SeqCst) {
-            discard(&self.queued);
+            self.queues.discard();
             return Err(SubmitError::Stopped);
         }
         Ok(())
@@ -133,24 +188,19 @@ impl<J: Send + 'static> Worker<J> {
     /// How many jobs wait.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.queued.len()
+        self.queues.first.len() + self.queues.usual.len()
     }
 }
 
 impl<J> Drop for Worker<J> {
     fn drop(&mut self) {
-        self.jobs = None;
-        discard(&self.queued);
+        self.lanes = None;
+        self.queues.discard();
         if let Some(thread) = self.thread.take() {
             // A panic was logged where it happened.
             thread.join().ok();
         }
     }
-}
-
-/// Drops what is queued, which closes the reply channels in it.
-fn discard<J>(queue: &Receiver<J>) {
-    queue.try_iter().for_each(drop);
 }
 
 #[cfg(test)]
@@ -179,6 +229,31 @@ mod tests {
         }
         let last = answers.iter().nth(2).expect("three answers");
         assert_eq!(last, [0, 1, 2]);
+    }
+
+    #[test]
+    fn what_goes_first_does_not_wait_for_the_others() {
+        let (started, wait_started) = mpsc::channel();
+        let (release, wait_release) = mpsc::channel::<()>();
+        let worker = Worker::spawn(
+            "first",
+            8,
+            || Ok::<_, Infallible>(()),
+            move |(), number: u32| {
+                started.send(number).ok();
+                wait_release.recv().ok();
+            },
+        )
+        .expect("spawned");
+        worker.submit(0).expect("taken");
+        assert_eq!(wait_started.recv(), Ok(0));
+        worker.submit(1).expect("room");
+        worker.submit(2).expect("room");
+        worker.submit_first(3).expect("room");
+        assert_eq!(worker.queued(), 3);
+        drop(release);
+        let order: Vec<u32> = wait_started.iter().take(3).collect();
+        assert_eq!(order, [3, 1, 2]);
     }
 
     #[test]

@@ -103,6 +103,9 @@ pub struct ChoiceRequest {
     pub messages: Vec<ChatMessage>,
     /// Possible beginnings of the answer, told apart by their first token.
     pub choices: Vec<String>,
+    /// It belongs to an answer that is already being written, and goes before
+    /// requests that have not begun.
+    pub first: bool,
 }
 
 /// Why a generation ended.

@@ -136,8 +136,13 @@ impl ChatModel {
             .map_err(backend)
     }
 
-    fn submit(&self, job: Job) -> Result<(), GenerateError> {
-        self.worker.submit(job).map_err(|error| match error {
+    fn submit(&self, job: Job, first: bool) -> Result<(), GenerateError> {
+        let submitted = if first {
+            self.worker.submit_first(job)
+        } else {
+            self.worker.submit(job)
+        };
+        submitted.map_err(|error| match error {
             SubmitError::Full => GenerateError::Busy,
             SubmitError::Stopped => GenerateError::Stopped,
         })
@@ -215,14 +220,15 @@ impl Generate for ChatModel {
         // One event a token, the end and a flush: the worker never waits for
         // a slow reader, and the queue is as long as the answer at most.
         let (events, arriving) = crossbeam_channel::bounded(request.max_tokens + 2);
-        self.submit(Job::Talk(Talk {
+        let talk = Talk {
             prompt,
             sampling: request.sampling,
             max_tokens: request.max_tokens,
             stop: request.stop,
             events,
             left: caller.left(),
-        }))?;
+        };
+        self.submit(Job::Talk(talk), false)?;
 
         let mut first_token = None;
         loop {
@@ -277,12 +283,13 @@ impl Generate for ChatModel {
             .collect::<Result<Vec<_>, _>>()?;
         let caller = Caller::default();
         let (reply, answer) = crossbeam_channel::bounded(1);
-        self.submit(Job::Ask(Ask {
+        let ask = Ask {
             prompt,
             openings,
             reply,
             left: caller.left(),
-        }))?;
+        };
+        self.submit(Job::Ask(ask), request.first)?;
         answer
             .recv()
             .map_err(|_| GenerateError::Stopped)?

@@ -76,6 +76,7 @@ fn a_prompt_with_a_known_beginning_gives_what_a_fresh_one_gives() {
         let ask = ChoiceRequest {
             messages: request(&question).messages,
             choices,
+            first: false,
         };
         let a = used.choose(ask.clone()).expect("weighed");
         let b = fresh.choose(ask).expect("weighed");
@@ -198,6 +199,7 @@ fn too_long_a_prompt_is_an_error_and_nothing_is_cut() {
     let ask = ChoiceRequest {
         messages: long.messages,
         choices: vec!["Yes".to_owned()],
+        first: false,
     };
     assert!(matches!(
         model.choose(ask),
@@ -262,14 +264,15 @@ fn a_full_queue_is_busy() {
         // One waits in the queue; its caller stays as long as the first runs.
         let caller = Caller::default();
         let (events, _arriving) = crossbeam_channel::bounded(4);
-        let waiting = model.submit(Job::Talk(Talk {
+        let waiting = Talk {
             prompt: vec![1],
             sampling: Sampling::greedy(),
             max_tokens: 1,
             stop: Vec::new(),
             events,
             left: caller.left(),
-        }));
+        };
+        let waiting = model.submit(Job::Talk(waiting), false);
         let second = model.generate(long("second"), &mut |_| ControlFlow::Break(()));
         release.send(()).ok();
         let first = first.join().expect("no panic").expect("generated");
@@ -287,6 +290,7 @@ fn choices_are_log_probabilities() {
     let ask = ChoiceRequest {
         messages: request("Yes or no?").messages,
         choices: ["Yes", "No", ""].map(str::to_owned).to_vec(),
+        first: false,
     };
     let weights = model.choose(ask).expect("weighed");
     assert!(weights[0] < 0.0 && weights[0].is_finite(), "{weights:?}");

@@ -18,9 +18,15 @@ use crate::support::{Claim, Evidence, Support};
 
 /// What the model is told to say when the passages don't answer.
 const NOT_FOUND: &str = "NOT_FOUND";
-/// Below this probability of "yes" the model itself holds that the passages
-/// don't answer; see `docs/benchmarks/answers.md`.
-const LEAST_YES: f32 = 0.3;
+/// Natural logarithm of the odds, 1 to 1, below which the model itself holds
+/// that the passages don't answer.
+const LEAST_ANSWERABLE: f32 = 0.0;
+/// Natural logarithm of the odds, 9 to 1, that a sentence needs: those that
+/// the passages answer times those that its quote says it. Calibrated in
+/// `docs/benchmarks/answers.md`.
+const LEAST_SUPPORTED: f32 = 2.197;
+/// The same for a sentence that stands in the passage, 99 to 1.
+const VERBATIM: f32 = 4.595;
 /// Turns of a conversation that the model reads.
 const TURNS: usize = 4;
 
@@ -56,14 +62,22 @@ impl Drafting<'_> {
             first_token: None,
         };
         let asked = Instant::now();
-        let yes = self.probability_of_yes()?;
-        tracing::debug!(yes, "do the passages answer the question");
-        if yes < LEAST_YES {
+        let answerable = self.yes(
+            self.messages("Do the passages contain the answer to the question? Reply Yes or No."),
+            false,
+        )?;
+        tracing::debug!(answerable, "do the passages answer the question");
+        if answerable < LEAST_ANSWERABLE {
             return Ok(draft);
         }
         // A second attempt only leads the model into the right language.
         for prefill in ["", phrases::opening(self.language)] {
-            let outcome = self.attempt(prefill, asked, &mut draft, on_text)?;
+            let attempt = Start {
+                asked,
+                prefill,
+                answerable,
+            };
+            let outcome = self.attempt(attempt, &mut draft, on_text)?;
             if outcome != Attempt::WrongLanguage {
                 break;
             }
@@ -103,28 +117,33 @@ impl Drafting<'_> {
         messages
     }
 
-    fn probability_of_yes(&self) -> Result<f32, RagError> {
-        let choices = vec!["Yes".to_owned(), "No".to_owned()];
+    /// Natural logarithm of the odds that the model says yes.
+    fn yes(&self, messages: Vec<ChatMessage>, first: bool) -> Result<f32, RagError> {
         let scores = self.generate.choose(ChoiceRequest {
-            messages: self
-                .messages("Do the passages contain the answer to the question? Reply Yes or No."),
-            choices,
+            messages,
+            choices: vec!["Yes".to_owned(), "No".to_owned()],
+            first,
         })?;
-        let [yes, no] = scores[..] else {
-            return Ok(1.0);
-        };
-        Ok(1.0 / (1.0 + (no - yes).exp()))
+        match scores[..] {
+            [yes, no] => Ok(yes - no),
+            _ => Ok(f32::NEG_INFINITY),
+        }
     }
 
     fn attempt(
         &self,
-        prefill: &str,
-        asked: Instant,
+        start: Start<'_>,
         draft: &mut Draft,
         on_text: OnText<'_>,
     ) -> Result<Attempt, RagError> {
+        let Start {
+            asked,
+            prefill,
+            answerable,
+        } = start;
         let mut verifier = Verifier {
             drafting: self,
+            answerable,
             evidence: self
                 .packed
                 .passages
@@ -143,7 +162,7 @@ impl Drafting<'_> {
         let mut failure = None;
         let generation = self.generate.generate(
             GenerateRequest {
-                messages: self.messages(phrases::instruction(self.language)),
+                messages: self.messages(&phrases::instruction(self.language)),
                 prefill: prefill.to_owned(),
                 sampling: self.question.sampling.clone(),
                 max_tokens: self.max_tokens,
@@ -205,6 +224,16 @@ impl Drafting<'_> {
     }
 }
 
+/// How an attempt begins.
+#[derive(Debug, Clone, Copy)]
+struct Start<'a> {
+    asked: Instant,
+    /// What the answer is made to begin with.
+    prefill: &'a str,
+    /// Natural logarithm of the odds that the passages answer.
+    answerable: f32,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Attempt {
     Finished,
@@ -224,6 +253,7 @@ enum Step {
 /// Lets through what a passage supports.
 struct Verifier<'a> {
     drafting: &'a Drafting<'a>,
+    answerable: f32,
     evidence: Vec<Evidence<'a>>,
     opening: String,
     checked_language: bool,
@@ -257,7 +287,7 @@ impl Verifier<'_> {
             return Ok(Step::Repeated);
         }
         let claim = Claim::new(&text, drafting.language, drafting.embed)?;
-        let Some(supports) = self.supports(&claim, &sentence.cited)? else {
+        let Some((position, support)) = self.support(&claim, &text, &sentence.cited)? else {
             tracing::debug!(sentence = %text, "dropped: no passage supports it");
             return Ok(Step::Next);
         };
@@ -268,14 +298,11 @@ impl Verifier<'_> {
         let (body, stop) = split_stop(&text);
         out.push_str(body);
         let spaced = !matches!(drafting.language, Language::Chinese);
-        for (position, support) in supports {
-            let number = self.cite(position, support, &mut draft.citations);
-            if spaced && !out.ends_with(']') {
-                out.push(' ');
-            }
-            out.push_str(&format!("[{number}]"));
+        let number = self.cite(position, support, &mut draft.citations);
+        if spaced {
+            out.push(' ');
         }
-        out.push_str(stop);
+        out.push_str(&format!("[{number}]{stop}"));
         draft.text.push_str(&out);
         match on_text(&out) {
             ControlFlow::Continue(()) => Ok(Step::Next),
@@ -283,40 +310,56 @@ impl Verifier<'_> {
         }
     }
 
-    /// The cited passages that support the claim; where none does, the best
-    /// of the others.
-    fn supports(
+    /// What supports the claim: in the passages that it cites, or else in
+    /// the others.
+    fn support(
         &mut self,
         claim: &Claim<'_>,
+        text: &str,
         cited: &[usize],
-    ) -> Result<Option<Vec<(usize, Support)>>, RagError> {
+    ) -> Result<Option<(usize, Support)>, RagError> {
         let drafting = self.drafting;
-        let mut found = Vec::new();
-        for number in cited {
-            let Some(position) = number.checked_sub(1) else {
-                continue;
-            };
-            if let Some(evidence) = self.evidence.get_mut(position) {
-                if let Some(support) = evidence.support(claim, drafting.text, drafting.embed)? {
-                    found.push((position, support));
+        for in_cited in [true, false] {
+            let mut best: Option<(usize, Support)> = None;
+            for (position, evidence) in self.evidence.iter_mut().enumerate() {
+                if cited.contains(&(position + 1)) != in_cited {
+                    continue;
                 }
-            }
-        }
-        if !found.is_empty() {
-            return Ok(Some(found));
-        }
-        let mut best: Option<(usize, Support)> = None;
-        for (position, evidence) in self.evidence.iter_mut().enumerate() {
-            if let Some(support) = evidence.support(claim, drafting.text, drafting.embed)? {
-                if best
-                    .as_ref()
-                    .is_none_or(|(_, best)| support.similarity > best.similarity)
-                {
+                let found = evidence.support(claim, drafting.text, drafting.embed)?;
+                let nearest = best.as_ref().map_or(f32::MIN, |(_, best)| best.similarity);
+                if let Some(support) = found.filter(|found| found.similarity > nearest) {
                     best = Some((position, support));
                 }
             }
+            if let Some((position, support)) = best {
+                if self.says(&support, text)? {
+                    return Ok(Some((position, support)));
+                }
+            }
         }
-        Ok(best.map(|best| vec![best]))
+        Ok(None)
+    }
+
+    /// Whether the model, shown the quote and nothing else, holds that it
+    /// says this.
+    fn says(&self, support: &Support, text: &str) -> Result<bool, RagError> {
+        let odds = if support.verbatim {
+            VERBATIM
+        } else {
+            let question = format!(
+                "Text: {}\n\nStatement: {text}\n\nDoes the text say this? Reply Yes or No.",
+                support.context
+            );
+            let question = vec![ChatMessage::new(ChatRole::User, question)];
+            self.drafting.yes(question, true)?
+        };
+        tracing::debug!(
+            odds,
+            self.answerable,
+            sentence = text,
+            "does the quote say this"
+        );
+        Ok(self.answerable + odds >= LEAST_SUPPORTED)
     }
 
     fn cite(&self, position: usize, support: Support, citations: &mut Vec<Citation>) -> usize {
@@ -348,3 +391,7 @@ fn shortened(text: &str) -> String {
     const LONGEST_TURN: usize = 600;
     text.chars().take(LONGEST_TURN).collect()
 }
+
+#[cfg(test)]
+#[path = "draft_tests.rs"]
+mod tests;

@@ -56,29 +56,16 @@ pub(crate) const fn quoted_passages(language: Language) -> &'static str {
     }
 }
 
-/// The last line of the prompt, in the language that the answer is to be in:
-/// a small model takes up the language it read last.
-pub(crate) const fn instruction(language: Language) -> &'static str {
-    match language {
-        Language::Arabic => {
-            "أجب بالعربية، بإيجاز ودقة، استنادًا إلى المقاطع وحدها، وضع رقم المقطع بين قوسين مثل [1] في نهاية كل جملة."
-        }
-        Language::Chinese => {
-            "请用中文简明、准确地回答，只依据上述段落，并在每句话末尾用方括号标注段落编号，如[1]。"
-        }
-        Language::English => {
-            "Answer in English, briefly and precisely, from the passages alone, and put the number of the passage in brackets like [1] at the end of every sentence."
-        }
-        Language::French => {
-            "Répondez en français, brièvement et précisément, à partir des seuls passages, et mettez le numéro du passage entre crochets comme [1] à la fin de chaque phrase."
-        }
-        Language::Russian => {
-            "Ответьте по-русски, кратко и точно, только по приведённым фрагментам, и в конце каждого предложения поставьте номер фрагмента в скобках, например [1]."
-        }
-        Language::Spanish => {
-            "Responda en español, de forma breve y precisa, solo a partir de los pasajes, y ponga el número del pasaje entre corchetes como [1] al final de cada frase."
-        }
-    }
+/// The last line of the prompt. It is in English whatever the question's
+/// language: asked in their own, the small models wrote little more than the
+/// numbers of passages (`docs/benchmarks/answers.md`).
+pub(crate) fn instruction(language: Language) -> String {
+    format!(
+        "Answer the question in {}, in one or two complete sentences, with every name, number and \
+         date that it asks for. End each sentence with the number of its passage in brackets, \
+         like [1].",
+        language.english_name()
+    )
 }
 
 /// How an answer begins when the model has to be led into the language.

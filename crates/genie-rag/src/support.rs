@@ -2,21 +2,26 @@
 //!
 //! Three checks, from hard to soft: every figure of the sentence stands in the
 //! passage (or its title and section); names that the passage's language
-//! would write alike do too; and some sentence of the passage means the same,
-//! measured by the embedding model, which also works across languages.
+//! would write alike do too; and some sentence of the passage is near to it,
+//! measured by the embedding model, which also works across languages. Being
+//! near is not saying the same: what is found here, the language model is
+//! asked about (`draft`), unless it stands in the passage word for word.
 
-use genie_core::{Citation, Embed, EmbedError, Hit, Language, Passage, Span, TextRole};
+use genie_core::{Chunk, Citation, Embed, EmbedError, Hit, Language, Passage, Span, TextRole};
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::index::passage_text;
 use crate::numbers::{Figures, figures};
 use crate::sentences::{PassageSentence, sentences};
 
-/// Cosine of two sentences above which they are taken to mean the same, for
+/// Cosine of two sentences below which they are not about the same, for
 /// multilingual-e5; see `docs/benchmarks/answers.md`.
-const SAME_MEANING: f32 = 0.82;
+const SAME_SUBJECT: f32 = 0.82;
 /// Sentences of a passage that a quote may join.
 const LONGEST_QUOTE: usize = 3;
+/// Words from which on a claim that stands in a passage can't do so by chance.
+const TELLING: usize = 5;
 
 /// A passage prepared for being compared with sentences.
 pub(crate) struct Evidence<'a> {
@@ -36,6 +41,11 @@ pub(crate) struct Support {
     pub(crate) quote: String,
     /// Cosine of the sentence and the quote's best sentence.
     pub(crate) similarity: f32,
+    /// The quote among its neighbours, under the passage's heading: what one
+    /// has to know to understand it.
+    pub(crate) context: String,
+    /// The claim stands in the passage word for word.
+    pub(crate) verbatim: bool,
 }
 
 impl Support {
@@ -115,11 +125,21 @@ impl<'a> Evidence<'a> {
         else {
             return Ok(None);
         };
-        if similarities[best] < SAME_MEANING {
+        if similarities[best] < SAME_SUBJECT {
             return Ok(None);
         }
         let window = self.window(best, &wanted);
-        Ok(self.quote(window, similarities[best]))
+        let support = self.quote(window, similarities[best]);
+        Ok(support.map(|support| Support {
+            verbatim: self.holds_verbatim(claim),
+            ..support
+        }))
+    }
+
+    fn holds_verbatim(&self, claim: &Claim<'_>) -> bool {
+        let words = words_of(claim.text);
+        words.split_whitespace().count() >= TELLING
+            && words_of(&self.passage.hit.chunk.text).contains(&words)
     }
 
     /// The sentence of this passage that is closest to a text, as a quote.
@@ -206,16 +226,30 @@ impl<'a> Evidence<'a> {
     }
 
     fn quote(&self, (from, to): (usize, usize), similarity: f32) -> Option<Support> {
-        let chunk = &self.passage.hit.chunk;
-        let inside = Span::new(
-            self.sentences[from].span.start(),
-            self.sentences[to].span.end(),
-        )?;
+        let hit = &self.passage.hit;
+        let chunk = &hit.chunk;
+        let inside = self.joined(from, to)?;
+        let last = self.sentences.len() - 1;
+        let around = self.joined(from.saturating_sub(1), (to + 1).min(last))?;
+        let around = Chunk {
+            text: around.slice(&chunk.text)?.to_owned(),
+            ..chunk.clone()
+        };
         Some(Support {
             span: inside.shift(chunk.span.start()),
             quote: inside.slice(&chunk.text)?.to_owned(),
             similarity,
+            context: passage_text(&around, &hit.document.title, hit.document.media_type),
+            verbatim: false,
         })
+    }
+
+    /// From the first of two sentences to the end of the second.
+    fn joined(&self, from: usize, to: usize) -> Option<Span> {
+        Span::new(
+            self.sentences[from].span.start(),
+            self.sentences[to].span.end(),
+        )
     }
 }
 
@@ -231,6 +265,16 @@ fn names(text: &str) -> impl Iterator<Item = String> {
             capital && (*position > 0 || more) && word.chars().count() > 1
         })
         .map(|(_, word)| folded(word))
+}
+
+/// The words of a text, folded, each between blanks.
+fn words_of(text: &str) -> String {
+    let mut words = String::from(" ");
+    for word in folded(text).unicode_words() {
+        words.push_str(word);
+        words.push(' ');
+    }
+    words
 }
 
 /// Lower case without diacritics, for comparing names.

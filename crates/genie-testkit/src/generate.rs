@@ -20,8 +20,8 @@ pub struct FakeGenerate {
 }
 
 impl FakeGenerate {
-    /// A model without a script: it answers with the empty text, and every
-    /// choice is equally probable.
+    /// A model without a script: it answers with the empty text, and is sure
+    /// of the first choice.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -105,10 +105,10 @@ impl Generate for FakeGenerate {
     }
 
     fn choose(&self, request: ChoiceRequest) -> Result<Vec<f32>, GenerateError> {
-        let even = -(request.choices.len() as f32).ln();
+        let sure = |index| if index == 0 { -0.01 } else { -5.0 };
         Ok(lock(&self.choices)
             .pop_front()
-            .unwrap_or_else(|| vec![even; request.choices.len()]))
+            .unwrap_or_else(|| (0..request.choices.len()).map(sure).collect()))
     }
 }
 

@@ -245,7 +245,9 @@ impl Generate for Talker {
 
     fn choose(&self, request: ChoiceRequest) -> Result<Vec<f32>, GenerateError> {
         std::thread::sleep(self.pause);
-        Ok(vec![-0.7; request.choices.len()])
+        // Sure of the first.
+        let sure = |index| if index == 0 { -0.01 } else { -5.0 };
+        Ok((0..request.choices.len()).map(sure).collect())
     }
 }
 

@@ -1,0 +1,130 @@
+//! What is let through of a draft, on fakes: whether a sentence is near its
+//! quote depends on common words, and the language model says what it is told.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use genie_core::{Answer, AnswerConfig, FusionWeights, RetrievalConfig};
+use genie_ingest::{ChunkOptions, Limits, Source};
+use genie_testkit::{FakeEmbed, FakeGenerate, FakeLexical, MemoryStore};
+
+use crate::{Engine, EngineParts, Indexer, Question};
+
+const TEXT: &str = "Submarine cables carry nearly all traffic between continents. \
+    A ship repairs a damaged submarine cable within about ten days. \
+    Anchors and fishing cause most of the damage.\n";
+const QUESTION: &str = "How long does a ship take to repair a submarine cable?";
+/// Near the second sentence of the text, not in it.
+const CLAIM: &str = "A ship repairs a damaged submarine cable within ten days or so";
+const YES: &[f32] = &[-0.01, -5.0];
+const NO: &[f32] = &[-5.0, -0.01];
+
+fn answer(generate: FakeGenerate) -> Answer {
+    let (embed, lexical) = (Arc::new(FakeEmbed::new()), Arc::new(FakeLexical::new()));
+    let store = Arc::new(MemoryStore::new());
+    let indexer = Indexer {
+        embed: embed.clone(),
+        lexical: lexical.clone(),
+        store: store.clone(),
+        limits: Limits::default(),
+        options: ChunkOptions::default(),
+    };
+    let source = Source {
+        uri: "cables.txt",
+        bytes: TEXT.as_bytes(),
+        media_type: None,
+    };
+    indexer.index(&source, &mut |_| true).expect("indexed");
+    let engine = Engine::new(EngineParts {
+        embed,
+        lexical,
+        store,
+        generate: Some(Arc::new(generate)),
+        retrieval: RetrievalConfig {
+            top_k: 3,
+            candidates: 10,
+            weights: FusionWeights {
+                dense: 1.0,
+                lexical: 1.0,
+            },
+            min_similarity: 0.0,
+        },
+        answer: AnswerConfig {
+            context_tokens: 500,
+            max_tokens: 100,
+        },
+    });
+    engine
+        .answer(Question::new(QUESTION), &mut |_| ControlFlow::Continue(()))
+        .expect("answered")
+}
+
+fn says(text: &str) -> FakeGenerate {
+    FakeGenerate::new().answering(text)
+}
+
+#[test]
+fn what_its_quote_says_is_shown_with_the_quote() {
+    let answer = answer(says(&format!("{CLAIM} [1].")).choosing(YES).choosing(YES));
+    assert!(answer.answered);
+    assert_eq!(answer.text, format!("{CLAIM} [1]."));
+    assert_eq!(
+        answer.citations[0].quote,
+        "A ship repairs a damaged submarine cable within about ten days."
+    );
+}
+
+#[test]
+fn what_is_only_near_its_quote_is_dropped() {
+    let answer = answer(says(&format!("{CLAIM} [1].")).choosing(YES).choosing(NO));
+    assert!(!answer.answered, "{}", answer.text);
+    assert!(answer.citations.is_empty());
+}
+
+#[test]
+fn a_doubtful_sentence_needs_passages_that_surely_answer() {
+    // Odds of 4 to 1 that the quote says it.
+    let doubtful = &[-0.22, -1.61];
+    let sure = answer(
+        says(&format!("{CLAIM} [1]."))
+            .choosing(YES)
+            .choosing(doubtful),
+    );
+    assert!(sure.answered);
+    let unsure = &[-0.6, -0.8];
+    let neither = answer(
+        says(&format!("{CLAIM} [1]."))
+            .choosing(unsure)
+            .choosing(doubtful),
+    );
+    assert!(!neither.answered, "{}", neither.text);
+}
+
+#[test]
+fn the_model_is_not_asked_about_what_stands_in_the_passage() {
+    let sentence = "A ship repairs a damaged submarine cable within about ten days";
+    let answer = answer(says(&format!("{sentence} [1].")).choosing(YES).choosing(NO));
+    assert_eq!(answer.text, format!("{sentence} [1]."));
+}
+
+#[test]
+fn nothing_is_written_where_the_model_finds_no_answer() {
+    let generate = says(&format!("{CLAIM} [1].")).choosing(NO);
+    let answer = answer(generate);
+    assert!(!answer.answered);
+    assert_eq!(answer.usage.completion_tokens, 0);
+}
+
+#[test]
+fn a_figure_that_no_passage_has_is_dropped_whatever_the_model_holds() {
+    let answer = answer(says(
+        "A ship repairs a damaged submarine cable within 14 days [1].",
+    ));
+    assert!(!answer.answered, "{}", answer.text);
+}
+
+#[test]
+fn a_wrong_number_is_repaired_to_the_passage_that_says_it() {
+    let answer = answer(says(&format!("{CLAIM} [7].")));
+    assert_eq!(answer.text, format!("{CLAIM} [1]."));
+}
