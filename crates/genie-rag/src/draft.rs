@@ -14,17 +14,17 @@ use crate::engine::{Context, OnText};
 use crate::phrases;
 use crate::question::{Question, RagError};
 use crate::sentences::{DraftSentence, SentenceStream};
-use crate::support::{Claim, Evidence, Support};
+use crate::support::{Claim, Evidence, Support, repeats};
 
 /// What the model is told to say when the passages don't answer.
 const NOT_FOUND: &str = "NOT_FOUND";
 /// Natural logarithm of the odds, 1 to 1, below which the model itself holds
 /// that the passages don't answer.
 const LEAST_ANSWERABLE: f32 = 0.0;
-/// Natural logarithm of the odds, 9 to 1, that a sentence needs: those that
+/// Natural logarithm of the odds, 50 to 1, that a sentence needs: those that
 /// the passages answer times those that its quote says it. Calibrated in
 /// `docs/benchmarks/answers.md`.
-const LEAST_SUPPORTED: f32 = 2.197;
+const LEAST_SUPPORTED: f32 = 3.912;
 /// The same for a sentence that stands in the passage, 99 to 1.
 const VERBATIM: f32 = 4.595;
 /// Turns of a conversation that the model reads.
@@ -285,6 +285,10 @@ impl Verifier<'_> {
         if !self.drafted.insert(text.to_lowercase()) {
             tracing::debug!(sentence = %text, "the draft repeats itself");
             return Ok(Step::Repeated);
+        }
+        if repeats(&text, drafting.text) {
+            tracing::debug!(sentence = %text, "dropped: it says the question again");
+            return Ok(Step::Next);
         }
         let claim = Claim::new(&text, drafting.language, drafting.embed)?;
         let Some((position, support)) = self.support(&claim, &text, &sentence.cited)? else {

@@ -20,6 +20,10 @@ const YES: &[f32] = &[-0.01, -5.0];
 const NO: &[f32] = &[-5.0, -0.01];
 
 fn answer(generate: FakeGenerate) -> Answer {
+    answer_from(TEXT, QUESTION, generate)
+}
+
+fn answer_from(text: &str, question: &str, generate: FakeGenerate) -> Answer {
     let (embed, lexical) = (Arc::new(FakeEmbed::new()), Arc::new(FakeLexical::new()));
     let store = Arc::new(MemoryStore::new());
     let indexer = Indexer {
@@ -31,7 +35,7 @@ fn answer(generate: FakeGenerate) -> Answer {
     };
     let source = Source {
         uri: "cables.txt",
-        bytes: TEXT.as_bytes(),
+        bytes: text.as_bytes(),
         media_type: None,
     };
     indexer.index(&source, &mut |_| true).expect("indexed");
@@ -55,7 +59,7 @@ fn answer(generate: FakeGenerate) -> Answer {
         },
     });
     engine
-        .answer(Question::new(QUESTION), &mut |_| ControlFlow::Continue(()))
+        .answer(Question::new(question), &mut |_| ControlFlow::Continue(()))
         .expect("answered")
 }
 
@@ -83,7 +87,8 @@ fn what_is_only_near_its_quote_is_dropped() {
 
 #[test]
 fn a_doubtful_sentence_needs_passages_that_surely_answer() {
-    // Odds of 4 to 1 that the quote says it.
+    // Odds of 4 to 1 that the quote says it, and of 150 to 1 or a little more
+    // than even that the passages answer.
     let doubtful = &[-0.22, -1.61];
     let sure = answer(
         says(&format!("{CLAIM} [1]."))
@@ -127,4 +132,25 @@ fn a_figure_that_no_passage_has_is_dropped_whatever_the_model_holds() {
 fn a_wrong_number_is_repaired_to_the_passage_that_says_it() {
     let answer = answer(says(&format!("{CLAIM} [7].")));
     assert_eq!(answer.text, format!("{CLAIM} [1]."));
+}
+
+#[test]
+fn a_figure_of_another_sentence_is_not_taken_for_the_quotes() {
+    // 40 stands in the passage and counts something else.
+    let far = "They are old. They are spread over all oceans. The fleet has 40 ships.";
+    let text = format!("{TEXT}\n{far}\n");
+    let claim = "A ship repairs a damaged submarine cable within 40 days";
+    let answer = answer_from(&text, QUESTION, says(&format!("{claim} [1].")));
+    assert!(!answer.answered, "{}", answer.text);
+}
+
+#[test]
+fn the_question_said_again_is_no_answer() {
+    let claim = "The ship takes long to repair a submarine cable";
+    let answer = answer(says(&format!("{claim} [1].")));
+    assert!(!answer.answered, "{}", answer.text);
+    // But it is one to a question that asks for yes or no.
+    let question = "Do submarine cables carry nearly all traffic between continents?";
+    let said = "Submarine cables carry nearly all traffic between continents [1].";
+    assert!(answer_from(TEXT, question, says(said)).answered);
 }

@@ -79,3 +79,67 @@ pub(crate) const fn opening(language: Language) -> &'static str {
         Language::Spanish => "Según los documentos, ",
     }
 }
+
+/// Words that ask for something else than yes or no, folded (lower case, no
+/// diacritics), in the languages that write words apart and in which they are
+/// words of their own.
+pub(crate) const INTERROGATIVES: &[&str] = &[
+    "what",
+    "which",
+    "who",
+    "whom",
+    "whose",
+    "when",
+    "where",
+    "why",
+    "how", // English
+    "quel",
+    "quelle",
+    "quels",
+    "quelles",
+    "quoi",
+    "qui",
+    "quand",
+    "ou",
+    "comment",
+    "combien",
+    "pourquoi",
+    "lequel",
+    "laquelle", // French
+    "que",
+    "cual",
+    "cuales",
+    "quien",
+    "quienes",
+    "cuando",
+    "donde",
+    "como",
+    "cuanto",
+    "cuanta",
+    "cuantos",
+    "cuantas", // Spanish
+    "какои",
+    "какая",
+    "какое",
+    "какие",
+    "каком",
+    "какую",
+    "каких",
+    "кто",
+    "что",
+    "когда",
+    "где",
+    "сколько",
+    "как",
+    "почему",
+    "куда", // Russian
+    "ما",
+    "ماذا",
+    "من",
+    "متى",
+    "اين",
+    "كم",
+    "كيف",
+    "اي",
+    "لماذا", // Arabic
+];

@@ -89,28 +89,49 @@ impl SentenceStream {
 /// Sentences with the markers behind them.
 fn segments(text: &str) -> Vec<String> {
     let mut segments: Vec<String> = Vec::new();
-    for raw in text.split_sentence_bounds() {
-        let markers = leading_markers(raw);
+    for raw in pieces(text) {
+        let markers = leading_markers(&raw);
+        let (marked, rest) = raw.split_at(markers);
         match segments.last_mut() {
             // Markers, and pieces too small to be a sentence such as a list's
-            // "1." or an initial, belong to what is before them.
-            Some(previous) if markers == raw.len() || is_fragment(previous) => {
-                previous.push_str(raw);
+            // "1." or an initial, belong to what is before them. An opened
+            // bracket may become a marker with the next piece.
+            Some(previous) if rest.is_empty() || is_fragment(previous) || is_opened(rest) => {
+                previous.push_str(&raw);
             }
             Some(previous) if markers > 0 => {
-                previous.push_str(&raw[..markers]);
-                segments.push(raw[markers..].to_owned());
+                previous.push_str(marked);
+                segments.push(rest.to_owned());
             }
-            // An opened bracket may become a marker with the next piece.
-            Some(previous)
-                if raw.trim_start().starts_with(['[', '【']) && !raw.contains([']', '】']) =>
-            {
-                previous.push_str(raw);
-            }
-            _ => segments.push(raw.to_owned()),
+            _ => segments.push(raw),
         }
     }
     segments
+}
+
+/// Sentences (UAX #29), where a bracket that is opened right behind a full
+/// stop, as in "。[1]", goes to what follows it.
+fn pieces(text: &str) -> Vec<String> {
+    let mut pieces = Vec::new();
+    let mut opened = None;
+    for raw in text.split_sentence_bounds() {
+        let mut piece: String = opened.take().into_iter().collect();
+        piece.push_str(raw);
+        if piece.ends_with(BRACKETS) {
+            opened = piece.pop();
+        }
+        if !piece.is_empty() {
+            pieces.push(piece);
+        }
+    }
+    pieces.extend(opened.map(String::from));
+    pieces
+}
+
+const BRACKETS: [char; 2] = ['[', '【'];
+
+fn is_opened(text: &str) -> bool {
+    text.trim_start().starts_with(BRACKETS) && !text.contains([']', '】'])
 }
 
 fn is_fragment(text: &str) -> bool {
@@ -247,6 +268,17 @@ mod tests {
         check(
             "It grew by 3.5 % in a year. Good.",
             &[("It grew by 3.5 % in a year.", &[]), ("Good.", &[])],
+        );
+    }
+
+    #[test]
+    fn markers_are_found_right_behind_a_chinese_stop() {
+        check(
+            "国际电联与IEEE合作。[1][2]第二句话在这里。【3】",
+            &[
+                ("国际电联与IEEE合作。", &[1, 2]),
+                ("第二句话在这里。", &[3]),
+            ],
         );
     }
 

@@ -12,7 +12,8 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::index::passage_text;
-use crate::numbers::{Figures, figures};
+use crate::numbers::{Figure, Figures, figures};
+use crate::phrases;
 use crate::sentences::{PassageSentence, sentences};
 
 /// Cosine of two sentences below which they are not about the same, for
@@ -20,6 +21,8 @@ use crate::sentences::{PassageSentence, sentences};
 const SAME_SUBJECT: f32 = 0.82;
 /// Sentences of a passage that a quote may join.
 const LONGEST_QUOTE: usize = 3;
+/// Letters of a word that its endings leave alone; shorter words are particles.
+const STEM: usize = 4;
 /// Words from which on a claim that stands in a passage can't do so by chance.
 const TELLING: usize = 5;
 
@@ -129,11 +132,33 @@ impl<'a> Evidence<'a> {
             return Ok(None);
         }
         let window = self.window(best, &wanted);
+        if !self.quotes_figures(window, &wanted, question) {
+            return Ok(None);
+        }
         let support = self.quote(window, similarities[best]);
         Ok(support.map(|support| Support {
             verbatim: self.holds_verbatim(claim),
             ..support
         }))
+    }
+
+    /// Every figure of the claim stands in what will be quoted, but for those
+    /// of the question and of the passage's heading: two figures of a passage
+    /// may belong to different things.
+    fn quotes_figures(
+        &self,
+        (from, to): (usize, usize),
+        wanted: &[Figure],
+        question: &str,
+    ) -> bool {
+        let hit = &self.passage.hit;
+        let mut known = Figures::of(question);
+        known.extend(&Figures::of(&hit.document.title));
+        known.extend(&Figures::of(&hit.chunk.section_path()));
+        for sentence in &self.sentences[from..=to] {
+            known.extend(&Figures::of(&sentence.text));
+        }
+        wanted.iter().all(|figure| known.contain(figure))
     }
 
     fn holds_verbatim(&self, claim: &Claim<'_>) -> bool {
@@ -196,7 +221,7 @@ impl<'a> Evidence<'a> {
 
     /// Widens a quote around its best sentence until it holds the figures, as
     /// far as neighbours do.
-    fn window(&self, best: usize, wanted: &[crate::numbers::Figure]) -> (usize, usize) {
+    fn window(&self, best: usize, wanted: &[Figure]) -> (usize, usize) {
         let holds = |from: usize, to: usize| {
             let mut figures = Figures::default();
             for sentence in &self.sentences[from..=to] {
@@ -275,6 +300,23 @@ fn words_of(text: &str) -> String {
         words.push(' ');
     }
     words
+}
+
+/// Whether a claim only says the question again: no word of it, endings
+/// apart, is missing from the question. A question that asks for a yes or a no
+/// is answered by just that, so only those with an interrogative count.
+pub(crate) fn repeats(claim: &str, question: &str) -> bool {
+    let asked = words_of(question);
+    let asked: Vec<&str> = asked.split_whitespace().collect();
+    let known = |word: &str| {
+        let stem: String = word.chars().take(STEM).collect();
+        word.chars().count() < STEM && !word.contains(char::is_numeric)
+            || asked.iter().any(|asked| asked.starts_with(&stem))
+    };
+    let interrogative = asked
+        .iter()
+        .any(|word| phrases::INTERROGATIVES.contains(word));
+    interrogative && words_of(claim).split_whitespace().all(known)
 }
 
 /// Lower case without diacritics, for comparing names.
