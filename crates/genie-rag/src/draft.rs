@@ -335,10 +335,10 @@ impl Verifier<'_> {
                     best = Some((position, support));
                 }
             }
-            if let Some((position, support)) = best {
-                if self.says(&support, text)? {
-                    return Ok(Some((position, support)));
-                }
+            if let Some((position, support)) = best
+                && self.says(&support, text)?
+            {
+                return Ok(Some((position, support)));
             }
         }
         Ok(None)

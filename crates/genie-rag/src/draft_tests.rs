@@ -154,3 +154,24 @@ fn the_question_said_again_is_no_answer() {
     let said = "Submarine cables carry nearly all traffic between continents [1].";
     assert!(answer_from(TEXT, question, says(said)).answered);
 }
+
+#[test]
+fn a_short_name_is_more_than_the_question() {
+    let repeats = crate::support::repeats;
+    let question = "Which agency coordinates the early warning initiative?";
+    assert!(repeats(
+        "The agency coordinates the early warning initiative.",
+        question
+    ));
+    assert!(!repeats(
+        "ITU coordinates the early warning initiative.",
+        question
+    ));
+    assert!(!repeats(
+        "3 agencies coordinate the early warning initiative.",
+        question
+    ));
+    let question = "ما البلد الذي يستضيف القمة؟";
+    assert!(repeats("البلد الذي يستضيف القمة", question));
+    assert!(!repeats("البلد الذي يستضيف القمة هو مصر", question));
+}

@@ -119,10 +119,11 @@ fn readings(written: &str, scale: usize) -> BTreeSet<String> {
     if grouped(&parts) {
         add(parts.concat(), "");
     }
-    if let (Some((fraction, whole)), Some('.' | ',')) = (parts.split_last(), marks.last()) {
-        if !whole.is_empty() && grouped(whole) {
-            add(whole.concat(), fraction);
-        }
+    if let (Some((fraction, whole)), Some('.' | ',')) = (parts.split_last(), marks.last())
+        && !whole.is_empty()
+        && grouped(whole)
+    {
+        add(whole.concat(), fraction);
     }
     // A list of figures ("2024, 2025") or an identifier ("10.1.2"): each part
     // counts by itself and the whole as it is written.

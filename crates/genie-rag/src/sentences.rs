@@ -173,10 +173,10 @@ fn draft(raw: &str) -> Option<DraftSentence> {
             text.push_str(&raw[end..whole.start()]);
             end = whole.end();
             for number in numbers.as_str().split(|c: char| !c.is_ascii_digit()) {
-                if let Ok(number) = number.parse() {
-                    if !cited.contains(&number) {
-                        cited.push(number);
-                    }
+                if let Ok(number) = number.parse()
+                    && !cited.contains(&number)
+                {
+                    cited.push(number);
                 }
             }
         }

@@ -1,11 +1,11 @@
 //! Whether a passage supports a sentence, and by which of its own sentences.
 //!
 //! Three checks, from hard to soft: every figure of the sentence stands in the
-//! passage (or its title and section); names that the passage's language
-//! would write alike do too; and some sentence of the passage is near to it,
+//! quote (or the passage's heading or the question); names that the passage's
+//! language would write alike stand in the passage; and some sentence of the passage is near to it,
 //! measured by the embedding model, which also works across languages. Being
 //! near is not saying the same: what is found here, the language model is
-//! asked about (`draft`), unless it stands in the passage word for word.
+//! asked about (`draft`), unless the quote has it word for word.
 
 use genie_core::{Chunk, Citation, Embed, EmbedError, Hit, Language, Passage, Span, TextRole};
 use unicode_normalization::UnicodeNormalization;
@@ -21,7 +21,7 @@ use crate::sentences::{PassageSentence, sentences};
 const SAME_SUBJECT: f32 = 0.82;
 /// Sentences of a passage that a quote may join.
 const LONGEST_QUOTE: usize = 3;
-/// Letters of a word that its endings leave alone; shorter words are particles.
+/// Letters of a word that its endings leave alone.
 const STEM: usize = 4;
 /// Words from which on a claim that stands in a passage can't do so by chance.
 const TELLING: usize = 5;
@@ -47,7 +47,7 @@ pub(crate) struct Support {
     /// The quote among its neighbours, under the passage's heading: what one
     /// has to know to understand it.
     pub(crate) context: String,
-    /// The claim stands in the passage word for word.
+    /// The claim stands in the quote word for word.
     pub(crate) verbatim: bool,
 }
 
@@ -137,7 +137,7 @@ impl<'a> Evidence<'a> {
         }
         let support = self.quote(window, similarities[best]);
         Ok(support.map(|support| Support {
-            verbatim: self.holds_verbatim(claim),
+            verbatim: holds_verbatim(&support.quote, claim.text),
             ..support
         }))
     }
@@ -159,12 +159,6 @@ impl<'a> Evidence<'a> {
             known.extend(&Figures::of(&sentence.text));
         }
         wanted.iter().all(|figure| known.contain(figure))
-    }
-
-    fn holds_verbatim(&self, claim: &Claim<'_>) -> bool {
-        let words = words_of(claim.text);
-        words.split_whitespace().count() >= TELLING
-            && words_of(&self.passage.hit.chunk.text).contains(&words)
     }
 
     /// The sentence of this passage that is closest to a text, as a quote.
@@ -302,21 +296,41 @@ fn words_of(text: &str) -> String {
     words
 }
 
-/// Whether a claim only says the question again: no word of it, endings
-/// apart, is missing from the question. A question that asks for a yes or a no
-/// is answered by just that, so only those with an interrogative count.
+fn holds_verbatim(quote: &str, claim: &str) -> bool {
+    let words = words_of(claim);
+    words.split_whitespace().count() >= TELLING && words_of(quote).contains(&words)
+}
+
+/// Whether a claim only says the question again: no word of it, particles and
+/// endings apart, is missing from the question. A question that asks for a yes
+/// or a no is answered by just that, so only those with an interrogative count.
 pub(crate) fn repeats(claim: &str, question: &str) -> bool {
     let asked = words_of(question);
     let asked: Vec<&str> = asked.split_whitespace().collect();
-    let known = |word: &str| {
-        let stem: String = word.chars().take(STEM).collect();
-        word.chars().count() < STEM && !word.contains(char::is_numeric)
-            || asked.iter().any(|asked| asked.starts_with(&stem))
-    };
     let interrogative = asked
         .iter()
         .any(|word| phrases::INTERROGATIVES.contains(word));
-    interrogative && words_of(claim).split_whitespace().all(known)
+    interrogative
+        && claim.unicode_words().enumerate().all(|(position, word)| {
+            let word_folded = folded(word);
+            let stem: String = word_folded.chars().take(STEM).collect();
+            is_particle(word, position == 0) || asked.iter().any(|asked| asked.starts_with(&stem))
+        })
+}
+
+/// A short word that is no name: without a capital, or with one only from its
+/// place; where letters have no case, of at most two.
+fn is_particle(word: &str, first: bool) -> bool {
+    let length = word.chars().count();
+    let mut letters = word.chars();
+    match letters.next() {
+        Some(letter) if letter.is_numeric() => false,
+        Some(letter) if letter.is_lowercase() => length < STEM,
+        Some(letter) if letter.is_uppercase() => {
+            first && length < STEM && !letters.any(char::is_uppercase)
+        }
+        _ => length <= 2,
+    }
 }
 
 /// Lower case without diacritics, for comparing names.

@@ -14,6 +14,11 @@
 //!
 //! Every function needs AVX2, FMA and F16C; [`available`] tells.
 
+#![expect(
+    clippy::expect_used,
+    reason = "slices of a fixed length become arrays, which the compiler sees through"
+)]
+
 mod vectors;
 
 use std::arch::x86_64::*;

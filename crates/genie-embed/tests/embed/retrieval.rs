@@ -7,8 +7,11 @@ use genie_core::{Language, Lexical, SparseVector, TextRole};
 use genie_embed::LexicalAnalyzer;
 use serde_json::Value;
 
-/// Paragraphs, and questions with the number of their paragraph.
-fn questions(file: &Path) -> Option<(Vec<String>, Vec<(String, usize)>)> {
+/// A question and the number of the paragraph that it was asked of.
+type Asked = (String, usize);
+
+/// Paragraphs, and questions of them.
+fn questions(file: &Path) -> Option<(Vec<String>, Vec<Asked>)> {
     let text = std::fs::read(file).ok()?;
     let json: Value = serde_json::from_slice(&text).expect("XQuAD is JSON");
     let mut paragraphs = Vec::new();

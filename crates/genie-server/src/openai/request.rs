@@ -118,7 +118,8 @@ impl ChatRequest {
         let one_of = |value: &Value, words: &[&str]| {
             value.as_str().is_some_and(|word| words.contains(&word))
         };
-        let checks: [(&'static str, &Option<Value>, &dyn Fn(&Value) -> bool); 15] = [
+        type Check<'a> = (&'static str, &'a Option<Value>, &'a dyn Fn(&Value) -> bool);
+        let checks: [Check<'_>; 15] = [
             ("n", &self.n, &|value| value.as_u64() == Some(1)),
             ("stop", &self.stop, &empty),
             ("response_format", &self.response_format, &|value| {

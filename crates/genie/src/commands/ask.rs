@@ -86,11 +86,10 @@ impl Answerer {
                 let answer = engine.answer(question, &mut |event| {
                     if let AnswerEvent::Delta(piece) = event
                         && !piece.is_empty()
+                        && let Err(error) = on_piece(piece)
                     {
-                        if let Err(error) = on_piece(piece) {
-                            failure = Some(error);
-                            return ControlFlow::Break(());
-                        }
+                        failure = Some(error);
+                        return ControlFlow::Break(());
                     }
                     if interrupt::requested() {
                         return ControlFlow::Break(());
