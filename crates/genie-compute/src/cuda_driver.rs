@@ -91,37 +91,35 @@ macro_rules! driver_functions {
     };
 }
 
+// What cudarc 0.19 wraps. One that is missing here is no error when linking,
+// but brings the library back as a condition of starting.
 driver_functions! {
-    "cuCtxDestroy_v2"
-    "cuCtxGetCurrent"
-    "cuCtxSetCurrent"
-    "cuDeviceGet"
-    "cuDeviceGetAttribute"
-    "cuDevicePrimaryCtxRelease_v2"
-    "cuDevicePrimaryCtxRetain"
-    "cuEventCreate"
-    "cuEventDestroy_v2"
-    "cuEventRecord"
-    "cuGetErrorString"
-    "cuInit"
-    "cuLaunchKernel"
-    "cuMemAllocAsync"
-    "cuMemAlloc_v2"
-    "cuMemFreeAsync"
-    "cuMemFree_v2"
-    "cuMemcpyDtoDAsync_v2"
-    "cuMemcpyDtoHAsync_v2"
-    "cuMemcpyHtoDAsync_v2"
-    "cuMemcpyPeerAsync"
-    "cuMemsetD8Async"
-    "cuModuleGetFunction"
-    "cuModuleLoad"
-    "cuModuleLoadData"
-    "cuModuleUnload"
-    "cuStreamDestroy_v2"
-    "cuStreamIsCapturing"
-    "cuStreamSynchronize"
-    "cuStreamWaitEvent"
+    "cuCtxCreate_v3" "cuCtxCreate_v4" "cuCtxDestroy_v2" "cuCtxGetCacheConfig" "cuCtxGetCurrent"
+    "cuCtxGetLimit" "cuCtxGetStreamPriorityRange" "cuCtxSetCacheConfig" "cuCtxSetCurrent"
+    "cuCtxSetFlags" "cuCtxSetLimit" "cuCtxSynchronize" "cuDestroyExternalMemory" "cuDeviceGet"
+    "cuDeviceGetAttribute" "cuDeviceGetCount" "cuDeviceGetDefaultMemPool" "cuDeviceGetMemPool"
+    "cuDeviceGetName" "cuDeviceGetUuid" "cuDeviceGetUuid_v2" "cuDevicePrimaryCtxRelease_v2"
+    "cuDevicePrimaryCtxRetain" "cuDeviceSetMemPool" "cuDeviceTotalMem_v2" "cuEventCreate"
+    "cuEventDestroy_v2" "cuEventElapsedTime" "cuEventElapsedTime_v2" "cuEventQuery"
+    "cuEventRecord" "cuEventSynchronize" "cuExternalMemoryGetMappedBuffer" "cuFuncGetAttribute"
+    "cuFuncSetAttribute" "cuFuncSetCacheConfig" "cuGetErrorName" "cuGetErrorString"
+    "cuGraphDestroy" "cuGraphExecDestroy" "cuGraphInstantiateWithFlags" "cuGraphLaunch"
+    "cuGraphUpload" "cuImportExternalMemory" "cuInit" "cuLaunchCooperativeKernel"
+    "cuLaunchHostFunc" "cuLaunchKernel" "cuMemAdvise_v2" "cuMemAllocAsync"
+    "cuMemAllocFromPoolAsync" "cuMemAllocManaged" "cuMemAlloc_v2" "cuMemFreeAsync"
+    "cuMemFreeHost" "cuMemFree_v2" "cuMemGetInfo_v2" "cuMemHostAlloc" "cuMemPoolCreate"
+    "cuMemPoolDestroy" "cuMemPoolGetAttribute" "cuMemPoolSetAttribute" "cuMemPoolTrimTo"
+    "cuMemPrefetchAsync_v2" "cuMemcpyDtoDAsync_v2" "cuMemcpyDtoD_v2" "cuMemcpyDtoHAsync_v2"
+    "cuMemcpyDtoH_v2" "cuMemcpyHtoDAsync_v2" "cuMemcpyHtoD_v2" "cuMemcpyPeerAsync"
+    "cuMemsetD8Async" "cuMemsetD8_v2" "cuModuleGetFunction" "cuModuleGetGlobal_v2"
+    "cuModuleLoad" "cuModuleLoadData" "cuModuleUnload" "cuOccupancyAvailableDynamicSMemPerBlock"
+    "cuOccupancyMaxActiveBlocksPerMultiprocessor"
+    "cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags" "cuOccupancyMaxActiveClusters"
+    "cuOccupancyMaxPotentialBlockSize" "cuOccupancyMaxPotentialBlockSizeWithFlags"
+    "cuOccupancyMaxPotentialClusterSize" "cuProfilerStart" "cuProfilerStop"
+    "cuStreamAttachMemAsync" "cuStreamBeginCapture_v2" "cuStreamCreate"
+    "cuStreamCreateWithPriority" "cuStreamDestroy_v2" "cuStreamEndCapture" "cuStreamIsCapturing"
+    "cuStreamSynchronize" "cuStreamWaitEvent"
 }
 
 #[cfg(test)]
@@ -130,6 +128,17 @@ mod tests {
 
     unsafe extern "C" {
         fn cuInit(flags: u32) -> u32;
+    }
+
+    #[test]
+    fn the_driver_is_no_condition_of_starting() {
+        let program = std::env::current_exe().expect("this program");
+        let program = std::fs::read(program).expect("read");
+        // The name that `load` opens stands in the program once; a library
+        // that the loader has to find would be named in its string table too.
+        let name = format!("\0{LIBRARY}\0");
+        let named = program.windows(name.len()).any(|w| w == name.as_bytes());
+        assert!(!named, "{LIBRARY} is needed to start");
     }
 
     #[test]
