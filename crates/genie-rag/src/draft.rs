@@ -25,7 +25,7 @@ const LEAST_ANSWERABLE: f32 = 0.0;
 /// the passages answer times those that its quote says it. Calibrated in
 /// `docs/benchmarks/answers.md`.
 const LEAST_SUPPORTED: f32 = 3.912;
-/// The same for a sentence that stands in the passage, 99 to 1.
+/// Of those that its quote says it: for a sentence that stands there, 99 to 1.
 const VERBATIM: f32 = 4.595;
 /// Turns of a conversation that the model reads.
 const TURNS: usize = 4;
@@ -152,14 +152,14 @@ impl Drafting<'_> {
                 .collect(),
             opening: prefill.to_owned(),
             checked_language: !prefill.is_empty(),
-            space: String::new(),
             drafted: HashSet::new(),
+            waiting: Vec::new(),
         };
         let before = asked.elapsed();
         let mut stream = SentenceStream::default();
         let mut seen = String::new();
         let mut outcome = Attempt::Finished;
-        let mut failure = None;
+        let mut cancelled = false;
         let generation = self.generate.generate(
             GenerateRequest {
                 messages: self.messages(&phrases::instruction(self.language)),
@@ -172,7 +172,7 @@ impl Drafting<'_> {
                 // Sentences are far apart; whoever left must not keep the
                 // model busy until the next one.
                 if on_text("").is_break() {
-                    failure = Some(RagError::Cancelled);
+                    cancelled = true;
                     return ControlFlow::Break(());
                 }
                 if seen.len() < NOT_FOUND.len() + 8 {
@@ -183,44 +183,36 @@ impl Drafting<'_> {
                     }
                 }
                 for sentence in stream.push(piece) {
-                    match verifier.take(sentence, draft, on_text) {
-                        Ok(Step::Next) => {}
-                        Ok(Step::WrongLanguage) => {
-                            outcome = Attempt::WrongLanguage;
-                            return ControlFlow::Break(());
-                        }
-                        Ok(Step::Repeated) => {
-                            outcome = Attempt::Repeating;
-                            return ControlFlow::Break(());
-                        }
-                        Err(error) => {
-                            failure = Some(error);
-                            return ControlFlow::Break(());
-                        }
+                    if let ControlFlow::Break(end) = verifier.take(sentence) {
+                        outcome = end;
+                        return ControlFlow::Break(());
                     }
                 }
                 ControlFlow::Continue(())
             },
         )?;
-        if let Some(error) = failure {
-            return Err(error);
+        if cancelled {
+            return Err(RagError::Cancelled);
         }
         draft.usage.prompt_tokens += generation.usage.prompt_tokens;
         draft.usage.completion_tokens += generation.usage.completion_tokens;
         draft
             .first_token
             .get_or_insert(before + generation.first_token);
-        if outcome != Attempt::Finished {
-            return Ok(outcome);
-        }
-        for sentence in stream.finish() {
-            // A sentence cut off by the token limit says nothing reliable.
-            let whole = generation.finish == FinishReason::Stop || ends_well(&sentence.text);
-            if whole && verifier.take(sentence, draft, on_text)? == Step::WrongLanguage {
-                return Ok(Attempt::WrongLanguage);
+        if outcome == Attempt::Finished {
+            for sentence in stream.finish() {
+                // A sentence cut off by the token limit says nothing reliable.
+                let whole = generation.finish == FinishReason::Stop || ends_well(&sentence.text);
+                if whole && let ControlFlow::Break(end) = verifier.take(sentence) {
+                    outcome = end;
+                    break;
+                }
             }
         }
-        Ok(Attempt::Finished)
+        if matches!(outcome, Attempt::Finished | Attempt::Repeating) {
+            verifier.show(draft, on_text)?;
+        }
+        Ok(outcome)
     }
 }
 
@@ -243,13 +235,6 @@ enum Attempt {
     WrongLanguage,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Next,
-    Repeated,
-    WrongLanguage,
-}
-
 /// Lets through what a passage supports.
 struct Verifier<'a> {
     drafting: &'a Drafting<'a>,
@@ -257,61 +242,83 @@ struct Verifier<'a> {
     evidence: Vec<Evidence<'a>>,
     opening: String,
     checked_language: bool,
-    space: String,
     /// What the model wrote so far, shown or not.
     drafted: HashSet<String>,
+    /// To be verified once the draft is written: its questions to the model
+    /// wait for that anyway, and until then whoever leaves is noticed.
+    waiting: Vec<DraftSentence>,
 }
 
 impl Verifier<'_> {
-    fn take(
-        &mut self,
-        sentence: DraftSentence,
-        draft: &mut Draft,
-        on_text: OnText<'_>,
-    ) -> Result<Step, RagError> {
+    /// Looks at a sentence while the draft goes on; breaks where that has to
+    /// end.
+    fn take(&mut self, mut sentence: DraftSentence) -> ControlFlow<Attempt> {
         let drafting = self.drafting;
-        let text = format!("{}{}", std::mem::take(&mut self.opening), sentence.text);
+        sentence
+            .text
+            .insert_str(0, &std::mem::take(&mut self.opening));
+        let text = &sentence.text;
         if text.contains(NOT_FOUND) {
-            return Ok(Step::Next);
+            return ControlFlow::Continue(());
         }
         if !self.checked_language && text.chars().count() >= 20 {
             self.checked_language = true;
-            let detected = LanguageDetector::shared().detect(&text);
+            let detected = LanguageDetector::shared().detect(text);
             if detected.is_some_and(|detected| detected != drafting.language) {
                 tracing::debug!(?detected, "the answer began in another language");
-                return Ok(Step::WrongLanguage);
+                return ControlFlow::Break(Attempt::WrongLanguage);
             }
         }
         if !self.drafted.insert(text.to_lowercase()) {
             tracing::debug!(sentence = %text, "the draft repeats itself");
-            return Ok(Step::Repeated);
+            return ControlFlow::Break(Attempt::Repeating);
         }
-        if repeats(&text, drafting.text) {
+        if repeats(text, drafting.text, drafting.language) {
             tracing::debug!(sentence = %text, "dropped: it says the question again");
-            return Ok(Step::Next);
+        } else {
+            self.waiting.push(sentence);
         }
-        let claim = Claim::new(&text, drafting.language, drafting.embed)?;
-        let Some((position, support)) = self.support(&claim, &text, &sentence.cited)? else {
+        ControlFlow::Continue(())
+    }
+
+    /// Hands out what passages support of the draft, sentence by sentence.
+    fn show(&mut self, draft: &mut Draft, on_text: OnText<'_>) -> Result<(), RagError> {
+        let mut space = String::new();
+        for sentence in std::mem::take(&mut self.waiting) {
+            if let Some(shown) = self.verified(&sentence, draft)? {
+                let out = space + &shown;
+                draft.text.push_str(&out);
+                space = sentence.space;
+                if on_text(&out).is_break() {
+                    return Err(RagError::Cancelled);
+                }
+            } else if on_text("").is_break() {
+                return Err(RagError::Cancelled);
+            }
+        }
+        Ok(())
+    }
+
+    /// The sentence with its citation, if a passage supports it.
+    fn verified(
+        &mut self,
+        sentence: &DraftSentence,
+        draft: &mut Draft,
+    ) -> Result<Option<String>, RagError> {
+        let drafting = self.drafting;
+        let text = &sentence.text;
+        let claim = Claim::new(text, drafting.language, drafting.embed)?;
+        let Some((position, support)) = self.support(&claim, text, &sentence.cited)? else {
             tracing::debug!(sentence = %text, "dropped: no passage supports it");
-            return Ok(Step::Next);
+            return Ok(None);
         };
-        let mut out = std::mem::replace(&mut self.space, sentence.space);
-        if draft.text.is_empty() {
-            out.clear();
-        }
-        let (body, stop) = split_stop(&text);
-        out.push_str(body);
-        let spaced = !matches!(drafting.language, Language::Chinese);
+        let (body, stop) = split_stop(text);
         let number = self.cite(position, support, &mut draft.citations);
-        if spaced {
-            out.push(' ');
-        }
-        out.push_str(&format!("[{number}]{stop}"));
-        draft.text.push_str(&out);
-        match on_text(&out) {
-            ControlFlow::Continue(()) => Ok(Step::Next),
-            ControlFlow::Break(()) => Err(RagError::Cancelled),
-        }
+        let blank = match drafting.language {
+            Language::Chinese => "",
+            _ => " ",
+        };
+        Ok(Some(format!("{body}{blank}[{number}]{stop}")))
     }
 
     /// What supports the claim: in the passages that it cites, or else in

@@ -4,10 +4,11 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use genie_core::{Answer, AnswerConfig, FusionWeights, RetrievalConfig};
+use genie_core::{Answer, AnswerConfig, FusionWeights, Language, RetrievalConfig};
 use genie_ingest::{ChunkOptions, Limits, Source};
 use genie_testkit::{FakeEmbed, FakeGenerate, FakeLexical, MemoryStore};
 
+use super::repeats;
 use crate::{Engine, EngineParts, Indexer, Question};
 
 const TEXT: &str = "Submarine cables carry nearly all traffic between continents. \
@@ -157,21 +158,53 @@ fn the_question_said_again_is_no_answer() {
 
 #[test]
 fn a_short_name_is_more_than_the_question() {
-    let repeats = crate::support::repeats;
     let question = "Which agency coordinates the early warning initiative?";
+    let repeats = |claim| repeats(claim, question, Language::English);
     assert!(repeats(
-        "The agency coordinates the early warning initiative.",
-        question
+        "The agency coordinates the early warning initiative."
     ));
+    assert!(!repeats("ITU coordinates the early warning initiative."));
     assert!(!repeats(
-        "ITU coordinates the early warning initiative.",
-        question
-    ));
-    assert!(!repeats(
-        "3 agencies coordinate the early warning initiative.",
-        question
+        "3 agencies coordinate the early warning initiative."
     ));
     let question = "ما البلد الذي يستضيف القمة؟";
-    assert!(repeats("البلد الذي يستضيف القمة", question));
-    assert!(!repeats("البلد الذي يستضيف القمة هو مصر", question));
+    let repeats = |claim| super::repeats(claim, question, Language::Arabic);
+    assert!(repeats("البلد الذي يستضيف القمة"));
+    assert!(!repeats("البلد الذي يستضيف القمة هو مصر"));
+}
+
+#[test]
+fn a_question_for_yes_or_no_may_be_said_again() {
+    for (question, claim, language) in [
+        (
+            "Est-ce que GENIE.AI est ouvert ?",
+            "GENIE.AI est ouvert.",
+            Language::French,
+        ),
+        (
+            "هل المشروع من الأمم المتحدة؟",
+            "المشروع من الأمم المتحدة",
+            Language::Arabic,
+        ),
+        (
+            "Правда, что проект открыт?",
+            "Проект открыт.",
+            Language::Russian,
+        ),
+    ] {
+        assert!(!repeats(claim, question, language), "{question}");
+    }
+}
+
+#[test]
+fn a_draft_that_goes_in_circles_is_stopped_and_its_beginning_kept() {
+    let answer = answer(says(&format!(
+        "{CLAIM} [1]. {CLAIM} [1]. {CLAIM} [1]. End."
+    )));
+    assert_eq!(answer.text, format!("{CLAIM} [1]."));
+    assert!(
+        answer.usage.completion_tokens < 3 * 14,
+        "{:?}",
+        answer.usage
+    );
 }

@@ -1,6 +1,7 @@
 //! What the service itself says, in the six languages.
 
 use genie_core::Language;
+use unicode_segmentation::UnicodeSegmentation;
 
 /// Said when the documents don't cover a question.
 pub(crate) const fn not_covered(language: Language) -> &'static str {
@@ -80,66 +81,53 @@ pub(crate) const fn opening(language: Language) -> &'static str {
     }
 }
 
-/// Words that ask for something else than yes or no, folded (lower case, no
-/// diacritics), in the languages that write words apart and in which they are
-/// words of their own.
-pub(crate) const INTERROGATIVES: &[&str] = &[
-    "what",
-    "which",
-    "who",
-    "whom",
-    "whose",
-    "when",
-    "where",
-    "why",
-    "how", // English
-    "quel",
-    "quelle",
-    "quels",
-    "quelles",
-    "quoi",
-    "qui",
-    "quand",
-    "ou",
-    "comment",
-    "combien",
-    "pourquoi",
-    "lequel",
-    "laquelle", // French
-    "que",
-    "cual",
-    "cuales",
-    "quien",
-    "quienes",
-    "cuando",
-    "donde",
-    "como",
-    "cuanto",
-    "cuanta",
-    "cuantos",
-    "cuantas", // Spanish
-    "какои",
-    "какая",
-    "какое",
-    "какие",
-    "каком",
-    "какую",
-    "каких",
-    "кто",
-    "что",
-    "когда",
-    "где",
-    "сколько",
-    "как",
-    "почему",
-    "куда", // Russian
-    "ما",
-    "ماذا",
-    "من",
-    "متى",
-    "اين",
-    "كم",
-    "كيف",
-    "اي",
-    "لماذا", // Arabic
-];
+/// Whether a question begins by asking for something else than yes or no:
+/// with an interrogative, or one behind a preposition. Words that also join
+/// clauses ("que", "что", "من") are left out, and so is Chinese, which does not
+/// put them first: where this can't tell, it says no.
+pub(crate) fn asks_for_more(question: &str, language: Language) -> bool {
+    let interrogatives: &[&str] = match language {
+        Language::Arabic => &[
+            "ما",
+            "ماذا",
+            "متى",
+            "أين",
+            "كم",
+            "كيف",
+            "أي",
+            "بأي",
+            "لماذا",
+        ],
+        Language::Chinese => &[],
+        Language::English => &[
+            "what", "which", "who", "whom", "whose", "when", "where", "why", "how",
+        ],
+        Language::French => &[
+            "quel", "quelle", "quels", "quelles", "quoi", "qui", "quand", "où", "comment",
+            "combien", "pourquoi", "lequel", "laquelle",
+        ],
+        Language::Russian => &[
+            "какой",
+            "какая",
+            "какое",
+            "какие",
+            "каком",
+            "какую",
+            "каких",
+            "кто",
+            "когда",
+            "где",
+            "сколько",
+            "почему",
+            "куда",
+        ],
+        Language::Spanish => &[
+            "qué", "cuál", "cuáles", "quién", "quiénes", "cuándo", "dónde", "cómo", "cuánto",
+            "cuánta", "cuántos", "cuántas",
+        ],
+    };
+    question
+        .unicode_words()
+        .take(2)
+        .any(|word| interrogatives.contains(&&*word.to_lowercase()))
+}

@@ -303,17 +303,13 @@ fn holds_verbatim(quote: &str, claim: &str) -> bool {
 
 /// Whether a claim only says the question again: no word of it, particles and
 /// endings apart, is missing from the question. A question that asks for a yes
-/// or a no is answered by just that, so only those with an interrogative count.
-pub(crate) fn repeats(claim: &str, question: &str) -> bool {
+/// or a no is answered by just that, so only those that ask for more count.
+pub(crate) fn repeats(claim: &str, question: &str, language: Language) -> bool {
     let asked = words_of(question);
     let asked: Vec<&str> = asked.split_whitespace().collect();
-    let interrogative = asked
-        .iter()
-        .any(|word| phrases::INTERROGATIVES.contains(word));
-    interrogative
+    phrases::asks_for_more(question, language)
         && claim.unicode_words().enumerate().all(|(position, word)| {
-            let word_folded = folded(word);
-            let stem: String = word_folded.chars().take(STEM).collect();
+            let stem: String = folded(word).chars().take(STEM).collect();
             is_particle(word, position == 0) || asked.iter().any(|asked| asked.starts_with(&stem))
         })
 }
