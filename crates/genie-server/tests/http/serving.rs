@@ -74,7 +74,10 @@ async fn until(flag: &AtomicBool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_leaves_stops_its_generation() {
     for path in ["/api/v1/answer", "/v1/chat/completions"] {
-        let talker = Talker::endless();
+        let gate = Arc::new(Gate::default());
+        let talker = Talker::endless()
+            .pausing(Duration::from_millis(1))
+            .behind(&gate);
         let was_stopped = Arc::clone(&talker.was_stopped);
         let running = running(talker).await;
         let body = match path {
@@ -82,11 +85,14 @@ async fn a_reader_that_leaves_stops_its_generation() {
             _ => json!({"messages": [{"role": "user", "content": ASKED}], "stream": true}),
         };
         let mut connection = ask(&running, path, &body);
-        // The answer has begun; its text comes when the draft is written.
+        // The head of the answer comes before the model is asked, and a reader
+        // who leaves by then leaves nothing to stop.
         let mut some = [0; 100];
         connection.read_exact(&mut some).expect("some text");
+        until(&gate.was_reached).await;
         assert!(!was_stopped.load(Ordering::SeqCst), "it is being read");
         drop(connection);
+        gate.open();
         until(&was_stopped).await;
     }
 }
