@@ -28,6 +28,12 @@ const COMMANDS: &[&[&str]] = &[
     &["chat"],
     &["serve"],
     &["health"],
+    &["eval"],
+    &["eval", "run"],
+    &["eval", "compare"],
+    &["eval", "report"],
+    &["eval", "gate"],
+    &["eval", "list"],
     &["doctor"],
     &["completions"],
 ];

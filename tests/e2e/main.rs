@@ -21,6 +21,7 @@ mod command_line;
 mod crash;
 mod disk;
 mod documents;
+mod eval;
 mod genie;
 mod holder;
 mod http;

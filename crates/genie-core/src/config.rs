@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::FusionWeights;
 
@@ -50,7 +50,7 @@ impl Places {
 }
 
 /// How passages are found.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct RetrievalConfig {
     /// Passages put before the model.
     pub top_k: usize,
@@ -64,7 +64,7 @@ pub struct RetrievalConfig {
 }
 
 /// How answers are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct AnswerConfig {
     /// Tokens of passages in a prompt at most.
     pub context_tokens: usize,

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::{
     BackendError, Chunk, DocumentId, EmbeddingIdentity, Language, MediaType, SparseVector,
 };
@@ -63,7 +65,7 @@ pub struct Filter {
 }
 
 /// How much each side of a hybrid query counts.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct FusionWeights {
     /// The dense side.
     pub dense: f32,

@@ -116,7 +116,7 @@ impl Engine {
         let language = language_of(&text, question.language);
         let understood = Understood {
             language,
-            search_text: with_context(&question),
+            search_text: question.search_text(),
             filter: question.filter.clone(),
         };
         let limit = question.top_k.unwrap_or(self.parts.retrieval.top_k);
@@ -307,20 +307,6 @@ fn checked(text: &str) -> Result<&str, RagError> {
         });
     }
     Ok(text)
-}
-
-/// A follow-up is searched for together with the question before it, without
-/// which "and in 2024?" finds nothing.
-fn with_context(question: &Question) -> String {
-    let before = question
-        .history
-        .iter()
-        .rev()
-        .find(|message| message.role == genie_core::ChatRole::User);
-    before.map_or_else(
-        || question.text.trim().to_owned(),
-        |before| format!("{} {}", before.content.trim(), question.text.trim()),
-    )
 }
 
 fn tell(

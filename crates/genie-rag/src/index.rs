@@ -103,19 +103,34 @@ impl Indexer {
             });
         }
         let document = parse(source, &self.limits)?;
-        let count = |text: &str| self.embed.count_tokens(text);
-        let chunks = Chunker::new(self.options, &count).chunk(&document);
-        let (points, truncated) = self.points(&document, chunks, on_progress)?;
-        let record = record(&document, points.len());
-        self.store.put(&record, points)?;
+        let mut indexed = self.index_document(&document, on_progress)?;
         self.remove(&earlier)?;
+        if !earlier.is_empty() {
+            indexed.status = IndexStatus::Replaced;
+        }
+        Ok(indexed)
+    }
+
+    /// Indexes a document that is parsed already, for callers that make
+    /// documents of something else than files. An earlier version under the
+    /// same URI stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::index`].
+    pub fn index_document(
+        &self,
+        document: &Document,
+        on_progress: &mut dyn FnMut(IndexProgress) -> bool,
+    ) -> Result<Indexed, IndexError> {
+        let count = |text: &str| self.embed.count_tokens(text);
+        let chunks = Chunker::new(self.options, &count).chunk(document);
+        let (points, truncated) = self.points(document, chunks, on_progress)?;
+        let record = record(document, points.len());
+        self.store.put(&record, points)?;
         Ok(Indexed {
             document: record,
-            status: if earlier.is_empty() {
-                IndexStatus::Indexed
-            } else {
-                IndexStatus::Replaced
-            },
+            status: IndexStatus::Indexed,
             truncated,
         })
     }

@@ -1,7 +1,8 @@
 //! What goes into the answering pipeline and what comes out while it works.
 
 use genie_core::{
-    ChatMessage, EmbedError, Filter, GenerateError, Language, Passage, Sampling, StoreError,
+    ChatMessage, ChatRole, EmbedError, Filter, GenerateError, Language, Passage, Sampling,
+    StoreError,
 };
 
 /// A question with everything that shapes its answer.
@@ -36,6 +37,21 @@ impl Question {
             max_tokens: None,
             sampling: Sampling::greedy(),
         }
+    }
+
+    /// What is looked for: a follow-up together with the question before it,
+    /// without which "and in 2024?" finds nothing.
+    #[must_use]
+    pub fn search_text(&self) -> String {
+        let before = self
+            .history
+            .iter()
+            .rev()
+            .find(|message| message.role == ChatRole::User);
+        before.map_or_else(
+            || self.text.trim().to_owned(),
+            |before| format!("{} {}", before.content.trim(), self.text.trim()),
+        )
     }
 }
 

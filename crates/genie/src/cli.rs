@@ -1,10 +1,14 @@
 //! The command line, as it is written.
 
+mod eval;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use genie_core::Language;
+
+pub(crate) use self::eval::{Eval, EvalAction, EvalCompare, EvalGate, EvalReport, EvalRun, Only};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -95,6 +99,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Ask a running service whether it is well (for container health checks)
     Health(Health),
+    /// Measure retrieval and answers on questions with known answers
+    Eval(Eval),
     /// Check models, index, device, processor and disk
     Doctor(Doctor),
     /// Print completions for a shell

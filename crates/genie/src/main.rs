@@ -72,6 +72,7 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Chat(arguments) => commands::chat::run(common, &arguments),
         Command::Serve(arguments) => commands::serve::run(common, &arguments),
         Command::Health(arguments) => commands::health::run(&arguments),
+        Command::Eval(arguments) => commands::eval::run(common, &arguments),
         Command::Doctor(arguments) => commands::doctor::run(common, &arguments),
         Command::Completions(arguments) => commands::completions(&arguments),
     }

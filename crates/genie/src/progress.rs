@@ -23,6 +23,15 @@ pub(crate) fn items(what: &str, total: u64) -> ProgressBar {
     )
 }
 
+/// Steps of different kinds, one after the other.
+pub(crate) fn steps(what: &str, total: u64) -> ProgressBar {
+    styled(
+        ProgressBar::new(total),
+        "{msg:40!} [{bar:24}] {pos}/{len} {eta:>4} left",
+        what,
+    )
+}
+
 /// Work whose length is not known.
 pub(crate) fn waiting(what: &str) -> ProgressBar {
     let bar = styled(ProgressBar::new_spinner(), "{spinner} {msg}", what);

@@ -1,5 +1,6 @@
 //! The parts of the product, put together as configured.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -47,19 +48,19 @@ pub(crate) fn models(common: &Common, places: &Places) -> anyhow::Result<ModelSt
     Ok(ModelStore::open(places.models.clone(), registry, settings)?)
 }
 
-/// Models and index, loaded.
-pub(crate) struct Parts {
+/// What makes vectors, loaded, and what an index of them is.
+#[derive(Clone)]
+pub(crate) struct Vectors {
     pub(crate) embed: Arc<dyn Embed>,
     pub(crate) lexical: Arc<dyn Lexical>,
-    pub(crate) store: Arc<dyn Store>,
-    /// The index in process, when it is one: a service writes its address
-    /// into it.
-    pub(crate) edge: Option<Arc<EdgeStore>>,
+    pub(crate) identity: IndexIdentity,
+    /// Where the models run, for people.
+    pub(crate) device: String,
 }
 
-impl Parts {
-    /// Loads the embedding model and opens the index.
-    pub(crate) fn open(common: &Common, config: &Config) -> anyhow::Result<Self> {
+impl Vectors {
+    /// Loads the embedding model.
+    pub(crate) fn load(common: &Common, config: &Config) -> anyhow::Result<Self> {
         if let Err(error) = genie_compute::set_threads(config.threads) {
             tracing::debug!(%error, "the number of threads stays as it is");
         }
@@ -73,13 +74,55 @@ impl Parts {
             lexical_version: lexical.version().to_owned(),
             chunker_version: CHUNKER_VERSION.to_owned(),
         };
-        let (store, edge) = store(config, identity)?;
         Ok(Self {
             embed,
             lexical,
+            identity,
+            device: device.note,
+        })
+    }
+}
+
+/// Models and index, loaded.
+pub(crate) struct Parts {
+    pub(crate) embed: Arc<dyn Embed>,
+    pub(crate) lexical: Arc<dyn Lexical>,
+    pub(crate) store: Arc<dyn Store>,
+    /// The index in process, when it is one: a service writes its address
+    /// into it.
+    pub(crate) edge: Option<Arc<EdgeStore>>,
+}
+
+impl Parts {
+    /// Loads the embedding model and opens the index.
+    pub(crate) fn open(common: &Common, config: &Config) -> anyhow::Result<Self> {
+        Self::of(&Vectors::load(common, config)?, config)
+    }
+
+    /// Opens the index with models that are loaded.
+    pub(crate) fn of(vectors: &Vectors, config: &Config) -> anyhow::Result<Self> {
+        let (store, edge) = store(config, vectors.identity.clone())?;
+        Ok(Self::joined(vectors, store, edge))
+    }
+
+    /// Opens an index in process that is not the installation's, with models
+    /// that are loaded.
+    pub(crate) fn kept(vectors: &Vectors, folder: &Path) -> anyhow::Result<Self> {
+        let edge = Arc::new(EdgeStore::open(
+            folder,
+            vectors.identity.clone(),
+            HolderNote::default(),
+        )?);
+        Ok(Self::joined(vectors, edge.clone(), Some(edge)))
+    }
+
+    fn joined(vectors: &Vectors, store: Arc<dyn Store>, edge: Option<Arc<EdgeStore>>) -> Self {
+        Self {
+            embed: Arc::clone(&vectors.embed),
+            lexical: Arc::clone(&vectors.lexical),
             store,
             edge,
-        })
+        }
     }
 
     /// What puts documents into the index.

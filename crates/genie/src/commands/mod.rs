@@ -5,6 +5,7 @@ pub(crate) mod chat;
 pub(crate) mod corpus;
 pub(crate) mod doc;
 pub(crate) mod doctor;
+pub(crate) mod eval;
 pub(crate) mod health;
 pub(crate) mod ingest;
 pub(crate) mod models;

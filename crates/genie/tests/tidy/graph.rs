@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("genie-store", &["genie-core"]),
     ("genie-state", &["genie-core"]),
     ("genie-rag", &["genie-core", "genie-ingest"]),
-    ("genie-eval", &["genie-core", "genie-rag"]),
+    ("genie-eval", &["genie-core", "genie-ingest", "genie-rag"]),
     ("genie-server", &["genie-core", "genie-rag", "genie-state"]),
     ("genie-testkit", &["genie-core"]),
     (

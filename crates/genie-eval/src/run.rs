@@ -1,0 +1,279 @@
+//! What a run was made with and what came of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context;
+use genie_core::ContentHash;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::statistics::{Estimate, Percentiles, estimate, percentiles};
+
+/// A run: what it was made with and its figures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The suite's name.
+    pub suite: String,
+    /// Items that were asked.
+    pub items: usize,
+    /// The figures.
+    pub metrics: Metrics,
+    /// Percentiles of times in milliseconds, by what took them.
+    pub latency_ms: BTreeMap<String, Percentiles>,
+    /// What it was made with.
+    pub run: Header,
+}
+
+/// Metrics by their names.
+pub type Estimates = BTreeMap<String, Estimate>;
+
+/// The figures of a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Over all items.
+    pub overall: Estimates,
+    /// By the language of the question.
+    pub by_language: BTreeMap<String, Estimates>,
+    /// By kind of question.
+    pub by_kind: BTreeMap<String, Estimates>,
+}
+
+/// Whether a run is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It is being made, or was stopped and can be taken up.
+    Unfinished,
+    /// All items were asked.
+    Finished,
+}
+
+/// What is known of a run before its figures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// Its name, that of its folder.
+    pub id: String,
+    /// Whether it is over.
+    pub state: State,
+    /// When it began (RFC 3339).
+    pub started: String,
+    /// When it was over.
+    pub finished: Option<String>,
+    /// How often it was taken up again.
+    pub resumed: usize,
+    /// The machine.
+    pub machine: Machine,
+    /// What decides its figures.
+    #[serde(flatten)]
+    pub configuration: Configuration,
+}
+
+/// Where a run was made; it decides times and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Threads that the machine offers.
+    pub threads: usize,
+    /// Threads that inference was allowed; 0 is one a core.
+    pub configured_threads: usize,
+    /// Where the models ran.
+    pub device: String,
+}
+
+/// Everything that decides the figures of a run. Runs with the same
+/// configuration are the same run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// The version of the program.
+    pub version: String,
+    /// Of everything random: resamples and permutations.
+    pub seed: u64,
+    /// The suite's name.
+    pub suite: String,
+    /// The suite's layout.
+    pub layout: String,
+    /// The digest of what was taken of the suite.
+    pub suite_hash: String,
+    /// What was searched: texts of the suite, a folder, the installation.
+    pub documents: String,
+    /// The digest of the documents; empty for a suite with its own texts.
+    pub documents_hash: String,
+    /// What was asked for: retrieval, answers.
+    pub parts: Vec<String>,
+    /// How many chunks were looked at.
+    pub depth: usize,
+    /// Kinds that the suite was restricted to.
+    pub kinds: Vec<String>,
+    /// How many questions were taken at most.
+    pub limit: Option<usize>,
+    /// The models.
+    pub models: Models,
+    /// The identity of the index.
+    pub index: Index,
+    /// The configuration of retrieval.
+    pub retrieval: Value,
+    /// The configuration of answers, where answers were asked for.
+    pub answer: Value,
+}
+
+/// The models of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Models {
+    /// The embedding model.
+    pub embedding: Model,
+    /// The language model; `None` where none was loaded.
+    pub chat: Option<Model>,
+}
+
+/// A model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    /// Its name in the registry.
+    pub name: String,
+    /// SHA-256 of its weights.
+    pub hash: String,
+}
+
+/// What makes an index what it is, beside its embedding model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Index {
+    /// Components of a vector.
+    pub dimension: usize,
+    /// In front of queries.
+    pub query_prefix: String,
+    /// In front of passages.
+    pub passage_prefix: String,
+    /// The lexical analysis.
+    pub lexical_version: String,
+    /// The chunker.
+    pub chunker_version: String,
+}
+
+impl Configuration {
+    /// The digest of all of it.
+    ///
+    /// # Errors
+    ///
+    /// Fails where a setting can't be written as JSON.
+    pub fn hash(&self) -> anyhow::Result<ContentHash> {
+        let text = serde_json::to_string(self).context("the configuration can't be recorded")?;
+        Ok(ContentHash::of(text.as_bytes()))
+    }
+}
+
+/// Settings as they are recorded. Numbers go through their text, so that .15
+/// stays .15 whatever its precision was.
+///
+/// # Errors
+///
+/// Fails where they can't be written as JSON.
+pub fn as_json(settings: &impl Serialize) -> anyhow::Result<Value> {
+    serde_json::to_string(settings)
+        .and_then(|text| serde_json::from_str(&text))
+        .context("the settings can't be recorded")
+}
+
+/// What came of one item.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ItemRecord {
+    /// The item.
+    pub id: String,
+    /// Its language.
+    pub language: String,
+    /// Its kinds.
+    pub kinds: Vec<String>,
+    /// What was asked.
+    pub question: String,
+    /// Its value for each metric that applies to it.
+    pub values: BTreeMap<String, f64>,
+    /// Times in milliseconds.
+    pub latency_ms: BTreeMap<String, f64>,
+    /// What was found, best first: `document#start-end`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<String>,
+    /// The rank of each thing that should have been found, from 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranks: Vec<Option<usize>>,
+    /// What was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+}
+
+/// The figures of these items.
+pub(crate) fn metrics(items: &[ItemRecord], seed: u64) -> Metrics {
+    let mut metrics = Metrics {
+        overall: estimates(items.iter(), seed),
+        ..Metrics::default()
+    };
+    let languages: BTreeSet<&String> = items.iter().map(|item| &item.language).collect();
+    for language in languages {
+        let of_it = items.iter().filter(|item| &item.language == language);
+        metrics
+            .by_language
+            .insert(language.clone(), estimates(of_it, seed));
+    }
+    let kinds: BTreeSet<&String> = items.iter().flat_map(|item| &item.kinds).collect();
+    for kind in kinds {
+        let of_it = items.iter().filter(|item| item.kinds.contains(kind));
+        metrics.by_kind.insert(kind.clone(), estimates(of_it, seed));
+    }
+    metrics
+}
+
+fn estimates<'a>(items: impl Iterator<Item = &'a ItemRecord>, seed: u64) -> Estimates {
+    let mut values: BTreeMap<&String, Vec<f64>> = BTreeMap::new();
+    for item in items {
+        for (name, value) in &item.values {
+            values.entry(name).or_default().push(*value);
+        }
+    }
+    values
+        .into_iter()
+        .filter_map(|(name, values)| Some((name.clone(), estimate(&values, seed)?)))
+        .collect()
+}
+
+pub(crate) fn latencies(items: &[ItemRecord]) -> BTreeMap<String, Percentiles> {
+    let mut times: BTreeMap<&String, Vec<f64>> = BTreeMap::new();
+    for item in items {
+        for (name, time) in &item.latency_ms {
+            times.entry(name).or_default().push(*time);
+        }
+    }
+    times
+        .into_iter()
+        .filter_map(|(name, times)| Some((name.clone(), percentiles(&times)?)))
+        .collect()
+}
+
+/// Metrics in the order in which people read them: by family, then by rank.
+pub fn in_order<'a>(names: impl IntoIterator<Item = &'a String>) -> Vec<&'a str> {
+    const FAMILIES: [&str; 10] = [
+        "recall",
+        "evidence",
+        "mrr",
+        "ndcg",
+        "right",
+        "answered",
+        "refused_rightly",
+        "wrongly_answered",
+        "language_kept",
+        "citation_accuracy",
+    ];
+    let mut names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+    names.sort_by_key(|name| {
+        let (family, rank) = name.split_once('@').unwrap_or((name, "0"));
+        let family = FAMILIES.iter().position(|known| *known == family);
+        (
+            family.unwrap_or(FAMILIES.len()),
+            rank.parse::<usize>().unwrap_or(0),
+            *name,
+        )
+    });
+    names.dedup();
+    names
+}
+
+/// Whether more of this metric is better.
+pub(crate) fn more_is_better(name: &str) -> bool {
+    name != "wrongly_answered"
+}

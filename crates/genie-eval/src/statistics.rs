@@ -1,0 +1,209 @@
+//! Means with intervals, differences with p-values, percentiles.
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+/// Resamples of a bootstrap.
+const RESAMPLES: usize = 1000;
+/// Random signs tried by a permutation test.
+const PERMUTATIONS: usize = 10_000;
+/// The share of resamples outside an interval, on each side.
+const TAIL: f64 = 0.025;
+
+/// A mean with its 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The mean.
+    pub value: f64,
+    /// The lower end of the interval.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+    /// How many items it is the mean of.
+    pub n: usize,
+}
+
+/// The mean of these values with the percentile interval of a bootstrap over
+/// items. `None` without values.
+#[must_use]
+pub fn estimate(values: &[f64], seed: u64) -> Option<Estimate> {
+    let n = u32::try_from(values.len()).ok().filter(|&n| n > 0)?;
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut means: Vec<f64> = (0..RESAMPLES)
+        .map(|_| {
+            let sum: f64 = (0..n)
+                .map(|_| values[random.random_range(0..n) as usize])
+                .sum();
+            sum / f64::from(n)
+        })
+        .collect();
+    means.sort_by(f64::total_cmp);
+    Some(Estimate {
+        value: values.iter().sum::<f64>() / f64::from(n),
+        low: percentile(&means, TAIL),
+        high: percentile(&means, 1.0 - TAIL),
+        n: values.len(),
+    })
+}
+
+/// The two-sided p-value of paired differences under the hypothesis that
+/// their signs are chance: a permutation test with 10,000 random signs.
+#[must_use]
+pub fn permutation_p(differences: &[f64], seed: u64) -> f64 {
+    // Items without a difference have no sign to change.
+    let differing: Vec<f64> = differences
+        .iter()
+        .copied()
+        .filter(|difference| *difference != 0.0)
+        .collect();
+    if differing.is_empty() {
+        return 1.0;
+    }
+    let observed = differing.iter().sum::<f64>().abs();
+    // Sums of the same numbers in another order differ in their last bits.
+    let least = observed - 1e-9 * differing.iter().map(|x| x.abs()).sum::<f64>();
+    let mut random = StdRng::seed_from_u64(seed);
+    let extreme = (0..PERMUTATIONS)
+        .filter(|_| {
+            let mut bits = 0_u64;
+            let sum: f64 = differing
+                .iter()
+                .enumerate()
+                .map(|(at, difference)| {
+                    if at % 64 == 0 {
+                        bits = random.random();
+                    }
+                    let sign = bits & 1;
+                    bits >>= 1;
+                    if sign == 0 { *difference } else { -*difference }
+                })
+                .sum();
+            sum.abs() >= least
+        })
+        .count();
+    // The observed signs are one of the permutations.
+    (extreme + 1) as f64 / (PERMUTATIONS + 1) as f64
+}
+
+/// The two-sided p-value of two means that are only known with their
+/// intervals, taken for normal and independent.
+#[must_use]
+pub fn interval_p(a: Estimate, b: Estimate) -> f64 {
+    let error = |estimate: Estimate| (estimate.high - estimate.low) / (2.0 * 1.96);
+    let difference = (b.value - a.value).abs();
+    if difference == 0.0 {
+        return 1.0;
+    }
+    let spread = error(a).hypot(error(b));
+    if spread == 0.0 {
+        return 0.0;
+    }
+    2.0 * upper_tail(difference / spread)
+}
+
+/// The probability that a standard normal variable is above `z`, for `z` of
+/// at least 0 (Abramowitz and Stegun, formula 26.2.17; error below 1e-7).
+fn upper_tail(z: f64) -> f64 {
+    let t = 1.0 / (1.0 + 0.231_641_9 * z);
+    let polynomial = t
+        * (0.319_381_530
+            + t * (-0.356_563_782
+                + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
+    (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt() * polynomial
+}
+
+/// Percentiles of a latency.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Percentiles {
+    /// The median.
+    pub p50: f64,
+    /// 95 of 100 are at most this.
+    pub p95: f64,
+    /// 99 of 100 are at most this.
+    pub p99: f64,
+    /// How many were measured.
+    pub n: usize,
+}
+
+/// The percentiles of these values. `None` without values.
+#[must_use]
+pub fn percentiles(values: &[f64]) -> Option<Percentiles> {
+    if values.is_empty() {
+        return None;
+    }
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    Some(Percentiles {
+        p50: percentile(&sorted, 0.50),
+        p95: percentile(&sorted, 0.95),
+        p99: percentile(&sorted, 0.99),
+        n: sorted.len(),
+    })
+}
+
+/// By nearest rank: the least value that is not below this share of them.
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    // A share such as .95 of 20 must not become 19.000001.
+    let rank = (share * sorted.len() as f64 - 1e-9).ceil() as usize;
+    sorted
+        .get(rank.clamp(1, sorted.len().max(1)) - 1)
+        .copied()
+        .unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_by_nearest_rank() {
+        let values: Vec<f64> = (1..=200).rev().map(f64::from).collect();
+        let found = percentiles(&values).unwrap();
+        assert_eq!((found.p50, found.p95, found.p99), (100.0, 190.0, 198.0));
+        assert_eq!(percentiles(&[7.0]).unwrap().p99, 7.0);
+        assert_eq!(percentiles(&[]), None);
+    }
+
+    #[test]
+    fn a_bootstrap_is_repeatable_and_near_the_theory() {
+        let values: Vec<f64> = (0..400)
+            .map(|at| f64::from(u8::from(at % 4 != 0)))
+            .collect();
+        let one = estimate(&values, 7).unwrap();
+        assert_eq!(Some(one), estimate(&values, 7));
+        assert_ne!(Some(one), estimate(&values, 8));
+        assert_eq!((one.value, one.n), (0.75, 400));
+        // The standard error of a share of .75 of 400 is .0217.
+        assert!((one.low - (0.75 - 1.96 * 0.0217)).abs() < 0.008, "{one:?}");
+        assert!((one.high - (0.75 + 1.96 * 0.0217)).abs() < 0.008, "{one:?}");
+        assert_eq!(estimate(&[], 7), None);
+    }
+
+    #[test]
+    fn permutations_know_chance_from_loss() {
+        assert_eq!(permutation_p(&[0.0, 0.0], 1), 1.0);
+        // Of six equal signs two of 64 permutations are as extreme.
+        let p = permutation_p(&[1.0; 6], 1);
+        assert!((p - 2.0 / 64.0).abs() < 0.008, "{p}");
+        let p = permutation_p(&[1.0, -1.0, 1.0, -1.0], 1);
+        assert!(p > 0.9, "{p}");
+        let p = permutation_p(&[-1.0; 30], 1);
+        assert!(p < 0.001, "{p}");
+        assert_eq!(p, permutation_p(&[-1.0; 30], 1));
+    }
+
+    #[test]
+    fn intervals_alone_give_a_p_value() {
+        let at = |value: f64| Estimate {
+            value,
+            low: value - 0.0196,
+            high: value + 0.0196,
+            n: 100,
+        };
+        // A difference of 1.96 standard errors of a difference.
+        let p = interval_p(at(0.5), at(0.5 - 1.96 * 0.01 * 2_f64.sqrt()));
+        assert!((p - 0.05).abs() < 1e-3, "{p}");
+        assert_eq!(interval_p(at(0.5), at(0.5)), 1.0);
+    }
+}

@@ -1,0 +1,511 @@
+//! SQuAD and XQuAD: articles of paragraphs, each with its questions. Files of
+//! several languages may be parallel: the same questions at the same places.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use genie_core::{ContentHash, DocumentId};
+use serde::Deserialize;
+
+use super::{
+    Collection, Item, LAYOUTS, Layout, LoadOptions, Relevant, Suite, Target, Text, detected,
+    name_of, spread,
+};
+use crate::lines;
+
+#[derive(Deserialize)]
+struct File {
+    data: Vec<Article>,
+}
+
+#[derive(Deserialize)]
+struct Article {
+    #[serde(default)]
+    title: String,
+    paragraphs: Vec<Paragraph>,
+}
+
+#[derive(Deserialize)]
+struct Paragraph {
+    context: String,
+    qas: Vec<Asked>,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    id: String,
+    question: String,
+    /// SQuAD 2: the paragraph does not say, so nothing can be found.
+    #[serde(default)]
+    is_impossible: bool,
+}
+
+/// A file, flattened.
+struct Language {
+    file: PathBuf,
+    code: String,
+    texts: Vec<Text>,
+    documents: Vec<DocumentId>,
+    questions: Vec<Placed>,
+    hash: ContentHash,
+}
+
+struct Placed {
+    id: String,
+    text: String,
+    paragraph: usize,
+    /// `data[0].paragraphs[3].qas[1]`
+    place: String,
+}
+
+/// One file: its questions over its own paragraphs, or over parallel ones.
+pub(super) fn load_file(path: &Path, options: &LoadOptions) -> anyhow::Result<Suite> {
+    let own = Language::read(path)?;
+    let name = name_of(path)?;
+    let Some(other) = &options.paragraphs else {
+        return Ok(Suite {
+            name,
+            layout: Layout::Squad,
+            hash: own.hash,
+            items: pair(&own, &own, 0, options.limit),
+            collections: vec![own.collection()],
+        });
+    };
+    let other = Language::read(other)?;
+    check_parallel(&own, &other)?;
+    Ok(Suite {
+        name,
+        layout: Layout::Squad,
+        hash: joined(&[&own, &other]),
+        items: pair(&own, &other, 0, options.limit),
+        collections: vec![other.collection()],
+    })
+}
+
+/// Parallel files: each language over its own paragraphs, each over each
+/// other's, and each over the paragraphs of all.
+pub(super) fn load_folder(folder: &Path, options: &LoadOptions) -> anyhow::Result<Suite> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .and_then(|entries| {
+            entries
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect()
+        })
+        .with_context(|| format!("{} can't be read", folder.display()))?;
+    files.retain(|file| {
+        file.is_file()
+            && file
+                .extension()
+                .is_some_and(|extension| extension == "json")
+    });
+    files.sort();
+    match files.as_slice() {
+        [] => bail!("{} is no suite: {LAYOUTS}", folder.display()),
+        [file] => return load_file(file, options),
+        _ => {}
+    }
+    let languages: Vec<Language> = files
+        .iter()
+        .map(|file| Language::read(file))
+        .collect::<anyhow::Result<_>>()?;
+    for pair in languages.windows(2) {
+        if let [first, second] = pair {
+            check_parallel(first, second)?;
+        }
+    }
+    let mut items = Vec::new();
+    for (at, paragraphs) in languages.iter().enumerate() {
+        for questions in &languages {
+            items.extend(pair(questions, paragraphs, at, options.limit));
+        }
+    }
+    let mut collections: Vec<Collection> = languages.iter().map(Language::collection).collect();
+    for questions in &languages {
+        items.extend(pooled(questions, &languages, options.limit));
+    }
+    collections.push(Collection {
+        name: "pooled".to_owned(),
+        texts: languages
+            .iter()
+            .flat_map(|language| language.texts.iter().cloned())
+            .collect(),
+    });
+    Ok(Suite {
+        name: name_of(folder)?,
+        layout: Layout::Squad,
+        hash: joined(&languages.iter().collect::<Vec<_>>()),
+        collections,
+        items,
+    })
+}
+
+fn pair(
+    questions: &Language,
+    paragraphs: &Language,
+    collection: usize,
+    limit: Option<usize>,
+) -> Vec<Item> {
+    let pair = format!("{}-{}", questions.code, paragraphs.code);
+    let within = std::ptr::eq(questions, paragraphs);
+    let kind = if within { "within" } else { "cross" };
+    questions.items(&pair, kind, limit, collection, |paragraph| {
+        vec![paragraphs.documents[paragraph]]
+    })
+}
+
+fn pooled(questions: &Language, all: &[Language], limit: Option<usize>) -> Vec<Item> {
+    let pair = format!("{}-pooled", questions.code);
+    questions.items(&pair, "pooled", limit, all.len(), |paragraph| {
+        all.iter()
+            .map(|language| language.documents[paragraph])
+            .collect()
+    })
+}
+
+impl Language {
+    fn read(file: &Path) -> anyhow::Result<Self> {
+        let read = lines::read(file)?;
+        let parsed: File = lines::whole(file, &read.text)?;
+        let mut language = Self {
+            file: file.to_owned(),
+            code: String::new(),
+            texts: Vec::new(),
+            documents: Vec::new(),
+            questions: Vec::new(),
+            hash: read.hash,
+        };
+        for (article_at, article) in parsed.data.into_iter().enumerate() {
+            for (paragraph_at, paragraph) in article.paragraphs.into_iter().enumerate() {
+                let place = format!("data[{article_at}].paragraphs[{paragraph_at}]");
+                if !paragraph.context.chars().any(char::is_alphanumeric) {
+                    return Err(wrong(file, &format!("{place}.context"), "has no words"));
+                }
+                for (at, asked) in paragraph.qas.into_iter().enumerate() {
+                    let place = format!("{place}.qas[{at}]");
+                    if asked.question.trim().is_empty() {
+                        return Err(wrong(file, &format!("{place}.question"), "is empty"));
+                    }
+                    if asked.id.trim().is_empty() {
+                        return Err(wrong(file, &format!("{place}.id"), "is empty"));
+                    }
+                    if asked.is_impossible {
+                        continue;
+                    }
+                    language.questions.push(Placed {
+                        id: asked.id,
+                        text: asked.question,
+                        paragraph: language.texts.len(),
+                        place,
+                    });
+                }
+                let text = Text {
+                    name: format!("{}#{article_at}/{paragraph_at}", article.title),
+                    // The title of XQuAD's articles is English in every
+                    // language, which would be a hint.
+                    title: String::new(),
+                    text: paragraph.context,
+                };
+                language.documents.push(text.id());
+                language.texts.push(text);
+            }
+        }
+        if language.questions.is_empty() {
+            bail!("{}: there is no question in it", file.display());
+        }
+        language.check_ids()?;
+        language.code = code_of_name(file).unwrap_or_else(|| language.detected());
+        for text in &mut language.texts {
+            text.name = format!("{}/{}", language.code, text.name);
+        }
+        Ok(language)
+    }
+
+    fn check_ids(&self) -> anyhow::Result<()> {
+        let mut seen = std::collections::BTreeMap::new();
+        for question in &self.questions {
+            if let Some(before) = seen.insert(&question.id, &question.place) {
+                return Err(wrong(
+                    &self.file,
+                    &format!("{}.id", question.place),
+                    &format!("{:?} is that of {before} too", question.id),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn detected(&self) -> String {
+        let sample: Vec<&str> = self
+            .texts
+            .iter()
+            .take(5)
+            .map(|text| text.text.as_str())
+            .collect();
+        detected(&sample.join("\n"))
+    }
+
+    fn collection(&self) -> Collection {
+        Collection {
+            name: self.code.clone(),
+            texts: self.texts.clone(),
+        }
+    }
+
+    fn items(
+        &self,
+        pair: &str,
+        kind: &str,
+        limit: Option<usize>,
+        collection: usize,
+        found: impl Fn(usize) -> Vec<DocumentId>,
+    ) -> Vec<Item> {
+        spread(self.questions.len(), limit)
+            .into_iter()
+            .map(|at| &self.questions[at])
+            .map(|question| Item {
+                id: format!("{pair}/{}", question.id),
+                language: self.code.clone(),
+                kinds: vec![kind.to_owned(), pair.to_owned()],
+                question: question.text.clone(),
+                history: Vec::new(),
+                collection: Some(collection),
+                target: Target::Texts(vec![Relevant {
+                    any_of: found(question.paragraph),
+                    grade: 1.0,
+                }]),
+                expected: None,
+            })
+            .collect()
+    }
+}
+
+/// The same questions at the same places.
+fn check_parallel(one: &Language, other: &Language) -> anyhow::Result<()> {
+    if one.code == other.code {
+        bail!(
+            "{} and {} are both in {:?}; name files by their language, such as en.json",
+            one.file.display(),
+            other.file.display(),
+            one.code
+        );
+    }
+    if one.texts.len() != other.texts.len() {
+        bail!(
+            "{} has {} paragraphs, {} has {}: they are not parallel",
+            one.file.display(),
+            one.texts.len(),
+            other.file.display(),
+            other.texts.len()
+        );
+    }
+    if one.questions.len() != other.questions.len() {
+        bail!(
+            "{} has {} questions, {} has {}: they are not parallel",
+            one.file.display(),
+            one.questions.len(),
+            other.file.display(),
+            other.questions.len()
+        );
+    }
+    for (a, b) in one.questions.iter().zip(&other.questions) {
+        if a.place != b.place || a.id != b.id {
+            return Err(wrong(
+                &other.file,
+                &b.place,
+                &format!(
+                    "is {:?}, but in {} the question here is {:?}: they are not parallel",
+                    b.id,
+                    one.file.display(),
+                    a.id
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn wrong(file: &Path, place: &str, what: &str) -> anyhow::Error {
+    anyhow!("{}: {place} {what}", file.display())
+}
+
+fn joined(languages: &[&Language]) -> ContentHash {
+    let all: Vec<String> = languages
+        .iter()
+        .map(|language| format!("{} {}", language.code, language.hash))
+        .collect();
+    ContentHash::of(all.join("\n").as_bytes())
+}
+
+/// `en.json`, `xquad.en.json` and `dev-en.json` are English.
+fn code_of_name(file: &Path) -> Option<String> {
+    let stem = file.file_stem()?.to_string_lossy().into_owned();
+    stem.split(['.', '-', '_'])
+        .rev()
+        .find(|part| part.len() == 2 && part.chars().all(|c| c.is_ascii_lowercase()))
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::load;
+    use super::*;
+
+    const EN: &str = r#"{"data": [{"title": "Cables", "paragraphs": [
+        {"context": "A cable lies on the sea floor.", "qas": [{"id": "q1", "question": "Where does it lie?"}]},
+        {"context": "A ship repairs it.", "qas": [{"id": "q2", "question": "What repairs it?"}]}]}]}"#;
+    const FR: &str = r#"{"data": [{"title": "Cables", "paragraphs": [
+        {"context": "Un câble repose au fond de la mer.", "qas": [{"id": "q1", "question": "Où repose-t-il ?"}]},
+        {"context": "Un navire le répare.", "qas": [{"id": "q2", "question": "Qu'est-ce qui le répare ?"}]}]}]}"#;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        folder
+    }
+
+    fn refused(name: &str, text: &str) -> String {
+        let folder = folder(&[(name, text)]);
+        load(&folder.path().join(name), &LoadOptions::default())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn one_file_asks_over_its_own_paragraphs() {
+        let folder = folder(&[("en.json", EN)]);
+        let suite = load(&folder.path().join("en.json"), &LoadOptions::default()).unwrap();
+        assert_eq!(suite.layout, Layout::Squad);
+        assert_eq!(suite.collections[0].texts.len(), 2);
+        let item = &suite.items[1];
+        assert_eq!(
+            (item.id.as_str(), item.language.as_str()),
+            ("en-en/q2", "en")
+        );
+        assert_eq!(item.kinds, ["within", "en-en"]);
+        let Target::Texts(relevant) = &item.target else {
+            panic!("{item:?}")
+        };
+        assert_eq!(relevant[0].any_of, [suite.collections[0].texts[1].id()]);
+    }
+
+    #[test]
+    fn a_folder_of_parallel_files_is_asked_within_across_and_pooled() {
+        let folder = folder(&[("en.json", EN), ("fr.json", FR)]);
+        let suite = load(folder.path(), &LoadOptions::default()).unwrap();
+        let ids: Vec<_> = suite.items.iter().map(|item| item.id.as_str()).collect();
+        assert_eq!(
+            ids,
+            [
+                "en-en/q1",
+                "en-en/q2",
+                "fr-en/q1",
+                "fr-en/q2",
+                "en-fr/q1",
+                "en-fr/q2",
+                "fr-fr/q1",
+                "fr-fr/q2",
+                "en-pooled/q1",
+                "en-pooled/q2",
+                "fr-pooled/q1",
+                "fr-pooled/q2",
+            ]
+        );
+        let sizes: Vec<_> = suite
+            .collections
+            .iter()
+            .map(|collection| (collection.name.as_str(), collection.texts.len()))
+            .collect();
+        assert_eq!(sizes, [("en", 2), ("fr", 2), ("pooled", 4)]);
+        let Target::Texts(relevant) = &suite.items[9].target else {
+            panic!("{:?}", suite.items[9])
+        };
+        assert_eq!(
+            relevant[0].any_of,
+            [
+                suite.collections[0].texts[1].id(),
+                suite.collections[1].texts[1].id()
+            ]
+        );
+    }
+
+    #[test]
+    fn kinds_and_limits_restrict_what_is_asked() {
+        let folder = folder(&[("en.json", EN), ("fr.json", FR)]);
+        let options = LoadOptions {
+            kinds: vec!["fr-en".to_owned(), "pooled".to_owned()],
+            limit: Some(1),
+            ..LoadOptions::default()
+        };
+        let suite = load(folder.path(), &options).unwrap();
+        let ids: Vec<_> = suite.items.iter().map(|item| item.id.as_str()).collect();
+        assert_eq!(ids, ["fr-en/q1", "en-pooled/q1", "fr-pooled/q1"]);
+        let names: Vec<_> = suite.collections.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names, ["en", "pooled"]);
+        assert_eq!(suite.items[0].collection, Some(0));
+        assert_eq!(suite.items[1].collection, Some(1));
+        let options = LoadOptions {
+            kinds: vec!["xx-en".to_owned()],
+            ..LoadOptions::default()
+        };
+        let error = load(folder.path(), &options).unwrap_err().to_string();
+        assert!(
+            error.contains("xx-en") && error.contains("fr-en"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn other_paragraphs_have_to_be_parallel() {
+        let folder = folder(&[("en.json", EN), ("fr.json", FR)]);
+        let options = LoadOptions {
+            paragraphs: Some(folder.path().join("en.json")),
+            ..LoadOptions::default()
+        };
+        let suite = load(&folder.path().join("fr.json"), &options).unwrap();
+        assert_eq!(suite.items[0].id, "fr-en/q1");
+        assert_eq!(suite.items[0].kinds, ["cross", "fr-en"]);
+        assert!(suite.collections[0].texts[0].text.starts_with("A cable"));
+        fs::write(
+            folder.path().join("fr.json"),
+            FR.replace("\"q2\"", "\"q9\""),
+        )
+        .unwrap();
+        let error = load(folder.path(), &LoadOptions::default()).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("fr.json: data[0].paragraphs[1].qas[0]") && text.contains("q9"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn malformed_files_are_refused_with_the_place() {
+        for (text, place) in [
+            (
+                "{\"data\": [\n{\"paragraphs\": [\n{\"context\": \"a\"}]}]}",
+                "en.json:3:",
+            ),
+            ("{\"data\": [\n", "en.json:2:"),
+            (
+                &EN.replace("A ship repairs it.", " - "),
+                "data[0].paragraphs[1].context",
+            ),
+            (
+                &EN.replace("What repairs it?", " "),
+                "data[0].paragraphs[1].qas[0].question",
+            ),
+            (
+                &EN.replace("\"q2\"", "\"q1\""),
+                "data[0].paragraphs[1].qas[0].id",
+            ),
+            ("{\"data\": []}", "no question"),
+        ] {
+            let error = refused("en.json", text);
+            assert!(error.contains(place), "{place}: {error}");
+        }
+    }
+}
