@@ -13,6 +13,7 @@ use crate::run::{
 pub(crate) fn configuration() -> Configuration {
     Configuration {
         version: "1.2.3".to_owned(),
+        program: "dd".to_owned(),
         seed: 1,
         suite: "made-up.jsonl".to_owned(),
         layout: "gold".to_owned(),

@@ -91,7 +91,14 @@ fn made_with(runs: &[SavedRun]) -> String {
     });
     row("depth", &|run| run.run.configuration.depth.to_string());
     row("seed", &|run| run.run.configuration.seed.to_string());
-    row("version", &|run| run.run.configuration.version.clone());
+    row("version", &|run| {
+        let configuration = &run.run.configuration;
+        format!(
+            "{} ({})",
+            configuration.version,
+            short(&configuration.program)
+        )
+    });
     row("started", &|run| run.run.started.clone());
     row("machine", &|run| {
         format!(

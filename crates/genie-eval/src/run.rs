@@ -85,6 +85,9 @@ pub struct Machine {
 pub struct Configuration {
     /// The version of the program.
     pub version: String,
+    /// SHA-256 of the program: an interrupted run must not be taken up by
+    /// another build of the same version.
+    pub program: String,
     /// Of everything random: resamples and permutations.
     pub seed: u64,
     /// The suite's name.

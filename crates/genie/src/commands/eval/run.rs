@@ -205,6 +205,7 @@ impl<'a> World<'a> {
         ];
         Ok(Configuration {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            program: program()?,
             seed: arguments.seed,
             suite: plan.suite.name.clone(),
             layout: plan.suite.layout.as_str().to_owned(),
@@ -273,6 +274,14 @@ impl Indexes for World<'_> {
             indexer: parts.indexer(),
         })
     }
+}
+
+/// SHA-256 of this program.
+fn program() -> anyhow::Result<String> {
+    let file = std::env::current_exe().context("the program does not know its own file")?;
+    let bytes =
+        std::fs::read(&file).with_context(|| format!("{} can't be read", file.display()))?;
+    Ok(ContentHash::of(&bytes).to_string())
 }
 
 /// Removes a kept index that nobody has open.
