@@ -1,7 +1,5 @@
 //! Bars with whiskers as SVG.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use super::html::escape;
 
 const LABELS: f64 = 170.0;
@@ -76,13 +74,15 @@ pub(super) fn bars(title: &str, series: &[String], rows: &[Row], scale: Scale) -
             figure(value, scale)
         ));
     }
-    // Ids are of the page, which has several charts.
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    let id = NUMBER.fetch_add(1, Ordering::Relaxed);
+    // No two charts of a page have the same title.
+    let id: String = title
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
     format!(
         "<figure>\n<figcaption>{title}{legend}</figcaption>\n\
-         <svg role=\"img\" aria-labelledby=\"t{id} d{id}\" viewBox=\"0 0 {width:.0} {height:.0}\">\n\
-         <title id=\"t{id}\">{title}</title>\n<desc id=\"d{id}\">{text}</desc>\n{axis}{drawn}</svg>\n</figure>\n",
+         <svg role=\"img\" aria-labelledby=\"t-{id} d-{id}\" viewBox=\"0 0 {width:.0} {height:.0}\">\n\
+         <title id=\"t-{id}\">{title}</title>\n<desc id=\"d-{id}\">{text}</desc>\n{axis}{drawn}</svg>\n</figure>\n",
         title = escape(title),
         legend = legend(series),
         width = LABELS + PLOT + FIGURES,

@@ -12,14 +12,7 @@ fn is_usual(name: &str) -> bool {
 
 /// A run's figures.
 pub(super) fn run(run: &Run) -> String {
-    let mut text = format!(
-        "{}: {} items of {}, {:.8} {}\n\n",
-        run.run.id,
-        run.items,
-        run.suite,
-        run.run.started.get(11..).unwrap_or_default(),
-        run.run.machine.device,
-    );
+    let mut text = format!("{}: {} items of {}\n\n", run.run.id, run.items, run.suite);
     let mut rows = vec![words(&["", "value", "95 % interval", "items"])];
     for name in in_order(run.metrics.overall.keys()) {
         if let Some(estimate) = run.metrics.overall.get(name) {
