@@ -7,18 +7,21 @@ use std::time::Duration;
 
 use candle_core::Device;
 use genie_compute::{SpawnError, SubmitError, Worker};
-use genie_core::{ContentHash, Embed, EmbedError, Embedding, EmbeddingIdentity, TextRole};
+use genie_core::{
+    ContentHash, Embed, EmbedError, Embedding, EmbeddingIdentity, PartsEmbedding, TextParts,
+    TextRole,
+};
 use rayon::prelude::*;
 
 use crate::EncoderError;
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, Pooled};
 use crate::tokens::{TextTokenizer, Tokens};
 
 /// Tokens that go through the model together. More are hardly faster on a
 /// processor, and whoever asks next waits for the pack before.
 const PACK_TOKENS: usize = 1024;
-/// Texts that are tokenized ahead of the model.
-const TOKENIZED_AHEAD: usize = 64;
+/// Texts that are tokenized ahead of the model, and sorted by their length.
+const TOKENIZED_AHEAD: usize = 512;
 /// How long a call that is already under way waits before it tries a full
 /// queue again.
 const RETRY: Duration = Duration::from_millis(5);
@@ -59,9 +62,9 @@ pub struct EmbedderOptions {
 /// A dense embedding model, owned by one worker thread.
 ///
 /// Callers tokenize on their own threads and queue packs of at most about
-/// 1024 tokens. A long call hands in its packs one after the other, so that
-/// somebody else's question passes between two of them, and thousands of
-/// texts need no more memory than a few dozen.
+/// 1024 tokens, texts of like length together. A long call hands in its packs
+/// one after the other, so that somebody else's question passes between two
+/// of them, and thousands of texts need no more memory than a few hundred.
 pub struct TextEmbedder {
     identity: EmbeddingIdentity,
     tokenizer: TextTokenizer,
@@ -69,10 +72,10 @@ pub struct TextEmbedder {
 }
 
 struct Job {
-    texts: Vec<Vec<u32>>,
+    texts: Arc<[Tokens]>,
     /// Gone when nobody waits for the vectors any more.
     caller: Weak<()>,
-    reply: mpsc::Sender<candle_core::Result<Vec<Vec<f32>>>>,
+    reply: mpsc::Sender<candle_core::Result<Vec<Pooled>>>,
 }
 
 impl TextEmbedder {
@@ -127,22 +130,50 @@ impl TextEmbedder {
         })
     }
 
-    fn tokenize(&self, prefix: &str, texts: &[String]) -> Result<Vec<Tokens>, EmbedError> {
-        texts
-            .par_iter()
-            .map(|text| self.tokenizer.encode(prefix, text))
-            .collect::<Result<_, _>>()
-            .map_err(EmbedError::Backend)
+    const fn prefix(&self, role: TextRole) -> &str {
+        match role {
+            TextRole::Query => self.identity.query_prefix.as_str(),
+            TextRole::Passage => self.identity.passage_prefix.as_str(),
+        }
+    }
+
+    /// The vectors of all texts, in their order.
+    fn run_all<T: Sync>(
+        &self,
+        texts: &[T],
+        tokenize: impl Fn(&T) -> Result<Tokens, tokenizers::Error> + Sync,
+    ) -> Result<Vec<PartsEmbedding>, EmbedError> {
+        let mut embeddings = Vec::with_capacity(texts.len());
+        let mut patience = Patience::None;
+        for texts in texts.chunks(TOKENIZED_AHEAD) {
+            let tokens = texts.par_iter().map(&tokenize).collect::<Result<_, _>>();
+            let mut found = vec![None; texts.len()];
+            for pack in packs(tokens.map_err(EmbedError::Backend)?, PACK_TOKENS) {
+                let vectors = self.pack(&pack.texts, patience)?;
+                patience = Patience::Waits;
+                let texts = pack.texts.iter().zip(pack.places);
+                for ((tokens, place), Pooled { whole, parts }) in texts.zip(vectors) {
+                    let whole = Embedding {
+                        vector: whole,
+                        tokens: tokens.count,
+                        truncated: tokens.truncated(),
+                    };
+                    found[place] = Some(PartsEmbedding { whole, parts });
+                }
+            }
+            embeddings.extend(found.into_iter().flatten());
+        }
+        Ok(embeddings)
     }
 
     /// Hands in a pack and waits for its vectors. `patient` calls wait for
     /// room in the queue too.
-    fn pack(&self, texts: &[Tokens], patience: Patience) -> Result<Vec<Vec<f32>>, EmbedError> {
+    fn pack(&self, texts: &Arc<[Tokens]>, patience: Patience) -> Result<Vec<Pooled>, EmbedError> {
         let caller = Arc::new(());
         let (reply, vectors) = mpsc::channel();
         loop {
             let job = Job {
-                texts: texts.iter().map(|text| text.ids.clone()).collect(),
+                texts: Arc::clone(texts),
                 caller: Arc::downgrade(&caller),
                 reply: reply.clone(),
             };
@@ -189,27 +220,20 @@ impl Embed for TextEmbedder {
     }
 
     fn embed(&self, role: TextRole, texts: &[String]) -> Result<Vec<Embedding>, EmbedError> {
-        let prefix = match role {
-            TextRole::Query => &self.identity.query_prefix,
-            TextRole::Passage => &self.identity.passage_prefix,
-        };
-        let mut embeddings = Vec::with_capacity(texts.len());
-        let mut patience = Patience::None;
-        for texts in texts.chunks(TOKENIZED_AHEAD) {
-            let tokens = self.tokenize(prefix, texts)?;
-            for pack in packs(&tokens, PACK_TOKENS) {
-                let vectors = self.pack(pack, patience)?;
-                patience = Patience::Waits;
-                embeddings.extend(vectors.into_iter().zip(pack).map(|(vector, tokens)| {
-                    Embedding {
-                        vector,
-                        tokens: tokens.count,
-                        truncated: tokens.truncated(),
-                    }
-                }));
-            }
-        }
-        Ok(embeddings)
+        let prefix = self.prefix(role);
+        let found = self.run_all(texts, |text| self.tokenizer.encode(prefix, text))?;
+        Ok(found.into_iter().map(|found| found.whole).collect())
+    }
+
+    fn embed_parts(
+        &self,
+        role: TextRole,
+        texts: &[TextParts],
+    ) -> Result<Vec<PartsEmbedding>, EmbedError> {
+        let prefix = self.prefix(role);
+        self.run_all(texts, |TextParts { text, parts }| {
+            self.tokenizer.encode_parts(prefix, text, parts)
+        })
     }
 
     fn count_tokens(&self, text: &str) -> usize {
@@ -219,21 +243,32 @@ impl Embed for TextEmbedder {
     }
 }
 
-/// Divides texts, in their order, into packs of at most `budget` tokens. A
-/// text that is longer is a pack of its own.
-fn packs(texts: &[Tokens], budget: usize) -> Vec<&[Tokens]> {
+/// Texts that go through the model together.
+struct Pack {
+    texts: Arc<[Tokens]>,
+    /// Where each text stands in the call.
+    places: Vec<usize>,
+}
+
+/// Divides texts, the shortest first, into packs of at most `budget` tokens.
+/// A text that is longer is a pack of its own.
+fn packs(texts: Vec<Tokens>, budget: usize) -> Vec<Pack> {
+    let mut texts: Vec<(usize, Tokens)> = texts.into_iter().enumerate().collect();
+    texts.sort_by_key(|(_, text)| text.ids.len());
+    let mut texts = texts.into_iter().peekable();
     let mut packs = Vec::new();
-    let mut start = 0;
-    let mut sum = 0;
-    for (index, text) in texts.iter().enumerate() {
-        if index > start && sum + text.ids.len() > budget {
-            packs.push(&texts[start..index]);
-            (start, sum) = (index, 0);
+    while let Some((place, text)) = texts.next() {
+        let mut sum = text.ids.len();
+        let (mut places, mut pack) = (vec![place], vec![text]);
+        while let Some((place, text)) = texts.next_if(|(_, next)| sum + next.ids.len() <= budget) {
+            sum += text.ids.len();
+            places.push(place);
+            pack.push(text);
         }
-        sum += text.ids.len();
-    }
-    if start < texts.len() {
-        packs.push(&texts[start..]);
+        packs.push(Pack {
+            texts: pack.into(),
+            places,
+        });
     }
     packs
 }
@@ -246,24 +281,35 @@ mod tests {
 
     proptest! {
         #[test]
-        fn packs_keep_order_and_budget(
+        fn packs_hold_every_text_once_within_the_budget(
             lengths in prop::collection::vec(1_usize..50, 0..40),
             budget in 1_usize..100,
         ) {
             let texts: Vec<Tokens> = lengths
                 .iter()
-                .map(|&count| Tokens { ids: vec![0; count], count })
+                .map(|&count| Tokens { ids: vec![0; count], count, parts: Vec::new() })
                 .collect();
-            let packs = packs(&texts, budget);
-            prop_assert_eq!(&packs.concat(), &texts);
-            let size = |pack: &[Tokens]| pack.iter().map(|text| text.ids.len()).sum::<usize>();
+            let packs = packs(texts.clone(), budget);
+            let mut places = Vec::new();
             for pack in &packs {
-                prop_assert!(!pack.is_empty());
-                prop_assert!(pack.len() == 1 || size(pack) <= budget);
+                prop_assert_eq!(pack.texts.len(), pack.places.len());
+                for (text, place) in pack.texts.iter().zip(&pack.places) {
+                    prop_assert_eq!(text, &texts[*place]);
+                }
+                places.extend(&pack.places);
+            }
+            places.sort_unstable();
+            prop_assert_eq!(places, (0..texts.len()).collect::<Vec<_>>());
+            let size = |pack: &Pack| pack.texts.iter().map(|text| text.ids.len()).sum::<usize>();
+            for pack in &packs {
+                prop_assert!(!pack.texts.is_empty());
+                prop_assert!(pack.texts.len() == 1 || size(pack) <= budget);
             }
             for pair in packs.windows(2) {
-                // No pack ends early.
-                prop_assert!(size(pair[0]) + pair[1][0].ids.len() > budget);
+                // No pack ends early, and none is followed by shorter texts.
+                let next = pair[1].texts[0].ids.len();
+                prop_assert!(size(&pair[0]) + next > budget);
+                prop_assert!(pair[0].texts.iter().all(|text| text.ids.len() <= next));
             }
         }
     }

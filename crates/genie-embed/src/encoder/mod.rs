@@ -6,6 +6,7 @@ mod names;
 mod ops;
 mod weights;
 
+use std::ops::Range;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
@@ -16,6 +17,7 @@ use self::names::{LayerPart, Part, Role};
 use self::ops::{BiasGelu, Norm, PackedAttention, Vector};
 use self::weights::{TokenTable, Weights};
 use crate::EncoderError;
+use crate::tokens::Tokens;
 
 /// An encoder with its weights on a device.
 ///
@@ -80,15 +82,17 @@ impl Encoder {
         Ok(self.tokens.shape()?.0)
     }
 
-    /// One vector of length one for each text: the mean over its tokens,
-    /// special ones too, divided by its norm. Texts have from 1 to
+    /// One vector of length one for each text, and one for each of its parts
+    /// that has tokens: the mean over the tokens (of a text all of them,
+    /// special ones too), divided by its norm. Texts have from 1 to
     /// `max_tokens` tokens.
-    pub(crate) fn embed(&self, texts: &[Vec<u32>]) -> candle_core::Result<Vec<Vec<f32>>> {
-        let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
+    pub(crate) fn embed(&self, texts: &[Tokens]) -> candle_core::Result<Vec<Pooled>> {
+        let lengths: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();
         if texts.is_empty() {
             return Ok(Vec::new());
         }
-        let ids = Tensor::from_vec(texts.concat(), lengths.iter().sum::<usize>(), &self.device)?;
+        let ids: Vec<u32> = texts.iter().flat_map(|text| &text.ids).copied().collect();
+        let ids = Tensor::new(ids, &self.device)?;
         let places: Vec<u32> = lengths.iter().flat_map(|&n| 0..n as u32).collect();
         let places = Tensor::new(places, &self.device)?;
         let positions = self.positions.index_select(&places, 0)?;
@@ -97,13 +101,14 @@ impl Encoder {
             rows = layer.forward(rows, &lengths, self.heads())?;
         }
         let rows = rows.flatten_all()?.to_vec1::<f32>()?;
-        let mut start = 0;
-        let vectors = lengths.iter().map(|length| {
-            let from = start * self.config.hidden;
-            start += length;
-            unit_mean(&rows[from..start * self.config.hidden], self.config.hidden)
+        let hidden = self.config.hidden;
+        let mut rest = rows.as_slice();
+        let pooled = texts.iter().map(|text| {
+            let (rows, after) = rest.split_at(text.ids.len() * hidden);
+            rest = after;
+            Pooled::new(rows, &text.parts, hidden)
         });
-        Ok(vectors.collect())
+        Ok(pooled.collect())
     }
 
     fn heads(&self) -> Heads {
@@ -132,6 +137,30 @@ impl Layer {
             .add(rows, &context.matmul(&self.output)?)?;
         let inner = self.gelu.apply(rows.matmul(&self.up)?)?;
         self.output_norm.add(rows, &inner.matmul(&self.down)?)
+    }
+}
+
+/// The vectors of a text.
+#[derive(Debug, Clone)]
+pub(crate) struct Pooled {
+    /// Of all tokens.
+    pub(crate) whole: Vec<f32>,
+    /// Of the tokens of each part; empty where there are none.
+    pub(crate) parts: Vec<Vec<f32>>,
+}
+
+impl Pooled {
+    fn new(rows: &[f32], parts: &[Range<usize>], width: usize) -> Self {
+        let part = |part: &Range<usize>| {
+            if part.is_empty() {
+                return Vec::new();
+            }
+            unit_mean(&rows[part.start * width..part.end * width], width)
+        };
+        Self {
+            whole: unit_mean(rows, width),
+            parts: parts.iter().map(part).collect(),
+        }
     }
 }
 

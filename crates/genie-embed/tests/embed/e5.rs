@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use candle_core::quantized::gguf_file;
 use candle_core::{Device, Tensor};
-use genie_core::{Embed, TextRole};
+use genie_core::{Embed, Span, TextParts, TextRole};
 use serde::Deserialize;
 
 use crate::files::{self, cosine};
@@ -175,6 +175,56 @@ fn batches_truncation_and_roles_keep_their_promises() {
     assert!(!long[2].truncated && long[2].tokens > 2);
     // Both are cut to the same 512 tokens.
     assert!(cosine(&long[0].vector, &long[1].vector) > 0.999_99);
+}
+
+#[test]
+fn parts_are_read_in_their_surroundings() {
+    let Some(folder) = files::model("multilingual-e5-small", "model.gguf") else {
+        return;
+    };
+    let model = files::e5(&files::files(&folder, "model.gguf"));
+    let first = "Où est le câble? 海底电缆在哪里？";
+    let second = "The bank of the river was washed away.";
+    let text = format!("{first} {second}");
+    let (cut, end) = (first.chars().count(), text.chars().count());
+    let part = |start, end| Span::new(start, end).expect("a span");
+    let parts = vec![
+        part(0, end),
+        part(cut + 1, end),
+        part(0, cut),
+        part(4, 4),
+        part(end, end + 5),
+    ];
+    let long = TextParts {
+        text: format!("{} {text}", "fibre ".repeat(900)),
+        parts: vec![part(0, 100), part(5400, 5410)],
+    };
+    let texts = [
+        TextParts {
+            text: text.clone(),
+            parts,
+        },
+        long,
+    ];
+    let found = model.embed_parts(TextRole::Passage, &texts);
+    let found = found.expect("embedded");
+    let alone = [text, second.to_owned(), first.to_owned()];
+    let alone = model.embed(TextRole::Passage, &alone).expect("embedded");
+    let near = |a: &[f32], b: usize| cosine(a, &alone[b].vector);
+    assert!(near(&found[0].whole.vector, 0) > 0.999_999);
+    let parts = &found[0].parts;
+    // Only the prefix and the special tokens are missing.
+    assert!(near(&parts[0], 0) > 0.97, "{}", near(&parts[0], 0));
+    for (part, own, other) in [(1, 1, 2), (2, 2, 1)] {
+        let (own, other) = (near(&parts[part], own), near(&parts[part], other));
+        assert!(own > other && own < 0.999, "{own} {other}");
+        let norm: f32 = parts[part].iter().map(|x| x * x).sum();
+        assert!((norm - 1.0).abs() < 1e-4);
+    }
+    assert!(parts[3].is_empty() && parts[4].is_empty());
+    let long = &found[1];
+    assert!(long.whole.truncated && long.parts[0].len() == 384);
+    assert!(long.parts[1].is_empty(), "behind what the model reads");
 }
 
 #[test]
