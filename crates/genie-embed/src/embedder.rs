@@ -14,7 +14,7 @@ use genie_core::{
 use rayon::prelude::*;
 
 use crate::EncoderError;
-use crate::encoder::{Encoder, Pooled};
+use crate::encoder::{Encoder, Pooled, Precision};
 use crate::tokens::{TextTokenizer, Tokens};
 
 /// Tokens that go through the model together. More are hardly faster on a
@@ -53,8 +53,16 @@ pub struct EmbedderOptions {
     /// Tokens of a text at most, special ones included; `None`, or more than
     /// the model has positions for, is what the model reads.
     pub max_tokens: Option<usize>,
+    /// Components that vectors are cut to before they are normalised again;
+    /// `None` keeps them whole.
+    pub dimension: Option<usize>,
+    /// The fewest components to which this model's vectors may be cut, if it
+    /// was trained for that (Matryoshka representation learning).
+    pub least_dimension: Option<usize>,
     /// Where the model runs.
     pub device: Device,
+    /// How exactly it computes on the processor.
+    pub precision: Precision,
     /// Packs that may wait before [`EmbedError::Busy`] is answered.
     pub queue: usize,
 }
@@ -84,13 +92,14 @@ impl TextEmbedder {
     /// # Errors
     ///
     /// Fails when a file can't be read, is damaged or cut short, is no BERT
-    /// or XLM-R encoder, or when tokenizer and model don't belong together.
+    /// or XLM-R encoder, when tokenizer and model don't belong together, or
+    /// when vectors are to be cut and the model is not made for that.
     pub fn load(files: &EncoderFiles, options: EmbedderOptions) -> Result<Self, EncoderError> {
         let (report, shape) = mpsc::channel();
         let (weights, config) = (files.weights.clone(), files.config.clone());
-        let device = options.device;
+        let (device, precision) = (options.device, options.precision);
         let make = move || {
-            let encoder = Encoder::load(&weights, config.as_deref(), &device)?;
+            let encoder = Encoder::load(&weights, config.as_deref(), &device, precision)?;
             let shape = Shape {
                 dimension: encoder.dimension(),
                 max_tokens: encoder.max_tokens(),
@@ -107,13 +116,28 @@ impl TextEmbedder {
                 SpawnError::Panicked => EncoderError::Panicked,
             })?;
         let shape = shape.recv().map_err(|_| EncoderError::Panicked)?;
+        let dimension = match options.dimension {
+            None => shape.dimension,
+            Some(wanted) => {
+                let least = options.least_dimension.unwrap_or(shape.dimension);
+                if !(least..=shape.dimension).contains(&wanted) {
+                    return Err(EncoderError::Dimension {
+                        model: options.model,
+                        wanted,
+                        least,
+                        most: shape.dimension,
+                    });
+                }
+                wanted
+            }
+        };
         let max_tokens = options
             .max_tokens
             .map_or(shape.max_tokens, |wanted| wanted.min(shape.max_tokens));
         let tokenizer = TextTokenizer::load(&files.tokenizer, max_tokens, shape.vocabulary)?;
         tracing::debug!(
             model = options.model,
-            dimension = shape.dimension,
+            dimension,
             max_tokens,
             "embedding model loaded"
         );
@@ -121,7 +145,7 @@ impl TextEmbedder {
             identity: EmbeddingIdentity {
                 model: options.model,
                 hash: options.hash,
-                dimension: shape.dimension,
+                dimension,
                 query_prefix: options.query_prefix,
                 passage_prefix: options.passage_prefix,
             },
@@ -153,8 +177,10 @@ impl TextEmbedder {
                 patience = Patience::Waits;
                 let texts = pack.texts.iter().zip(pack.places);
                 for ((tokens, place), Pooled { whole, parts }) in texts.zip(vectors) {
+                    let cut = |vector| cut(vector, self.identity.dimension);
+                    let parts = parts.into_iter().map(cut).collect();
                     let whole = Embedding {
-                        vector: whole,
+                        vector: cut(whole),
                         tokens: tokens.count,
                         truncated: tokens.truncated(),
                     };
@@ -243,6 +269,17 @@ impl Embed for TextEmbedder {
     }
 }
 
+/// The first components of a vector, again of length one.
+fn cut(mut vector: Vec<f32>, dimension: usize) -> Vec<f32> {
+    if vector.len() > dimension {
+        vector.truncate(dimension);
+        let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+        let scale = 1.0 / norm.max(f32::MIN_POSITIVE);
+        vector.iter_mut().for_each(|x| *x *= scale);
+    }
+    vector
+}
+
 /// Texts that go through the model together.
 struct Pack {
     texts: Arc<[Tokens]>,
@@ -278,6 +315,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_vector_that_is_cut_has_length_one() {
+        assert_eq!(cut(vec![0.6, 0.0, 0.8], 2), [1.0, 0.0]);
+        assert_eq!(cut(vec![0.6, 0.8], 2), [0.6, 0.8]);
+        assert!(cut(Vec::new(), 2).is_empty(), "a part without tokens");
+    }
 
     proptest! {
         #[test]

@@ -34,5 +34,6 @@ mod lexical;
 mod tokens;
 
 pub use embedder::{EmbedderOptions, EncoderFiles, TextEmbedder};
+pub use encoder::Precision;
 pub use error::EncoderError;
 pub use lexical::LexicalAnalyzer;

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use candle_core::quantized::gguf_file;
 use candle_core::{Device, Tensor};
 use genie_core::{Embed, Span, TextParts, TextRole};
+use genie_embed::{Precision, TextEmbedder};
 use serde::Deserialize;
 
 use crate::files::{self, cosine};
@@ -133,15 +134,25 @@ fn safetensors_with_the_hubs_names_give_the_same_vectors() {
     as_hub_files(&folder.join("model.gguf"), hub.path());
     let mut hub_files = files::files(hub.path(), "model.safetensors");
     hub_files.tokenizer = folder.join("tokenizer.json");
-    let from_hub = files::e5(&hub_files);
-    let from_gguf = files::e5(&files::files(&folder, "model.gguf"));
+    let gguf_files = files::files(&folder, "model.gguf");
     let texts: Vec<String> = Sentence::all().into_iter().map(|s| s.text).collect();
-    let a = from_hub.embed(TextRole::Passage, &texts).expect("embedded");
-    let b = from_gguf
-        .embed(TextRole::Passage, &texts)
-        .expect("embedded");
-    for (a, b) in a.iter().zip(&b) {
-        assert!(cosine(&a.vector, &b.vector) > 0.999_99);
+    let vectors = |files, precision| {
+        let mut options = files::options("query: ", "passage: ");
+        options.precision = precision;
+        let model = TextEmbedder::load(files, options).expect("the model loads");
+        model.embed(TextRole::Passage, &texts).expect("embedded")
+    };
+    let wanted = vectors(&gguf_files, Precision::Single);
+    for (files, precision, least) in [
+        (&hub_files, Precision::Single, 0.999_99),
+        // Rounded on the way in, and the hub's weights to eight bits too.
+        (&hub_files, Precision::Rounded, 0.999),
+        (&gguf_files, Precision::Rounded, 0.999),
+    ] {
+        for (found, wanted) in vectors(files, precision).iter().zip(&wanted) {
+            let cosine = cosine(&found.vector, &wanted.vector);
+            assert!(cosine > least, "{precision:?}: {cosine}");
+        }
     }
 }
 
@@ -225,6 +236,35 @@ fn parts_are_read_in_their_surroundings() {
     let long = &found[1];
     assert!(long.whole.truncated && long.parts[0].len() == 384);
     assert!(long.parts[1].is_empty(), "behind what the model reads");
+}
+
+#[test]
+fn vectors_are_cut_only_where_the_model_is_made_for_it() {
+    let Some(folder) = files::model("multilingual-e5-small", "model.gguf") else {
+        return;
+    };
+    let gguf = files::files(&folder, "model.gguf");
+    let load = |dimension, least_dimension| {
+        let mut options = files::options("query: ", "passage: ");
+        (options.dimension, options.least_dimension) = (dimension, least_dimension);
+        TextEmbedder::load(&gguf, options)
+    };
+    let text = ["The cable lands in Dakar.".to_owned()];
+    let embed = |model: TextEmbedder| model.embed(TextRole::Passage, &text).expect("embedded");
+    let whole = embed(load(None, None).expect("whole"));
+    let model = load(Some(128), Some(64)).expect("allowed");
+    assert_eq!(model.identity().dimension, 128);
+    let short = embed(model);
+    assert_eq!(short[0].vector.len(), 128);
+    assert!(cosine(&short[0].vector, &whole[0].vector[..128]) > 0.999_999);
+    for (wanted, least, words) in [
+        (128, None, "384 only"),
+        (63, Some(64), "64 to 384"),
+        (385, Some(64), "64 to 384"),
+    ] {
+        let error = load(Some(wanted), least).err().expect("refused");
+        assert!(error.to_string().ends_with(words), "{error}");
+    }
 }
 
 #[test]
