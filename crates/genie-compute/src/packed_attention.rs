@@ -107,6 +107,8 @@ struct Scratch {
     /// up with zeros.
     keys: Vec<[Pair; LANES]>,
     key_scales: Vec<[f32; LANES]>,
+    /// One key.
+    key: Vec<Pair>,
     /// Panels of `LANES` components, `[width / LANES, length / 2, LANES]`,
     /// filled up with zeros.
     values: Vec<[Pair; LANES]>,
@@ -115,8 +117,8 @@ struct Scratch {
     scores: [Vec<[f32; LANES]>; ROWS],
     /// The same as weights.
     weights: [Vec<[i16; LANES]>; ROWS],
-    /// What `ROWS` queries see, `[value_scales * LANES]`.
-    mixed: Vec<f32>,
+    /// What `ROWS` queries see, `[ROWS, width / LANES]`.
+    mixed: Vec<[f32; LANES]>,
 }
 
 impl Scratch {
@@ -146,16 +148,17 @@ impl Scratch {
             let query = &row[part(0)];
             let inverse = inverse(most, largest(query));
             self.query_scales.push(scale / inverse);
-            self.queries
-                .extend(query.chunks(2).map(|two| pair(two, inverse)));
+            push_pairs(query, inverse, &mut self.queries);
 
             let key = &row[part(1)];
             let inverse = self::inverse(most, largest(key));
             let (panel, lane) = (index / LANES, index % LANES);
             self.key_scales[panel][lane] = 1.0 / inverse;
+            self.key.clear();
+            push_pairs(key, inverse, &mut self.key);
             let panel = &mut self.keys[panel * pairs..][..pairs];
-            for (lanes, two) in panel.iter_mut().zip(key.chunks(2)) {
-                lanes[lane] = pair(two, inverse);
+            for (lanes, pair) in panel.iter_mut().zip(&self.key) {
+                lanes[lane] = *pair;
             }
         }
         self.gather_values(rows.map(|row| &row[part(2)]));
@@ -163,31 +166,30 @@ impl Scratch {
 
     fn gather_values<'a>(&mut self, rows: impl Iterator<Item = &'a [f32]> + Clone) {
         let panels = self.width.div_ceil(LANES);
-        let mut most = vec![[0.0_f32; LANES]; panels];
-        for row in rows.clone() {
-            for (most, row) in most.iter_mut().zip(row.chunks(LANES)) {
-                for (most, x) in most.iter_mut().zip(row) {
-                    *most = most.max(x.abs());
-                }
-            }
-        }
-        let inverses: Vec<[f32; LANES]> = most
-            .iter()
-            .map(|most| most.map(|most| inverse(VALUE, most)))
-            .collect();
-        self.value_scales.clear();
-        let scales = inverses.iter().map(|inverses| inverses.map(|x| 1.0 / x));
-        self.value_scales.extend(scales);
         let steps = self.length.next_multiple_of(LANES) / 2;
         self.values.clear();
         self.values.resize(panels * steps, [[0; 2]; LANES]);
-        for (index, row) in rows.enumerate() {
-            let columns = row.chunks(LANES).zip(&inverses);
-            for (panel, (row, inverses)) in columns.enumerate() {
-                let lanes = &mut self.values[panel * steps + index / 2];
-                for ((lane, x), inverse) in lanes.iter_mut().zip(row).zip(inverses) {
-                    lane[index % 2] = rounded(x * inverse);
+        self.value_scales.clear();
+        for (index, values) in self.values.chunks_exact_mut(steps).enumerate() {
+            let first = index * LANES;
+            let columns = first..self.width.min(first + LANES);
+            let rows = rows.clone().map(|row| lanes_of(&row[columns.clone()]));
+            let mut most = [0.0_f32; LANES];
+            for row in rows.clone() {
+                for (most, x) in most.iter_mut().zip(row) {
+                    let x = x.abs();
+                    *most = if x > *most { x } else { *most };
                 }
+            }
+            let inverses = most.map(|most| inverse(VALUE, most));
+            self.value_scales.push(inverses.map(|x| 1.0 / x));
+            let mut rows = rows;
+            for values in values {
+                let Some(first) = rows.next() else { break };
+                let second = rows.next().unwrap_or([0.0; LANES]);
+                *values = std::array::from_fn(|lane| {
+                    [first[lane], second[lane]].map(|x| rounded(x * inverses[lane]))
+                });
             }
         }
     }
@@ -200,8 +202,8 @@ impl Scratch {
             weights.resize(panels, [0; LANES]);
         }
         let pairs = self.width.div_ceil(2);
-        let wide = self.value_scales.len() * LANES;
-        self.mixed.resize(wide * ROWS, 0.0);
+        let panels = self.value_scales.len();
+        self.mixed.resize(panels * ROWS, [0.0; LANES]);
         for start in (0..self.length).step_by(ROWS) {
             let rows = ROWS.min(self.length - start);
             // The first query stands in where there are fewer than four.
@@ -225,20 +227,17 @@ impl Scratch {
                 .each_ref()
                 .map(|weights| weights.as_flattened());
             let weights = weights.map(|weights| weights.as_chunks().0);
-            let steps = self.values.len() / self.value_scales.len();
-            let panels = self.values.chunks_exact(steps).zip(&self.value_scales);
-            for (index, (panel, scales)) in panels.enumerate() {
-                let mixed = mix(panel, weights);
-                let to = self.mixed.chunks_exact_mut(wide);
+            let steps = self.values.len() / panels;
+            let values = self.values.chunks_exact(steps).zip(&self.value_scales);
+            for (index, (values, scales)) in values.enumerate() {
+                let mixed = mix(values, weights);
+                let to = self.mixed.iter_mut().skip(index).step_by(panels);
                 for ((to, mixed), sum) in to.zip(&mixed).zip(sums) {
-                    let to = &mut to[index * LANES..][..LANES];
-                    for ((to, x), scale) in to.iter_mut().zip(mixed).zip(scales) {
-                        *to = x * (scale / sum);
-                    }
+                    *to = std::array::from_fn(|lane| mixed[lane] * (scales[lane] / sum));
                 }
             }
-            for (index, mixed) in self.mixed.chunks_exact(wide).take(rows).enumerate() {
-                write(start + index, &mixed[..self.width]);
+            for (index, mixed) in self.mixed.chunks_exact(panels).take(rows).enumerate() {
+                write(start + index, &mixed.as_flattened()[..self.width]);
             }
         }
     }
@@ -275,7 +274,7 @@ fn weigh(scores: &mut [[f32; LANES]], length: usize, weights: &mut [[i16; LANES]
             *most = if *score > *most { *score } else { *most };
         }
     }
-    let most = most.into_iter().fold(f32::MIN, f32::max);
+    let most = greatest(most);
     let mut sums = [0.0_f32; LANES];
     for (scores, weights) in scores.iter().zip(weights) {
         for ((sum, weight), score) in sums.iter_mut().zip(weights).zip(scores) {
@@ -284,7 +283,7 @@ fn weigh(scores: &mut [[f32; LANES]], length: usize, weights: &mut [[i16; LANES]
             *sum += f32::from(*weight);
         }
     }
-    sums.iter().sum()
+    total(sums)
 }
 
 /// The values of sixteen components by the weights of four queries.
@@ -312,15 +311,49 @@ fn inverse(most: f32, largest: f32) -> f32 {
 }
 
 fn largest(x: &[f32]) -> f32 {
-    x.iter().fold(0.0, |most, x| most.max(x.abs()))
+    let mut most = [0.0_f32; LANES];
+    for chunk in x.chunks(LANES) {
+        for (most, x) in most.iter_mut().zip(lanes_of(chunk)) {
+            let x = x.abs();
+            *most = if x > *most { x } else { *most };
+        }
+    }
+    greatest(most)
 }
 
-fn pair(two: &[f32], inverse: f32) -> Pair {
-    match two {
-        [a, b] => [rounded(a * inverse), rounded(b * inverse)],
-        [a] => [rounded(a * inverse), 0],
-        _ => [0; 2],
+/// Up to sixteen numbers, filled up with zeros: of a length that the compiler
+/// knows, so that it makes vectors of them.
+fn lanes_of(x: &[f32]) -> [f32; LANES] {
+    x.as_array().copied().unwrap_or_else(|| {
+        let mut lanes = [0.0; LANES];
+        lanes[..x.len()].copy_from_slice(x);
+        lanes
+    })
+}
+
+/// Adds rounded numbers, two by two.
+fn push_pairs(x: &[f32], inverse: f32, to: &mut Vec<Pair>) {
+    for chunk in x.chunks(LANES) {
+        let numbers = lanes_of(chunk).map(|x| rounded(x * inverse));
+        to.extend_from_slice(&numbers.as_chunks().0[..chunk.len().div_ceil(2)]);
     }
+}
+
+/// The largest of sixteen numbers, and [`total`] their sum: by halves, since
+/// one after the other each would wait for the one before.
+fn greatest(lanes: [f32; LANES]) -> f32 {
+    halved(lanes, |a, b| if a > b { a } else { b })
+}
+
+fn total(lanes: [f32; LANES]) -> f32 {
+    halved(lanes, |a, b| a + b)
+}
+
+#[inline(always)]
+fn halved(lanes: [f32; LANES], both: impl Fn(f32, f32) -> f32) -> f32 {
+    let eight: [f32; 8] = std::array::from_fn(|i| both(lanes[i], lanes[i + 8]));
+    let four: [f32; 4] = std::array::from_fn(|i| both(eight[i], eight[i + 4]));
+    both(both(four[0], four[2]), both(four[1], four[3]))
 }
 
 #[cfg(test)]

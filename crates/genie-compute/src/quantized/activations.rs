@@ -63,14 +63,14 @@ impl Activations {
         let places = self.places(x.len() / columns);
         if places.rows == 1 {
             // SAFETY: the only writer.
-            unsafe { places.write(0, 0, x) };
+            unsafe { places.write_row(0, x) };
             return;
         }
         x.par_chunks_exact(columns)
             .enumerate()
             .with_min_len(ROWS_A_JOB)
             // SAFETY: every row is written once.
-            .for_each(|(row, x)| unsafe { places.write(row, 0, x) });
+            .for_each(|(row, x)| unsafe { places.write_row(row, x) });
     }
 
     /// Makes room for that many rows, which are to be written one by one.
@@ -154,42 +154,54 @@ pub(super) struct Places<'a> {
 unsafe impl Sync for Places<'_> {}
 
 impl Places<'_> {
-    /// Rounds `x`, whole blocks, into `row` from column `first` on.
+    /// Rounds a whole row.
     ///
     /// # Safety
     ///
-    /// Nobody else may write these columns of this row meanwhile.
-    pub(super) unsafe fn write(&self, row: usize, first: usize, x: &[f32]) {
-        assert!(row < self.rows && first + x.len() <= self.columns);
-        let block = self.format.columns();
-        for (index, x) in x.chunks_exact(block).enumerate() {
-            let column = first + index * block;
-            let panel = column - column % PANEL;
-            let width = PANEL.min(self.columns - panel);
-            let at = panel * self.rows + row * width + column - panel;
-            // SAFETY: row and column are inside, so that the block is, and
-            // nobody else writes it.
-            let numbers = unsafe { std::slice::from_raw_parts_mut(self.numbers.add(at), block) };
-            let at = (row * self.columns + column) / block;
-            match (x.as_array::<BLOCK>(), numbers.as_mut_array::<BLOCK>()) {
-                (Some(x), Some(numbers)) => {
-                    let rounded = round_block(x, numbers);
-                    // SAFETY: as above; there is one of each for a block.
-                    unsafe { self.finish_block(at, rounded) };
-                }
-                _ => {
-                    let scale = round_panel(x, numbers);
-                    // SAFETY: as above.
-                    unsafe { *self.scales.add(at) = scale };
-                    let at = (row * self.columns + column) / self.sum_columns;
-                    let sums = numbers.chunks_exact(self.sum_columns);
-                    for (index, numbers) in sums.enumerate() {
-                        let sum = numbers.iter().map(|number| i16::from(*number)).sum();
-                        // SAFETY: as above.
-                        unsafe { *self.sums.add(at + index) = sum };
-                    }
-                }
+    /// Nobody else may write this row meanwhile.
+    pub(super) unsafe fn write_row(&self, row: usize, x: &[f32]) {
+        assert!(row < self.rows && x.len() == self.columns);
+        if self.format.columns() == BLOCK {
+            for (index, x) in x.as_chunks::<BLOCK>().0.iter().enumerate() {
+                // SAFETY: promised by the caller.
+                unsafe { self.write_block(row, index * BLOCK, x) };
             }
+            return;
+        }
+        for (index, x) in x.chunks_exact(PANEL).enumerate() {
+            let at = index * PANEL * self.rows + row * PANEL;
+            // SAFETY: there is such a row with such a panel, and nobody else
+            // writes it.
+            let numbers = unsafe { std::slice::from_raw_parts_mut(self.numbers.add(at), PANEL) };
+            let scale = round_panel(x, numbers);
+            // SAFETY: as above; there is one of it for a panel.
+            unsafe { *self.scales.add(row * (self.columns / PANEL) + index) = scale };
+            let at = (row * self.columns + index * PANEL) / self.sum_columns;
+            for (index, numbers) in numbers.chunks_exact(self.sum_columns).enumerate() {
+                let sum = numbers.iter().map(|number| i16::from(*number)).sum();
+                // SAFETY: as above.
+                unsafe { *self.sums.add(at + index) = sum };
+            }
+        }
+    }
+
+    /// Rounds 32 columns of a row, for a format with such blocks.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else may write them meanwhile.
+    pub(super) unsafe fn write_block(&self, row: usize, column: usize, x: &[f32; BLOCK]) {
+        assert!(row < self.rows && column + BLOCK <= self.columns);
+        let panel = column - column % PANEL;
+        let width = PANEL.min(self.columns - panel);
+        let at = panel * self.rows + row * width + column - panel;
+        let mut numbers = [0; BLOCK];
+        let rounded = round_block(x, &mut numbers);
+        // SAFETY: row and column are inside, so that the block is, and nobody
+        // else writes it.
+        unsafe {
+            std::ptr::copy_nonoverlapping(numbers.as_ptr(), self.numbers.add(at), BLOCK);
+            self.finish_block((row * self.columns + column) / BLOCK, rounded);
         }
     }
 

@@ -69,14 +69,19 @@ impl QuantizedMatrix {
         self.bands(input, |rows, first, tiles| {
             for (tile, sums) in tiles.into_iter().enumerate() {
                 let first = first + tile * TILE;
-                let end = self.rows.min(first + TILE);
+                let bias = &bias[first..self.rows.min(first + TILE)];
                 for (row, sums) in rows.clone().zip(sums) {
-                    for (sum, bias) in sums.iter_mut().zip(&bias[first..end]) {
-                        *sum += bias;
+                    // A known length, which the compiler turns into vectors.
+                    if let Some(bias) = bias.as_array::<TILE>() {
+                        *sums = std::array::from_fn(|lane| sums[lane] + bias[lane]);
+                    } else {
+                        for (sum, bias) in sums.iter_mut().zip(bias) {
+                            *sum += bias;
+                        }
                     }
                     // SAFETY: there is such a row, these columns of it exist,
                     // and only this job writes them.
-                    unsafe { output.write(row, first, &sums[..end - first]) };
+                    unsafe { output.write(row, first, &sums[..bias.len()]) };
                 }
             }
         });
@@ -100,18 +105,19 @@ impl QuantizedMatrix {
         assert_eq!(next.format.columns(), BLOCK, "short blocks");
         output.aim(next);
         let places = output.0.places(input.rows);
+        let (biases, _) = bias.as_chunks::<BLOCK>();
         self.bands(input, |rows, first, [low, high]| {
-            let (bias_low, bias_high) = bias[first..first + BLOCK].split_at(TILE);
+            let bias = &biases[first / BLOCK];
             for (row, (low, high)) in rows.zip(low.iter().zip(high.iter())) {
+                // Of a known length: one that is not would be left scalar.
                 let mut block = [0.0; BLOCK];
-                let (to_low, to_high) = block.split_at_mut(TILE);
-                for (to, sums, bias) in [(to_low, low, bias_low), (to_high, high, bias_high)] {
-                    for ((to, sum), bias) in to.iter_mut().zip(sums).zip(bias) {
-                        *to = gelu(sum + bias);
-                    }
+                block[..TILE].copy_from_slice(low);
+                block[TILE..].copy_from_slice(high);
+                for (x, bias) in block.iter_mut().zip(bias) {
+                    *x = gelu(*x + bias);
                 }
                 // SAFETY: only this job writes these columns of the row.
-                unsafe { places.write(row, first, &block) };
+                unsafe { places.write_block(row, first, &block) };
             }
         });
     }
