@@ -8,7 +8,8 @@
 //! the one thread that owns a model: callers queue, and a full queue is an
 //! answer, not a wait. [`QuantizedMatrix`], [`causal_attention`] and
 //! [`gated_silu`] are what a decoder spends its time in, as custom operations
-//! of candle on the processor.
+//! of candle on the processor; [`QuantizedRows`] and [`packed_attention`] are
+//! for encoders, which have many rows at once and need no tensors in between.
 //!
 //! ```
 //! use genie_compute::Worker;
@@ -29,6 +30,8 @@ mod attention;
 mod cuda_driver;
 mod device;
 mod math;
+mod packed_attention;
+mod pairs;
 mod panel;
 mod processor;
 mod quantized;
@@ -38,8 +41,9 @@ mod worker;
 pub use activation::gated_silu;
 pub use attention::causal_attention;
 pub use device::{DeviceError, OpenDevice, choose_device};
-pub use math::{exp, fused};
+pub use math::{exp, fused, gelu};
+pub use packed_attention::{Heads, packed_attention};
 pub use processor::{ProcessorFeature, UnsupportedProcessor, check_processor, processor_features};
-pub use quantized::{Kernel, NotAMatrix, QuantizedMatrix};
+pub use quantized::{Kernel, NotAMatrix, QuantizedMatrix, QuantizedRows};
 pub use threads::{ThreadsError, on_pool, physical_cores, set_threads};
 pub use worker::{SpawnError, SubmitError, Worker};

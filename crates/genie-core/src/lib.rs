@@ -32,7 +32,10 @@ pub use config::{
     AnswerConfig, Config, ConfigError, DeviceChoice, Places, RetrievalConfig, ServerConfig,
 };
 pub use document::{Block, BlockKind, Chunk, Document, MediaType};
-pub use embed::{Embed, EmbedError, Embedding, EmbeddingIdentity, Lexical, SparseVector, TextRole};
+pub use embed::{
+    Embed, EmbedError, Embedding, EmbeddingIdentity, Lexical, PartsEmbedding, SparseVector,
+    TextParts, TextRole,
+};
 pub use generate::{
     ChatMessage, ChatRole, ChoiceRequest, FinishReason, Generate, GenerateError, GenerateRequest,
     Generation, ModelInfo, Sampling,

@@ -7,18 +7,21 @@ use std::time::Duration;
 
 use candle_core::Device;
 use genie_compute::{SpawnError, SubmitError, Worker};
-use genie_core::{ContentHash, Embed, EmbedError, Embedding, EmbeddingIdentity, TextRole};
+use genie_core::{
+    ContentHash, Embed, EmbedError, Embedding, EmbeddingIdentity, PartsEmbedding, TextParts,
+    TextRole,
+};
 use rayon::prelude::*;
 
 use crate::EncoderError;
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, Pooled, Precision};
 use crate::tokens::{TextTokenizer, Tokens};
 
 /// Tokens that go through the model together. More are hardly faster on a
 /// processor, and whoever asks next waits for the pack before.
 const PACK_TOKENS: usize = 1024;
-/// Texts that are tokenized ahead of the model.
-const TOKENIZED_AHEAD: usize = 64;
+/// Texts that are tokenized ahead of the model, and sorted by their length.
+const TOKENIZED_AHEAD: usize = 512;
 /// How long a call that is already under way waits before it tries a full
 /// queue again.
 const RETRY: Duration = Duration::from_millis(5);
@@ -50,8 +53,16 @@ pub struct EmbedderOptions {
     /// Tokens of a text at most, special ones included; `None`, or more than
     /// the model has positions for, is what the model reads.
     pub max_tokens: Option<usize>,
+    /// Components that vectors are cut to before they are normalised again;
+    /// `None` keeps them whole.
+    pub dimension: Option<usize>,
+    /// The fewest components to which this model's vectors may be cut, if it
+    /// was trained for that (Matryoshka representation learning).
+    pub least_dimension: Option<usize>,
     /// Where the model runs.
     pub device: Device,
+    /// How exactly it computes on the processor.
+    pub precision: Precision,
     /// Packs that may wait before [`EmbedError::Busy`] is answered.
     pub queue: usize,
 }
@@ -59,9 +70,9 @@ pub struct EmbedderOptions {
 /// A dense embedding model, owned by one worker thread.
 ///
 /// Callers tokenize on their own threads and queue packs of at most about
-/// 1024 tokens. A long call hands in its packs one after the other, so that
-/// somebody else's question passes between two of them, and thousands of
-/// texts need no more memory than a few dozen.
+/// 1024 tokens, texts of like length together. A long call hands in its packs
+/// one after the other, so that somebody else's question passes between two
+/// of them, and thousands of texts need no more memory than a few hundred.
 pub struct TextEmbedder {
     identity: EmbeddingIdentity,
     tokenizer: TextTokenizer,
@@ -69,10 +80,10 @@ pub struct TextEmbedder {
 }
 
 struct Job {
-    texts: Vec<Vec<u32>>,
+    texts: Arc<[Tokens]>,
     /// Gone when nobody waits for the vectors any more.
     caller: Weak<()>,
-    reply: mpsc::Sender<candle_core::Result<Vec<Vec<f32>>>>,
+    reply: mpsc::Sender<candle_core::Result<Vec<Pooled>>>,
 }
 
 impl TextEmbedder {
@@ -81,13 +92,14 @@ impl TextEmbedder {
     /// # Errors
     ///
     /// Fails when a file can't be read, is damaged or cut short, is no BERT
-    /// or XLM-R encoder, or when tokenizer and model don't belong together.
+    /// or XLM-R encoder, when tokenizer and model don't belong together, or
+    /// when vectors are to be cut and the model is not made for that.
     pub fn load(files: &EncoderFiles, options: EmbedderOptions) -> Result<Self, EncoderError> {
         let (report, shape) = mpsc::channel();
         let (weights, config) = (files.weights.clone(), files.config.clone());
-        let device = options.device;
+        let (device, precision) = (options.device, options.precision);
         let make = move || {
-            let encoder = Encoder::load(&weights, config.as_deref(), &device)?;
+            let encoder = Encoder::load(&weights, config.as_deref(), &device, precision)?;
             let shape = Shape {
                 dimension: encoder.dimension(),
                 max_tokens: encoder.max_tokens(),
@@ -104,13 +116,28 @@ impl TextEmbedder {
                 SpawnError::Panicked => EncoderError::Panicked,
             })?;
         let shape = shape.recv().map_err(|_| EncoderError::Panicked)?;
+        let dimension = match options.dimension {
+            None => shape.dimension,
+            Some(wanted) => {
+                let least = options.least_dimension.unwrap_or(shape.dimension);
+                if !(least..=shape.dimension).contains(&wanted) {
+                    return Err(EncoderError::Dimension {
+                        model: options.model,
+                        wanted,
+                        least,
+                        most: shape.dimension,
+                    });
+                }
+                wanted
+            }
+        };
         let max_tokens = options
             .max_tokens
             .map_or(shape.max_tokens, |wanted| wanted.min(shape.max_tokens));
         let tokenizer = TextTokenizer::load(&files.tokenizer, max_tokens, shape.vocabulary)?;
         tracing::debug!(
             model = options.model,
-            dimension = shape.dimension,
+            dimension,
             max_tokens,
             "embedding model loaded"
         );
@@ -118,7 +145,7 @@ impl TextEmbedder {
             identity: EmbeddingIdentity {
                 model: options.model,
                 hash: options.hash,
-                dimension: shape.dimension,
+                dimension,
                 query_prefix: options.query_prefix,
                 passage_prefix: options.passage_prefix,
             },
@@ -127,22 +154,52 @@ impl TextEmbedder {
         })
     }
 
-    fn tokenize(&self, prefix: &str, texts: &[String]) -> Result<Vec<Tokens>, EmbedError> {
-        texts
-            .par_iter()
-            .map(|text| self.tokenizer.encode(prefix, text))
-            .collect::<Result<_, _>>()
-            .map_err(EmbedError::Backend)
+    const fn prefix(&self, role: TextRole) -> &str {
+        match role {
+            TextRole::Query => self.identity.query_prefix.as_str(),
+            TextRole::Passage => self.identity.passage_prefix.as_str(),
+        }
+    }
+
+    /// The vectors of all texts, in their order.
+    fn run_all<T: Sync>(
+        &self,
+        texts: &[T],
+        tokenize: impl Fn(&T) -> Result<Tokens, tokenizers::Error> + Sync,
+    ) -> Result<Vec<PartsEmbedding>, EmbedError> {
+        let mut embeddings = Vec::with_capacity(texts.len());
+        let mut patience = Patience::None;
+        for texts in texts.chunks(TOKENIZED_AHEAD) {
+            let tokens = texts.par_iter().map(&tokenize).collect::<Result<_, _>>();
+            let mut found = vec![None; texts.len()];
+            for pack in packs(tokens.map_err(EmbedError::Backend)?, PACK_TOKENS) {
+                let vectors = self.pack(&pack.texts, patience)?;
+                patience = Patience::Waits;
+                let texts = pack.texts.iter().zip(pack.places);
+                for ((tokens, place), Pooled { whole, parts }) in texts.zip(vectors) {
+                    let cut = |vector| cut(vector, self.identity.dimension);
+                    let parts = parts.into_iter().map(cut).collect();
+                    let whole = Embedding {
+                        vector: cut(whole),
+                        tokens: tokens.count,
+                        truncated: tokens.truncated(),
+                    };
+                    found[place] = Some(PartsEmbedding { whole, parts });
+                }
+            }
+            embeddings.extend(found.into_iter().flatten());
+        }
+        Ok(embeddings)
     }
 
     /// Hands in a pack and waits for its vectors. `patient` calls wait for
     /// room in the queue too.
-    fn pack(&self, texts: &[Tokens], patience: Patience) -> Result<Vec<Vec<f32>>, EmbedError> {
+    fn pack(&self, texts: &Arc<[Tokens]>, patience: Patience) -> Result<Vec<Pooled>, EmbedError> {
         let caller = Arc::new(());
         let (reply, vectors) = mpsc::channel();
         loop {
             let job = Job {
-                texts: texts.iter().map(|text| text.ids.clone()).collect(),
+                texts: Arc::clone(texts),
                 caller: Arc::downgrade(&caller),
                 reply: reply.clone(),
             };
@@ -189,27 +246,20 @@ impl Embed for TextEmbedder {
     }
 
     fn embed(&self, role: TextRole, texts: &[String]) -> Result<Vec<Embedding>, EmbedError> {
-        let prefix = match role {
-            TextRole::Query => &self.identity.query_prefix,
-            TextRole::Passage => &self.identity.passage_prefix,
-        };
-        let mut embeddings = Vec::with_capacity(texts.len());
-        let mut patience = Patience::None;
-        for texts in texts.chunks(TOKENIZED_AHEAD) {
-            let tokens = self.tokenize(prefix, texts)?;
-            for pack in packs(&tokens, PACK_TOKENS) {
-                let vectors = self.pack(pack, patience)?;
-                patience = Patience::Waits;
-                embeddings.extend(vectors.into_iter().zip(pack).map(|(vector, tokens)| {
-                    Embedding {
-                        vector,
-                        tokens: tokens.count,
-                        truncated: tokens.truncated(),
-                    }
-                }));
-            }
-        }
-        Ok(embeddings)
+        let prefix = self.prefix(role);
+        let found = self.run_all(texts, |text| self.tokenizer.encode(prefix, text))?;
+        Ok(found.into_iter().map(|found| found.whole).collect())
+    }
+
+    fn embed_parts(
+        &self,
+        role: TextRole,
+        texts: &[TextParts],
+    ) -> Result<Vec<PartsEmbedding>, EmbedError> {
+        let prefix = self.prefix(role);
+        self.run_all(texts, |TextParts { text, parts }| {
+            self.tokenizer.encode_parts(prefix, text, parts)
+        })
     }
 
     fn count_tokens(&self, text: &str) -> usize {
@@ -219,21 +269,43 @@ impl Embed for TextEmbedder {
     }
 }
 
-/// Divides texts, in their order, into packs of at most `budget` tokens. A
-/// text that is longer is a pack of its own.
-fn packs(texts: &[Tokens], budget: usize) -> Vec<&[Tokens]> {
-    let mut packs = Vec::new();
-    let mut start = 0;
-    let mut sum = 0;
-    for (index, text) in texts.iter().enumerate() {
-        if index > start && sum + text.ids.len() > budget {
-            packs.push(&texts[start..index]);
-            (start, sum) = (index, 0);
-        }
-        sum += text.ids.len();
+/// The first components of a vector, again of length one.
+fn cut(mut vector: Vec<f32>, dimension: usize) -> Vec<f32> {
+    if vector.len() > dimension {
+        vector.truncate(dimension);
+        let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+        let scale = 1.0 / norm.max(f32::MIN_POSITIVE);
+        vector.iter_mut().for_each(|x| *x *= scale);
     }
-    if start < texts.len() {
-        packs.push(&texts[start..]);
+    vector
+}
+
+/// Texts that go through the model together.
+struct Pack {
+    texts: Arc<[Tokens]>,
+    /// Where each text stands in the call.
+    places: Vec<usize>,
+}
+
+/// Divides texts, the shortest first, into packs of at most `budget` tokens.
+/// A text that is longer is a pack of its own.
+fn packs(texts: Vec<Tokens>, budget: usize) -> Vec<Pack> {
+    let mut texts: Vec<(usize, Tokens)> = texts.into_iter().enumerate().collect();
+    texts.sort_by_key(|(_, text)| text.ids.len());
+    let mut texts = texts.into_iter().peekable();
+    let mut packs = Vec::new();
+    while let Some((place, text)) = texts.next() {
+        let mut sum = text.ids.len();
+        let (mut places, mut pack) = (vec![place], vec![text]);
+        while let Some((place, text)) = texts.next_if(|(_, next)| sum + next.ids.len() <= budget) {
+            sum += text.ids.len();
+            places.push(place);
+            pack.push(text);
+        }
+        packs.push(Pack {
+            texts: pack.into(),
+            places,
+        });
     }
     packs
 }
@@ -244,26 +316,44 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_vector_that_is_cut_has_length_one() {
+        assert_eq!(cut(vec![0.6, 0.0, 0.8], 2), [1.0, 0.0]);
+        assert_eq!(cut(vec![0.6, 0.8], 2), [0.6, 0.8]);
+        assert!(cut(Vec::new(), 2).is_empty(), "a part without tokens");
+    }
+
     proptest! {
         #[test]
-        fn packs_keep_order_and_budget(
+        fn packs_hold_every_text_once_within_the_budget(
             lengths in prop::collection::vec(1_usize..50, 0..40),
             budget in 1_usize..100,
         ) {
             let texts: Vec<Tokens> = lengths
                 .iter()
-                .map(|&count| Tokens { ids: vec![0; count], count })
+                .map(|&count| Tokens { ids: vec![0; count], count, parts: Vec::new() })
                 .collect();
-            let packs = packs(&texts, budget);
-            prop_assert_eq!(&packs.concat(), &texts);
-            let size = |pack: &[Tokens]| pack.iter().map(|text| text.ids.len()).sum::<usize>();
+            let packs = packs(texts.clone(), budget);
+            let mut places: Vec<usize> = Vec::new();
             for pack in &packs {
-                prop_assert!(!pack.is_empty());
-                prop_assert!(pack.len() == 1 || size(pack) <= budget);
+                prop_assert_eq!(pack.texts.len(), pack.places.len());
+                for (text, place) in pack.texts.iter().zip(&pack.places) {
+                    prop_assert_eq!(text, &texts[*place]);
+                }
+                places.extend(&pack.places);
+            }
+            places.sort_unstable();
+            prop_assert_eq!(places, (0..texts.len()).collect::<Vec<_>>());
+            let size = |pack: &Pack| pack.texts.iter().map(|text| text.ids.len()).sum::<usize>();
+            for pack in &packs {
+                prop_assert!(!pack.texts.is_empty());
+                prop_assert!(pack.texts.len() == 1 || size(pack) <= budget);
             }
             for pair in packs.windows(2) {
-                // No pack ends early.
-                prop_assert!(size(pair[0]) + pair[1][0].ids.len() > budget);
+                // No pack ends early, and none is followed by shorter texts.
+                let next = pair[1].texts[0].ids.len();
+                prop_assert!(size(&pair[0]) + next > budget);
+                prop_assert!(pair[0].texts.iter().all(|text| text.ids.len() <= next));
             }
         }
     }

@@ -96,6 +96,21 @@ pub enum EncoderError {
         /// Rows of the model's table.
         rows: usize,
     },
+    /// Vectors were to be cut to a length that the model is not made for.
+    #[error(
+        "vectors of {model} can't be cut to {wanted} components; it allows {}",
+        if least == most { format!("{most} only") } else { format!("{least} to {most}") }
+    )]
+    Dimension {
+        /// The registry name of the model.
+        model: String,
+        /// Components that were asked for.
+        wanted: usize,
+        /// The fewest that it allows.
+        least: usize,
+        /// Components of a whole vector.
+        most: usize,
+    },
     /// The tensor library failed.
     #[error("the weights can't be put on the device")]
     Device(#[from] candle_core::Error),

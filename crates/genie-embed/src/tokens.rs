@@ -1,8 +1,11 @@
 //! Text to token ids.
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::path::Path;
 
-use tokenizers::Tokenizer;
+use genie_core::Span;
+use tokenizers::{Encoding, Tokenizer};
 
 use crate::EncoderError;
 
@@ -13,6 +16,8 @@ pub(crate) struct Tokens {
     pub(crate) ids: Vec<u32>,
     /// Tokens before truncation.
     pub(crate) count: usize,
+    /// For each part of the text that was asked for, its tokens in `ids`.
+    pub(crate) parts: Vec<Range<usize>>,
 }
 
 impl Tokens {
@@ -76,24 +81,58 @@ impl TextTokenizer {
     /// Tokenizes `prefix` and `text` together, and cuts what is too long off
     /// the end of the text.
     pub(crate) fn encode(&self, prefix: &str, text: &str) -> Result<Tokens, tokenizers::Error> {
-        let encoding = if prefix.is_empty() {
-            self.inner.encode_fast(text, true)?
-        } else {
-            self.inner.encode_fast(format!("{prefix}{text}"), true)?
+        let encoding = self.inner.encode_fast(joined(prefix, text), true)?;
+        Ok(self.truncated(&encoding))
+    }
+
+    /// The same, with the tokens of some parts of `text`.
+    pub(crate) fn encode_parts(
+        &self,
+        prefix: &str,
+        text: &str,
+        parts: &[Span],
+    ) -> Result<Tokens, tokenizers::Error> {
+        let encoding = self.inner.encode_char_offsets(joined(prefix, text), true)?;
+        let mut tokens = self.truncated(&encoding);
+        // Special tokens behind the text stand for nothing in it.
+        let end = tokens.ids.len() - self.tail;
+        let before = prefix.chars().count();
+        let overlap = |part: &Span| {
+            let part = part.shift(before);
+            let inside = |index: &usize| {
+                let (from, to) = encoding.get_offsets()[*index];
+                from.max(part.start()) < to.min(part.end())
+            };
+            let first = (0..end).find(inside).unwrap_or(0);
+            let last = (first..end).rev().find(inside);
+            first..last.map_or(first, |last| last + 1)
         };
+        tokens.parts = parts.iter().map(overlap).collect();
+        Ok(tokens)
+    }
+
+    fn truncated(&self, encoding: &Encoding) -> Tokens {
         let ids = encoding.get_ids();
         let count = ids.len();
-        if count <= self.max_tokens {
-            let ids = ids.to_vec();
-            return Ok(Tokens { ids, count });
-        }
-        let mut kept = ids[..self.max_tokens - self.tail].to_vec();
+        let mut kept = ids[..count.min(self.max_tokens) - self.tail].to_vec();
         kept.extend_from_slice(&ids[count - self.tail..]);
-        Ok(Tokens { ids: kept, count })
+        Tokens {
+            ids: kept,
+            count,
+            parts: Vec::new(),
+        }
     }
 
     /// Tokens of a text alone.
     pub(crate) fn count(&self, text: &str) -> Result<usize, tokenizers::Error> {
         Ok(self.inner.encode_fast(text, false)?.len())
+    }
+}
+
+fn joined<'a>(prefix: &str, text: &'a str) -> Cow<'a, str> {
+    if prefix.is_empty() {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(format!("{prefix}{text}"))
     }
 }

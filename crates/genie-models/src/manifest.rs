@@ -154,6 +154,17 @@ impl RawModel {
                 "needs an [model.embedding] table exactly if its role is embedding",
             ));
         }
+        if let Some(EmbeddingTraits {
+            dimension,
+            least_dimension: Some(least),
+            ..
+        }) = self.embedding
+            && !(1..dimension).contains(&least)
+        {
+            return Err(wrong(
+                "has a least_dimension that is not below its dimension",
+            ));
+        }
         let listed = |file: FileName| files.iter().any(|listed| listed.name == file);
         let mut sources = Vec::new();
         for source in self.source {
@@ -303,6 +314,11 @@ members = [{ file = "model.gguf", package = "p{n}", version = "1.0", member = "p
             ),
             ("title = \"M\"", "title = \"M\"\nflavour = 1", "flavour"),
             ("\"chat\"", "\"embedding\"", "exactly if its role"),
+            (
+                "\"chat\"",
+                "\"embedding\"\nembedding = { dimension = 8, least_dimension = 8, pooling = \"mean\" }",
+                "below its dimension",
+            ),
             (
                 "file = \"model.gguf\"",
                 "file = \"config.json\"",

@@ -58,6 +58,10 @@ pub struct Openness {
 pub struct EmbeddingTraits {
     /// Numbers a vector.
     pub dimension: usize,
+    /// The fewest numbers to which a vector may be cut, for a model that was
+    /// trained so that its first numbers say most.
+    #[serde(default)]
+    pub least_dimension: Option<usize>,
     /// How token vectors become one.
     pub pooling: Pooling,
     /// Put in front of a query.

@@ -104,3 +104,36 @@ fn words(text: &str) -> impl Iterator<Item = u32> {
                 })
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use genie_core::{Span, TextParts};
+
+    use super::*;
+
+    #[test]
+    fn parts_have_vectors_and_what_is_not_there_has_none() {
+        let part = |start, end| Span::new(start, end).expect("a span");
+        let text = TextParts {
+            text: "Où est le câble? In the sea.".to_owned(),
+            parts: vec![part(17, 28), part(0, 16), part(16, 17), part(28, 40)],
+        };
+        let model = FakeEmbed::new();
+        let alone = |text: &str| {
+            let found = model.embed(TextRole::Passage, &[text.to_owned()]);
+            found.expect("never fails").remove(0).vector
+        };
+        let texts = [text.clone(), text];
+        let found = model.embed_parts(TextRole::Passage, &texts);
+        for found in found.expect("never fails") {
+            assert_eq!(found.whole.vector, alone("Où est le câble? In the sea."));
+            let wanted = [
+                alone("In the sea."),
+                alone("Où est le câble?"),
+                vec![],
+                vec![],
+            ];
+            assert_eq!(found.parts, wanted);
+        }
+    }
+}

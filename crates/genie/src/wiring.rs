@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use genie_compute::{OpenDevice, choose_device};
 use genie_core::{Config, Embed, Generate, IndexIdentity, Lexical, Places, Store};
-use genie_embed::{EmbedderOptions, EncoderFiles, LexicalAnalyzer, TextEmbedder};
+use genie_embed::{EmbedderOptions, EncoderFiles, LexicalAnalyzer, Precision, TextEmbedder};
 use genie_ingest::{CHUNKER_VERSION, ChunkOptions, Limits};
 use genie_llm::{ChatModel, ChatModelOptions};
 use genie_models::{FileName, ModelName, ModelStore, NetworkSettings, Registry};
@@ -177,7 +177,10 @@ fn embedder(
         query_prefix: traits.query_prefix.clone(),
         passage_prefix: traits.passage_prefix.clone(),
         max_tokens: Some(installed.entry.context),
+        dimension: None,
+        least_dimension: traits.least_dimension,
         device: device.device.clone(),
+        precision: Precision::Rounded,
         queue: EMBEDDING_QUEUE,
     };
     Ok(TextEmbedder::load(&files, options)?)

@@ -7,95 +7,118 @@
 use half::f16;
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
 use super::format::{BLOCK, Format, PANEL};
+
+/// Rows that one job rounds at least.
+const ROWS_A_JOB: usize = 16;
 
 /// Rows of eight-bit numbers with their scales and sums.
 #[derive(Debug)]
 pub(super) struct Activations {
+    pub(super) format: Format,
     pub(super) rows: usize,
     pub(super) columns: usize,
     /// `[panels, rows, columns of the panel]`: what meets a panel of weights
     /// lies in one piece.
     numbers: Vec<i8>,
     /// `[rows, blocks]`: what a number of a block has to be multiplied by.
-    pub(super) scales: Vec<f32>,
+    scales: Vec<f32>,
     /// `[rows, sums_per_row]`: sums of the numbers of each 16 or 32 columns.
-    pub(super) sums: Vec<i16>,
+    sums: Vec<i16>,
+    /// `[rows, blocks]`, for Q4_0: where sums of products begin, so that
+    /// weights count as 8 smaller than they are stored. See
+    /// [`Rounded::start`].
+    starts: Vec<i32>,
     /// `[rows, blocks]`: the sums in single precision, scaled, for Q4_1.
-    pub(super) scaled_sums: Vec<f32>,
-    /// Columns that a scale stands for.
-    pub(super) block: usize,
-    /// Columns that a sum stands for.
-    pub(super) sum_columns: usize,
+    scaled_sums: Vec<f32>,
 }
 
 impl Activations {
     /// Rounds `x`, rows of `columns` each, for a product with `format`.
     pub(super) fn new(x: &[f32], columns: usize, format: Format) -> Self {
-        let rows = x.len() / columns;
-        let block = format.columns();
-        let sum_columns = if format == Format::Q6K { 16 } else { BLOCK };
-        let mut this = Self {
-            rows,
-            columns,
-            numbers: vec![0; x.len()],
-            scales: vec![0.0; x.len() / block],
-            sums: vec![0; x.len() / sum_columns],
-            scaled_sums: Vec::new(),
-            block,
-            sum_columns,
-        };
-        if format == Format::Q4_1 {
-            this.scaled_sums = vec![0.0; x.len() / block];
-        }
-        let round = |x: &[f32], numbers: &mut [i8], scales: &mut [f32], sums: &mut [i16]| {
-            for ((x, numbers), scale) in x
-                .chunks_exact(block)
-                .zip(numbers.chunks_exact_mut(block))
-                .zip(scales)
-            {
-                *scale = if block == PANEL {
-                    round_panel(x, numbers)
-                } else {
-                    round_block(x, numbers)
-                };
-            }
-            for (sum, numbers) in sums.iter_mut().zip(numbers.chunks_exact(sum_columns)) {
-                *sum = numbers.iter().map(|number| i16::from(*number)).sum();
-            }
-        };
-        if rows == 1 {
-            round(x, &mut this.numbers, &mut this.scales, &mut this.sums);
-        } else {
-            x.par_chunks_exact(columns)
-                .zip(this.numbers.par_chunks_exact_mut(columns))
-                .zip(this.scales.par_chunks_exact_mut(columns / block))
-                .zip(this.sums.par_chunks_exact_mut(columns / sum_columns))
-                .for_each(|(((x, numbers), scales), sums)| round(x, numbers, scales, sums));
-        }
-        if block == BLOCK {
-            this.finish_blocks();
-        }
-        if rows > 1 {
-            this.numbers = by_panel(&this.numbers, rows, columns);
-        }
+        let mut this = Self::empty(columns, format);
+        this.fill(x);
         this
     }
 
-    /// The scales of 32 columns are kept in half precision, and so are the
-    /// scaled sums.
-    fn finish_blocks(&mut self) {
-        let half = |number: f32| f16::from_f32(number).to_f32();
-        for ((scaled, scale), sum) in self
-            .scaled_sums
-            .iter_mut()
-            .zip(&self.scales)
-            .zip(&self.sums)
-        {
-            *scaled = half(scale * f32::from(*sum));
+    /// No rows yet.
+    pub(super) const fn empty(columns: usize, format: Format) -> Self {
+        Self {
+            format,
+            rows: 0,
+            columns,
+            numbers: Vec::new(),
+            scales: Vec::new(),
+            sums: Vec::new(),
+            starts: Vec::new(),
+            scaled_sums: Vec::new(),
         }
-        for scale in &mut self.scales {
-            *scale = half(*scale);
+    }
+
+    /// Rounds other rows, in the memory of those before.
+    pub(super) fn fill(&mut self, x: &[f32]) {
+        let columns = self.columns;
+        let places = self.places(x.len() / columns);
+        if places.rows == 1 {
+            // SAFETY: the only writer.
+            unsafe { places.write_row(0, x) };
+            return;
+        }
+        x.par_chunks_exact(columns)
+            .enumerate()
+            .with_min_len(ROWS_A_JOB)
+            // SAFETY: every row is written once.
+            .for_each(|(row, x)| unsafe { places.write_row(row, x) });
+    }
+
+    /// Makes room for that many rows, which are to be written one by one.
+    pub(super) fn places(&mut self, rows: usize) -> Places<'_> {
+        let count = rows * self.columns;
+        let blocks = count / self.format.columns();
+        self.rows = rows;
+        self.numbers.resize(count, 0);
+        self.scales.resize(blocks, 0.0);
+        self.sums.resize(count / self.sum_columns(), 0);
+        if self.format == Format::Q4_0 {
+            self.starts.resize(blocks, 0);
+        }
+        if self.format == Format::Q4_1 {
+            self.scaled_sums.resize(blocks, 0.0);
+        }
+        Places {
+            format: self.format,
+            rows,
+            columns: self.columns,
+            sum_columns: self.sum_columns(),
+            numbers: self.numbers.as_mut_ptr(),
+            scales: self.scales.as_mut_ptr(),
+            sums: self.sums.as_mut_ptr(),
+            starts: self.starts.as_mut_ptr(),
+            scaled_sums: self.scaled_sums.as_mut_ptr(),
+            lifetime: std::marker::PhantomData,
+        }
+    }
+
+    /// Columns that a sum stands for.
+    const fn sum_columns(&self) -> usize {
+        match self.format {
+            Format::Q6K => 16,
+            _ => BLOCK,
+        }
+    }
+
+    /// What of all rows meets the given panel.
+    pub(super) fn view(&self, panel: usize) -> View<'_> {
+        let first = panel * PANEL;
+        let width = PANEL.min(self.columns - first);
+        View {
+            numbers: &self.numbers[first * self.rows..][..self.rows * width],
+            width,
+            scales: &self.scales[first / BLOCK..],
+            starts: &self.starts[first / BLOCK..],
+            stride: self.columns / BLOCK,
         }
     }
 
@@ -112,33 +135,142 @@ impl Activations {
         };
         Row {
             numbers: &self.numbers[first * self.rows + row * width..][..width],
-            scales: &self.scales[part(self.block)],
-            sums: &self.sums[part(self.sum_columns)],
-            scaled_sums: if self.scaled_sums.is_empty() {
-                &[]
-            } else {
-                &self.scaled_sums[part(self.block)]
+            scales: &self.scales[part(self.format.columns())],
+            sums: &self.sums[part(self.sum_columns())],
+            scaled_sums: match self.format {
+                Format::Q4_1 => &self.scaled_sums[part(BLOCK)],
+                _ => &[],
             },
         }
     }
 }
 
-/// Rows cut into panels, and all pieces of a panel together.
-fn by_panel(numbers: &[i8], rows: usize, columns: usize) -> Vec<i8> {
-    let mut panels = vec![0; numbers.len()];
-    panels
-        .par_chunks_mut(PANEL * rows)
-        .enumerate()
-        .for_each(|(index, panel)| {
-            let width = panel.len() / rows;
-            for (piece, row) in panel
-                .chunks_exact_mut(width)
-                .zip(numbers.chunks_exact(columns))
-            {
-                piece.copy_from_slice(&row[index * PANEL..][..width]);
+/// A panel of all rows, for Q4_0.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a> {
+    /// `[rows, width]`.
+    pub(super) numbers: &'a [i8],
+    pub(super) width: usize,
+    /// What belongs to a row begins `stride` behind that of the row before.
+    pub(super) scales: &'a [f32],
+    pub(super) starts: &'a [i32],
+    pub(super) stride: usize,
+}
+
+/// The memory of [`Activations`], to be written by several threads.
+pub(super) struct Places<'a> {
+    format: Format,
+    rows: usize,
+    columns: usize,
+    sum_columns: usize,
+    numbers: *mut i8,
+    scales: *mut f32,
+    sums: *mut i16,
+    starts: *mut i32,
+    scaled_sums: *mut f32,
+    lifetime: std::marker::PhantomData<&'a mut Activations>,
+}
+
+// SAFETY: whoever writes promises that nobody else writes the same.
+unsafe impl Sync for Places<'_> {}
+
+impl Places<'_> {
+    /// Rounds a whole row.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else may write this row meanwhile.
+    pub(super) unsafe fn write_row(&self, row: usize, x: &[f32]) {
+        assert!(row < self.rows && x.len() == self.columns);
+        if self.format.columns() == BLOCK {
+            for (index, x) in x.as_chunks::<BLOCK>().0.iter().enumerate() {
+                // SAFETY: promised by the caller.
+                unsafe { self.write_block(row, index * BLOCK, x) };
             }
-        });
-    panels
+            return;
+        }
+        for (index, x) in x.chunks_exact(PANEL).enumerate() {
+            let at = index * PANEL * self.rows + row * PANEL;
+            // SAFETY: there is such a row with such a panel, and nobody else
+            // writes it.
+            let numbers = unsafe { std::slice::from_raw_parts_mut(self.numbers.add(at), PANEL) };
+            let scale = round_panel(x, numbers);
+            // SAFETY: as above; there is one of it for a panel.
+            unsafe { *self.scales.add(row * (self.columns / PANEL) + index) = scale };
+            let at = (row * self.columns + index * PANEL) / self.sum_columns;
+            for (index, numbers) in numbers.chunks_exact(self.sum_columns).enumerate() {
+                let sum = numbers.iter().map(|number| i16::from(*number)).sum();
+                // SAFETY: as above.
+                unsafe { *self.sums.add(at + index) = sum };
+            }
+        }
+    }
+
+    /// Rounds 32 columns of a row, for a format with such blocks.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else may write them meanwhile.
+    pub(super) unsafe fn write_block(&self, row: usize, column: usize, x: &[f32; BLOCK]) {
+        assert!(row < self.rows && column + BLOCK <= self.columns);
+        let panel = column - column % PANEL;
+        let width = PANEL.min(self.columns - panel);
+        let at = panel * self.rows + row * width + column - panel;
+        let mut numbers = [0; BLOCK];
+        let rounded = round_block(x, &mut numbers);
+        // SAFETY: row and column are inside, so that the block is, and nobody
+        // else writes it.
+        unsafe {
+            std::ptr::copy_nonoverlapping(numbers.as_ptr(), self.numbers.add(at), BLOCK);
+            self.finish_block((row * self.columns + column) / BLOCK, rounded);
+        }
+    }
+
+    /// The scales of 32 columns are kept in half precision, and so are the
+    /// scaled sums.
+    ///
+    /// # Safety
+    ///
+    /// There must be such a block, and nobody else may write it meanwhile.
+    unsafe fn finish_block(&self, at: usize, rounded: Rounded) {
+        let half = |number: f32| f16::from_f32(number).to_f32();
+        // SAFETY: promised by the caller.
+        unsafe {
+            *self.scales.add(at) = half(rounded.scale);
+            *self.sums.add(at) = rounded.sum();
+            match self.format {
+                Format::Q4_0 => *self.starts.add(at) = rounded.start(),
+                Format::Q4_1 => {
+                    let sum = f32::from(rounded.sum());
+                    *self.scaled_sums.add(at) = half(rounded.scale * sum);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What a block of 32 numbers was divided by, and its sums.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Rounded {
+    pub(super) scale: f32,
+    /// The sums of columns 0, 1, 4, 5, 8, … and of columns 2, 3, 6, 7, 10, …
+    pub(super) halves: [i16; 2],
+}
+
+impl Rounded {
+    fn sum(self) -> i16 {
+        self.halves[0] + self.halves[1]
+    }
+
+    /// Both sums times -8, for the two numbers of 16 bits that a lane of the
+    /// kernel adds up: the first meets the columns of the first sum, the
+    /// second the others. A sum of 16 columns is 2032 at most, so these fit,
+    /// and so does every sum of products of weights from -8 to 7.
+    fn start(self) -> i32 {
+        let [first, second] = self.halves.map(|half| i32::from(half) * -8);
+        first & 0xffff | second << 16
+    }
 }
 
 /// A panel of one row of [`Activations`].
@@ -171,13 +303,29 @@ fn largest(x: &[f32]) -> f32 {
 }
 
 /// 32 columns, symmetric: the largest becomes 127.
-fn round_block(x: &[f32], numbers: &mut [i8]) -> f32 {
+pub(super) fn round_block(x: &[f32; BLOCK], numbers: &mut [i8; BLOCK]) -> Rounded {
+    #[cfg(target_arch = "x86_64")]
+    if avx2::available() {
+        // SAFETY: it is available.
+        return unsafe { avx2::round_block(x, numbers) };
+    }
+    round_block_portable(x, numbers)
+}
+
+pub(super) fn round_block_portable(x: &[f32; BLOCK], numbers: &mut [i8; BLOCK]) -> Rounded {
     let most = largest(x);
     let inverse = if most > 0.0 { 127.0 / most } else { 0.0 };
     for (number, x) in numbers.iter_mut().zip(x) {
         *number = rounded(x * inverse) as i8;
     }
-    most / 127.0
+    let mut halves = [0; 2];
+    for (index, pair) in numbers.as_chunks::<2>().0.iter().enumerate() {
+        halves[index % 2] += i16::from(pair[0]) + i16::from(pair[1]);
+    }
+    Rounded {
+        scale: most / 127.0,
+        halves,
+    }
 }
 
 /// 256 columns: the number furthest from zero, whatever its sign, becomes

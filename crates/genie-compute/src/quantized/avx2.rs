@@ -12,6 +12,9 @@
 //! | 31 (Q5) | 7,874 | 4 |
 //! | 63 (Q6) | 16,002 | 2 |
 //!
+//! Sums of Q4_0 begin below zero by what its weights are stored too large,
+//! and wrap around on the way: what they end at is 16,256 at most.
+//!
 //! Every function needs AVX2, FMA and F16C; [`available`] tells.
 
 #![expect(
@@ -19,6 +22,8 @@
     reason = "slices of a fixed length become arrays, which the compiler sees through"
 )]
 
+mod nibbles;
+mod rounding;
 mod vectors;
 
 use std::arch::x86_64::*;
@@ -26,10 +31,15 @@ use std::arch::x86_64::*;
 use super::activations::{Activations, Row};
 use super::format::{BLOCK, Format, GROUP, PANEL, TILE};
 use super::portable::offset;
-use vectors::{broadcast, halves, in_register, load, load_8, load_32, pairs, store, store_32};
+pub(super) use rounding::round_block;
+use vectors::{
+    broadcast, halves, in_register, load, load_8, load_32, pairs, store, store_32, store_floats,
+};
 
 /// Groups of four columns in a panel.
 const GROUPS: usize = PANEL / GROUP;
+/// Blocks of 32 columns in a panel.
+const BLOCKS: usize = PANEL / BLOCK;
 /// Vectors of eight rows that a tile has.
 const HALVES: usize = 2;
 /// Rows of input that meet the weights together.
@@ -51,6 +61,8 @@ pub(super) struct Panel {
     scales: [[[i32; 8]; HALVES]; 16],
     /// For each two groups of columns and each row their minima, in 16 bits.
     minima: [[[i32; 8]; HALVES]; 8],
+    /// For each block of 32 columns and each row its scale, for Q4_0.
+    d: [[[f32; 8]; HALVES]; BLOCKS],
 }
 
 /// Adds to `sums`, sixteen for each of `rows` of `input`, the products with a
@@ -72,6 +84,10 @@ pub(super) fn multiply(
     let blocks = PANEL / format.columns();
     for (index, blocks) in tile.chunks(bytes * blocks).enumerate() {
         panel.fill(format, blocks);
+        if format == Format::Q4_0 {
+            nibbles::meet(panel, index, input, rows.clone(), sums);
+            continue;
+        }
         let mut start = rows.start;
         for sums in sums.chunks_mut(ROWS) {
             // Written out: a closure in an array is not inlined.
@@ -110,6 +126,7 @@ impl Panel {
             weights: [[[0; 32]; HALVES]; GROUPS],
             scales: [[[0; 8]; HALVES]; 16],
             minima: [[[0; 8]; HALVES]; 8],
+            d: [[[0.0; 8]; HALVES]; BLOCKS],
         }
     }
 
@@ -141,6 +158,13 @@ impl Panel {
         match format {
             Format::Q4K | Format::Q5K => self.unsigned_scales(blocks, format),
             Format::Q6K => self.signed_scales(blocks),
+            Format::Q4_0 => {
+                for (block, d) in blocks.chunks_exact(parts.end).zip(&mut self.d) {
+                    for (half, d) in d.iter_mut().enumerate() {
+                        store_floats(d, halves(&block[parts.d + half * 16..]));
+                    }
+                }
+            }
             _ => {}
         }
     }
@@ -195,9 +219,8 @@ impl Panel {
         sums: &mut [[f32; TILE]],
     ) {
         match format {
-            Format::Q4_0 | Format::Q4_1 => {
-                self.meet_blocks::<N, 8>(format, blocks, rows, sums);
-            }
+            Format::Q4_0 => unreachable!("has a loop of its own"),
+            Format::Q4_1 => self.meet_blocks::<N, 8>(format, blocks, rows, sums),
             Format::Q5_0 => self.meet_blocks::<N, 4>(format, blocks, rows, sums),
             Format::Q8_0 => self.meet_signed(blocks, rows, sums),
             Format::Q4K => self.meet_panel::<N, 8, 8>(format, blocks, rows, sums),
@@ -260,7 +283,7 @@ impl Panel {
         }
     }
 
-    /// Formats with a scale for 32 columns, unsigned weights.
+    /// Q4_1 and Q5_0: unsigned weights, a scale for 32 columns.
     #[target_feature(enable = "avx2,fma,f16c")]
     fn meet_blocks<const N: usize, const STEPS: usize>(
         &self,

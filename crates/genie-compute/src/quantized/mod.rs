@@ -10,6 +10,7 @@ mod activations;
 mod avx2;
 mod format;
 mod portable;
+mod rows;
 
 use std::ops::Range;
 
@@ -22,6 +23,7 @@ use rayon::prelude::*;
 
 use activations::Activations;
 use format::{Format, TILE, pack_block};
+pub use rows::QuantizedRows;
 
 /// Rows of input that meet a tile before it is unpacked anew: as many as stay
 /// in the first-level cache with a panel of it.
@@ -209,43 +211,43 @@ impl QuantizedMatrix {
                 while start < input.rows {
                     let rows = start..input.rows.min(start + INPUT_ROWS);
                     start = rows.end;
-                    self.multiply_tile(tile, &input, rows, scratch, &output);
+                    let width = TILE.min(self.rows - tile * TILE);
+                    let sums = self.multiply_tile(tile, &input, rows.clone(), scratch);
+                    for (row, sums) in rows.zip(sums) {
+                        // SAFETY: `product` has `input.rows` rows of
+                        // `self.rows` floats, and no other job writes the
+                        // columns of this tile.
+                        unsafe { output.write(row, tile * TILE, &sums[..width]) };
+                    }
                 }
             });
         product
     }
 
-    fn multiply_tile(
+    /// The products of a tile with some rows.
+    fn multiply_tile<'a>(
         &self,
         tile: usize,
         input: &Activations,
         rows: Range<usize>,
-        scratch: &mut Scratch,
-        output: &Output,
-    ) {
+        scratch: &'a mut Scratch,
+    ) -> &'a mut [[f32; TILE]] {
         scratch.sums.clear();
         scratch.sums.resize(rows.len(), [0.0; TILE]);
         let sums = &mut scratch.sums;
         let packed = self.tile(tile);
         match self.kernel {
-            Kernel::Portable => {
-                portable::multiply(self.format, packed, input, rows.clone(), sums);
-            }
+            Kernel::Portable => portable::multiply(self.format, packed, input, rows, sums),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `with_kernel` and `best` take only what is available.
             Kernel::Avx2 => unsafe {
                 let panel = &mut scratch.panel;
-                avx2::multiply(self.format, packed, input, rows.clone(), sums, panel);
+                avx2::multiply(self.format, packed, input, rows, sums, panel);
             },
             #[cfg(not(target_arch = "x86_64"))]
             Kernel::Avx2 => unreachable!("never available"),
         }
-        let width = TILE.min(self.rows - tile * TILE);
-        for (row, sums) in rows.zip(sums) {
-            // SAFETY: `product` has `input.rows` rows of `self.rows` floats,
-            // and no other job writes the columns of this tile.
-            unsafe { output.write(row, tile * TILE, &sums[..width]) };
-        }
+        sums
     }
 
     fn tile(&self, index: usize) -> &[u8] {

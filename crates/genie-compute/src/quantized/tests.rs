@@ -2,6 +2,8 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 
+use super::activations::{round_block, round_block_portable};
+use super::format::BLOCK;
 use super::*;
 
 const TYPES: [GgmlDType; 7] = [
@@ -146,6 +148,76 @@ proptest! {
         for other in &found[1..] {
             prop_assert!(apart(other, &found[0]) < 1e-5);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Rounding by vectors against rounding one by one: every bit.
+    #[test]
+    fn blocks_are_rounded_alike(
+        x in prop::collection::vec(
+            prop_oneof![
+                -2.0f32..2.0,
+                Just(0.0),
+                Just(-0.0),
+                Just(1e30),
+                Just(-1e30),
+                Just(1e-38),
+                // Halves, which round to the even neighbour.
+                (-127i8..=127).prop_map(|x| f32::from(x) + 0.5),
+            ],
+            BLOCK,
+        ),
+    ) {
+        let x: &[f32; BLOCK] = x.as_array().expect("32 of them");
+        let (mut found, mut wanted) = ([0; BLOCK], [0; BLOCK]);
+        let rounded = round_block(x, &mut found);
+        prop_assert_eq!(rounded, round_block_portable(x, &mut wanted));
+        prop_assert_eq!(found, wanted);
+        let sum: i32 = found.iter().map(|number| i32::from(*number)).sum();
+        prop_assert_eq!(i32::from(rounded.halves[0]) + i32::from(rounded.halves[1]), sum);
+    }
+
+    /// What hands its output on rounded, against the same in steps.
+    #[test]
+    fn fused_products_equal_the_steps(
+        dtype in prop::sample::select(vec![GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q5_0, GgmlDType::Q8_0]),
+        next in prop::sample::select(vec![GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q8_0]),
+        blocks in (1usize..12, 1usize..12),
+        count in 1usize..80,
+        seed in any::<u64>(),
+    ) {
+        let (columns, rows) = (blocks.0 * BLOCK, blocks.1 * BLOCK);
+        let matrix = |dtype, rows, columns, seed| {
+            let bytes = random_blocks(dtype, blocks_of(dtype, rows, columns), seed);
+            QuantizedMatrix::new(dtype, rows, columns, &bytes).expect("a matrix")
+        };
+        let (first, second) = (matrix(dtype, rows, columns, seed), matrix(next, 24, rows, seed ^ 1));
+        let (x, bias) = (noise(count * columns, seed ^ 2), noise(rows, seed ^ 3));
+
+        let mut wanted = first.multiply(&x);
+        for row in wanted.chunks_exact_mut(rows) {
+            for (x, bias) in row.iter_mut().zip(&bias) {
+                *x += bias;
+            }
+        }
+        let mut input = QuantizedRows::default();
+        // Memory that was used for something else before.
+        input.fill(&noise(2 * rows, 9), &second);
+        input.fill(&x, &first);
+        let mut found = vec![0.0; count * rows];
+        first.multiply_biased(&input, &bias, &mut found);
+        prop_assert_eq!(&found, &wanted);
+
+        wanted.iter_mut().for_each(|x| *x = crate::gelu(*x));
+        let wanted = second.multiply(&wanted);
+        let mut inner = QuantizedRows::default();
+        first.multiply_gelu(&input, &bias, &second, &mut inner);
+        let mut found = vec![0.0; count * 24];
+        second.multiply_biased(&inner, &[0.0; 24], &mut found);
+        prop_assert!(apart(&found, &wanted) < 1e-6);
     }
 }
 

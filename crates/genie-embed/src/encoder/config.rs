@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::quantized::gguf_file::Value;
+use genie_compute::Heads;
 use serde::Deserialize;
 
 use crate::EncoderError;
@@ -150,6 +151,14 @@ impl EncoderConfig {
             epsilon: hub.layer_norm_eps,
         }
         .checked(file)
+    }
+
+    /// How a row is divided.
+    pub(crate) fn heads(&self) -> Heads {
+        Heads {
+            count: self.heads,
+            width: self.hidden / self.heads,
+        }
     }
 
     /// Checks the ranges, so that nothing later divides by zero or asks for

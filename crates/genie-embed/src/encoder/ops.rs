@@ -5,7 +5,9 @@ use candle_core::{
     CpuStorage, CustomOp1, D, Device, InplaceOp1, InplaceOp2, Layout, Result, Shape, Tensor, bail,
 };
 
-use super::kernels::{self, Heads, NormParameters};
+use genie_compute::Heads;
+
+use super::kernels::{self, NormParameters};
 
 /// A small parameter, on the device for candle and here for our kernels.
 #[derive(Debug)]

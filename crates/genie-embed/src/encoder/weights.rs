@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use candle_core::quantized::{QTensor, gguf_file};
+use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 use candle_core::{DType, Device, Tensor};
+use genie_compute::QuantizedMatrix;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
@@ -178,10 +179,59 @@ impl Weights {
         })
     }
 
+    /// Reads matrices of that shape as one, their rows one after the other.
+    /// Blocks of a GGUF file stay as they are where all are of one type that
+    /// has kernels; everything else is rounded to eight bits (Q8_0).
+    pub(crate) fn matrix(
+        &mut self,
+        parts: &[Part],
+        wanted: [usize; 2],
+    ) -> Result<QuantizedMatrix, EncoderError> {
+        let [rows, columns] = wanted;
+        let rows = parts.len() * rows;
+        let (dtype, bytes) = match self.blocks(parts, wanted)? {
+            Some(blocks) => blocks,
+            None => {
+                let matrices = parts
+                    .iter()
+                    .map(|part| self.dense(*part, &wanted, &Device::Cpu))
+                    .collect::<Result<Vec<_>, _>>()?;
+                let whole = Tensor::cat(&matrices, 0)?;
+                let rounded = QTensor::quantize(&whole, GgmlDType::Q8_0)?;
+                (GgmlDType::Q8_0, rounded.data()?.into_owned())
+            }
+        };
+        QuantizedMatrix::new(dtype, rows, columns, &bytes)
+            .map_err(|error| damaged(self.file(), error))
+    }
+
+    /// The blocks of matrices of one type that has kernels.
+    fn blocks(
+        &mut self,
+        parts: &[Part],
+        wanted: [usize; 2],
+    ) -> Result<Option<(GgmlDType, Vec<u8>)>, EncoderError> {
+        if matches!(self, Self::Safetensors { .. }) {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        let mut dtype = None;
+        for part in parts {
+            let tensor = self.quantized(*part, &Device::Cpu)?;
+            let shape = tensor.shape().dims();
+            if shape != wanted {
+                return Err(self.wrong_shape(*part, shape, &wanted));
+            }
+            let first = *dtype.get_or_insert(tensor.dtype());
+            if first != tensor.dtype() || !QuantizedMatrix::has_short_blocks(first, wanted[1]) {
+                return Ok(None);
+            }
+            bytes.extend_from_slice(&tensor.data()?);
+        }
+        Ok(dtype.map(|dtype| (dtype, bytes)))
+    }
+
     /// Reads a tensor of that shape in single precision.
-    ///
-    /// Quantized tensors become floats here, once: with the many rows of a
-    /// pack a product of floats is faster than one with quantized weights.
     pub(crate) fn dense(
         &mut self,
         part: Part,
@@ -195,8 +245,28 @@ impl Weights {
         Ok(tensor)
     }
 
+    /// Position vectors plus the vector of token type 0, which is all that
+    /// single texts use: `[positions, hidden]`.
+    pub(crate) fn positions(
+        &mut self,
+        config: &EncoderConfig,
+        device: &Device,
+    ) -> Result<Tensor, EncoderError> {
+        let EncoderConfig {
+            hidden,
+            positions,
+            position_offset,
+            ..
+        } = *config;
+        let shape = [positions + position_offset, hidden];
+        let table = self.dense(Part::Positions, &shape, device)?;
+        let table = table.narrow(0, position_offset, positions)?;
+        let types = self.first_row(Part::TokenTypes, hidden, device)?;
+        Ok(table.broadcast_add(&types)?)
+    }
+
     /// Reads the first row of a matrix of that width.
-    pub(crate) fn first_row(
+    fn first_row(
         &mut self,
         part: Part,
         width: usize,

@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 
 use candle_core::quantized::gguf_file;
 use candle_core::{Device, Tensor};
-use genie_core::{Embed, TextRole};
+use genie_core::{Embed, Span, TextParts, TextRole};
+use genie_embed::{Precision, TextEmbedder};
 use serde::Deserialize;
 
 use crate::files::{self, cosine};
@@ -133,15 +134,25 @@ fn safetensors_with_the_hubs_names_give_the_same_vectors() {
     as_hub_files(&folder.join("model.gguf"), hub.path());
     let mut hub_files = files::files(hub.path(), "model.safetensors");
     hub_files.tokenizer = folder.join("tokenizer.json");
-    let from_hub = files::e5(&hub_files);
-    let from_gguf = files::e5(&files::files(&folder, "model.gguf"));
+    let gguf_files = files::files(&folder, "model.gguf");
     let texts: Vec<String> = Sentence::all().into_iter().map(|s| s.text).collect();
-    let a = from_hub.embed(TextRole::Passage, &texts).expect("embedded");
-    let b = from_gguf
-        .embed(TextRole::Passage, &texts)
-        .expect("embedded");
-    for (a, b) in a.iter().zip(&b) {
-        assert!(cosine(&a.vector, &b.vector) > 0.999_99);
+    let vectors = |files, precision| {
+        let mut options = files::options("query: ", "passage: ");
+        options.precision = precision;
+        let model = TextEmbedder::load(files, options).expect("the model loads");
+        model.embed(TextRole::Passage, &texts).expect("embedded")
+    };
+    let wanted = vectors(&gguf_files, Precision::Single);
+    for (files, precision, least) in [
+        (&hub_files, Precision::Single, 0.999_99),
+        // Rounded on the way in, and the hub's weights to eight bits too.
+        (&hub_files, Precision::Rounded, 0.999),
+        (&gguf_files, Precision::Rounded, 0.999),
+    ] {
+        for (found, wanted) in vectors(files, precision).iter().zip(&wanted) {
+            let cosine = cosine(&found.vector, &wanted.vector);
+            assert!(cosine > least, "{precision:?}: {cosine}");
+        }
     }
 }
 
@@ -175,6 +186,85 @@ fn batches_truncation_and_roles_keep_their_promises() {
     assert!(!long[2].truncated && long[2].tokens > 2);
     // Both are cut to the same 512 tokens.
     assert!(cosine(&long[0].vector, &long[1].vector) > 0.999_99);
+}
+
+#[test]
+fn parts_are_read_in_their_surroundings() {
+    let Some(folder) = files::model("multilingual-e5-small", "model.gguf") else {
+        return;
+    };
+    let model = files::e5(&files::files(&folder, "model.gguf"));
+    let first = "Où est le câble? 海底电缆在哪里？";
+    let second = "The bank of the river was washed away.";
+    let text = format!("{first} {second}");
+    let (cut, end) = (first.chars().count(), text.chars().count());
+    let part = |start, end| Span::new(start, end).expect("a span");
+    let parts = vec![
+        part(0, end),
+        part(cut + 1, end),
+        part(0, cut),
+        part(4, 4),
+        part(end, end + 5),
+    ];
+    let long = TextParts {
+        text: format!("{} {text}", "fibre ".repeat(900)),
+        parts: vec![part(0, 100), part(5400, 5410)],
+    };
+    let texts = [
+        TextParts {
+            text: text.clone(),
+            parts,
+        },
+        long,
+    ];
+    let found = model.embed_parts(TextRole::Passage, &texts);
+    let found = found.expect("embedded");
+    let alone = [text, second.to_owned(), first.to_owned()];
+    let alone = model.embed(TextRole::Passage, &alone).expect("embedded");
+    let near = |a: &[f32], b: usize| cosine(a, &alone[b].vector);
+    assert!(near(&found[0].whole.vector, 0) > 0.999_999);
+    let parts = &found[0].parts;
+    // Only the prefix and the special tokens are missing.
+    assert!(near(&parts[0], 0) > 0.97, "{}", near(&parts[0], 0));
+    for (part, own, other) in [(1, 1, 2), (2, 2, 1)] {
+        let (own, other) = (near(&parts[part], own), near(&parts[part], other));
+        assert!(own > other && own < 0.999, "{own} {other}");
+        let norm: f32 = parts[part].iter().map(|x| x * x).sum();
+        assert!((norm - 1.0).abs() < 1e-4);
+    }
+    assert!(parts[3].is_empty() && parts[4].is_empty());
+    let long = &found[1];
+    assert!(long.whole.truncated && long.parts[0].len() == 384);
+    assert!(long.parts[1].is_empty(), "behind what the model reads");
+}
+
+#[test]
+fn vectors_are_cut_only_where_the_model_is_made_for_it() {
+    let Some(folder) = files::model("multilingual-e5-small", "model.gguf") else {
+        return;
+    };
+    let gguf = files::files(&folder, "model.gguf");
+    let load = |dimension, least_dimension| {
+        let mut options = files::options("query: ", "passage: ");
+        (options.dimension, options.least_dimension) = (dimension, least_dimension);
+        TextEmbedder::load(&gguf, options)
+    };
+    let text = ["The cable lands in Dakar.".to_owned()];
+    let embed = |model: TextEmbedder| model.embed(TextRole::Passage, &text).expect("embedded");
+    let whole = embed(load(None, None).expect("whole"));
+    let model = load(Some(128), Some(64)).expect("allowed");
+    assert_eq!(model.identity().dimension, 128);
+    let short = embed(model);
+    assert_eq!(short[0].vector.len(), 128);
+    assert!(cosine(&short[0].vector, &whole[0].vector[..128]) > 0.999_999);
+    for (wanted, least, words) in [
+        (128, None, "384 only"),
+        (63, Some(64), "64 to 384"),
+        (385, Some(64), "64 to 384"),
+    ] {
+        let error = load(Some(wanted), least).err().expect("refused");
+        assert!(error.to_string().ends_with(words), "{error}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use genie_core::ContentHash;
-use genie_embed::{EmbedderOptions, EncoderFiles, TextEmbedder};
+use genie_embed::{EmbedderOptions, EncoderFiles, Precision, TextEmbedder};
 
 /// The folder of a model, or `None` with a word about it.
 pub(crate) fn model(name: &str, weights: &str) -> Option<PathBuf> {
@@ -36,7 +36,10 @@ pub(crate) fn options(query_prefix: &str, passage_prefix: &str) -> EmbedderOptio
         query_prefix: query_prefix.to_owned(),
         passage_prefix: passage_prefix.to_owned(),
         max_tokens: None,
+        dimension: None,
+        least_dimension: None,
         device: Device::Cpu,
+        precision: Precision::Rounded,
         queue: 4,
     }
 }

@@ -43,6 +43,27 @@ pub(super) fn store(bytes: &mut [u8; 32], vector: __m256i) {
 
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
+pub(super) fn store_signed(numbers: &mut [i8; 32], vector: __m256i) {
+    // SAFETY: 32 bytes lie there, and the store needs no alignment.
+    unsafe { _mm256_storeu_si256(numbers.as_mut_ptr().cast(), vector) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(super) fn load_floats(numbers: &[f32; 8]) -> __m256 {
+    // SAFETY: 32 bytes lie there, and the load needs no alignment.
+    unsafe { _mm256_loadu_ps(numbers.as_ptr()) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(super) fn store_floats(numbers: &mut [f32; 8], vector: __m256) {
+    // SAFETY: 32 bytes lie there, and the store needs no alignment.
+    unsafe { _mm256_storeu_ps(numbers.as_mut_ptr(), vector) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
 pub(super) fn load_32(numbers: &[i32; 8]) -> __m256i {
     // SAFETY: 32 bytes lie there, and the load needs no alignment.
     unsafe { _mm256_loadu_si256(numbers.as_ptr().cast()) }
