@@ -8,7 +8,8 @@
 //! the one thread that owns a model: callers queue, and a full queue is an
 //! answer, not a wait. [`QuantizedMatrix`], [`causal_attention`] and
 //! [`gated_silu`] are what a decoder spends its time in, as custom operations
-//! of candle on the processor.
+//! of candle on the processor; [`QuantizedRows`] and [`packed_attention`] are
+//! for encoders, which have many rows at once and need no tensors in between.
 //!
 //! ```
 //! use genie_compute::Worker;

@@ -334,7 +334,7 @@ mod tests {
                 .map(|&count| Tokens { ids: vec![0; count], count, parts: Vec::new() })
                 .collect();
             let packs = packs(texts.clone(), budget);
-            let mut places = Vec::new();
+            let mut places: Vec<usize> = Vec::new();
             for pack in &packs {
                 prop_assert_eq!(pack.texts.len(), pack.places.len());
                 for (text, place) in pack.texts.iter().zip(&pack.places) {

@@ -4,9 +4,11 @@
 //! the tokens, vectors of length one, the model's own prefixes for queries
 //! and passages, truncation reported. Weights come from a GGUF file (names of
 //! llama.cpp, quantized or not) or from the hub's safetensors; both go through
-//! the same encoder. One worker thread owns the model. Texts are packed
-//! without padding up to a budget of tokens, and a full queue is an answer,
-//! not a wait.
+//! the same encoder, on the processor with weights of at most eight bits
+//! unless [`Precision`] says otherwise. One worker thread owns the model.
+//! Texts of like length are packed without padding up to a budget of tokens,
+//! and a full queue is an answer, not a wait. Parts of a text get vectors of
+//! their own from the same reading ([`genie_core::Embed::embed_parts`]).
 //!
 //! [`LexicalAnalyzer`] cuts text in the six languages of the United Nations
 //! into weighted terms: Unicode word boundaries, a dictionary for Chinese, one

@@ -109,6 +109,19 @@ impl Activations {
         }
     }
 
+    /// What of all rows meets the given panel.
+    pub(super) fn view(&self, panel: usize) -> View<'_> {
+        let first = panel * PANEL;
+        let width = PANEL.min(self.columns - first);
+        View {
+            numbers: &self.numbers[first * self.rows..][..self.rows * width],
+            width,
+            scales: &self.scales[first / BLOCK..],
+            starts: &self.starts[first / BLOCK..],
+            stride: self.columns / BLOCK,
+        }
+    }
+
     /// What of a row meets the given panel.
     #[inline(always)]
     pub(super) fn row(&self, row: usize, panel: usize) -> Row<'_> {
@@ -124,16 +137,24 @@ impl Activations {
             numbers: &self.numbers[first * self.rows + row * width..][..width],
             scales: &self.scales[part(self.format.columns())],
             sums: &self.sums[part(self.sum_columns())],
-            starts: match self.format {
-                Format::Q4_0 => &self.starts[part(BLOCK)],
-                _ => &[],
-            },
             scaled_sums: match self.format {
                 Format::Q4_1 => &self.scaled_sums[part(BLOCK)],
                 _ => &[],
             },
         }
     }
+}
+
+/// A panel of all rows, for Q4_0.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a> {
+    /// `[rows, width]`.
+    pub(super) numbers: &'a [i8],
+    pub(super) width: usize,
+    /// What belongs to a row begins `stride` behind that of the row before.
+    pub(super) scales: &'a [f32],
+    pub(super) starts: &'a [i32],
+    pub(super) stride: usize,
 }
 
 /// The memory of [`Activations`], to be written by several threads.
@@ -258,7 +279,6 @@ pub(super) struct Row<'a> {
     pub(super) numbers: &'a [i8],
     pub(super) scales: &'a [f32],
     pub(super) sums: &'a [i16],
-    pub(super) starts: &'a [i32],
     pub(super) scaled_sums: &'a [f32],
 }
 

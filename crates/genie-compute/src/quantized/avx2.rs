@@ -22,6 +22,7 @@
     reason = "slices of a fixed length become arrays, which the compiler sees through"
 )]
 
+mod nibbles;
 mod rounding;
 mod vectors;
 
@@ -32,8 +33,7 @@ use super::format::{BLOCK, Format, GROUP, PANEL, TILE};
 use super::portable::offset;
 pub(super) use rounding::round_block;
 use vectors::{
-    broadcast, halves, in_register, load, load_8, load_32, load_floats, pairs, store, store_32,
-    store_floats,
+    broadcast, halves, in_register, load, load_8, load_32, pairs, store, store_32, store_floats,
 };
 
 /// Groups of four columns in a panel.
@@ -61,7 +61,7 @@ pub(super) struct Panel {
     scales: [[[i32; 8]; HALVES]; 16],
     /// For each two groups of columns and each row their minima, in 16 bits.
     minima: [[[i32; 8]; HALVES]; 8],
-    /// For each block of 32 columns and each row its scale, for Q4_0 and Q4_1.
+    /// For each block of 32 columns and each row its scale, for Q4_0.
     d: [[[f32; 8]; HALVES]; BLOCKS],
 }
 
@@ -84,6 +84,10 @@ pub(super) fn multiply(
     let blocks = PANEL / format.columns();
     for (index, blocks) in tile.chunks(bytes * blocks).enumerate() {
         panel.fill(format, blocks);
+        if format == Format::Q4_0 {
+            nibbles::meet(panel, index, input, rows.clone(), sums);
+            continue;
+        }
         let mut start = rows.start;
         for sums in sums.chunks_mut(ROWS) {
             // Written out: a closure in an array is not inlined.
@@ -154,7 +158,7 @@ impl Panel {
         match format {
             Format::Q4K | Format::Q5K => self.unsigned_scales(blocks, format),
             Format::Q6K => self.signed_scales(blocks),
-            Format::Q4_0 | Format::Q4_1 => {
+            Format::Q4_0 => {
                 for (block, d) in blocks.chunks_exact(parts.end).zip(&mut self.d) {
                     for (half, d) in d.iter_mut().enumerate() {
                         store_floats(d, halves(&block[parts.d + half * 16..]));
@@ -215,8 +219,8 @@ impl Panel {
         sums: &mut [[f32; TILE]],
     ) {
         match format {
-            Format::Q4_0 => self.meet_nibbles::<N, false>(blocks, rows, sums),
-            Format::Q4_1 => self.meet_nibbles::<N, true>(blocks, rows, sums),
+            Format::Q4_0 => unreachable!("has a loop of its own"),
+            Format::Q4_1 => self.meet_blocks::<N, 8>(format, blocks, rows, sums),
             Format::Q5_0 => self.meet_blocks::<N, 4>(format, blocks, rows, sums),
             Format::Q8_0 => self.meet_signed(blocks, rows, sums),
             Format::Q4K => self.meet_panel::<N, 8, 8>(format, blocks, rows, sums),
@@ -279,53 +283,7 @@ impl Panel {
         }
     }
 
-    /// Q4_0 and, with minima, Q4_1: a block fits into 16 bits.
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn meet_nibbles<const N: usize, const MINIMA: bool>(
-        &self,
-        blocks: &[u8],
-        rows: [Row<'_>; N],
-        sums: &mut [[f32; TILE]],
-    ) {
-        let parts = Format::Q4_1.parts();
-        let ones = _mm256_set1_epi16(1);
-        let numbers = rows.map(|row| fours(row.numbers).as_chunks().0);
-        let count = numbers[0].len();
-        let (weights, _) = self.weights.as_chunks::<{ BLOCK / GROUP }>();
-        let mut floats = [[_mm256_setzero_ps(); HALVES]; N];
-        for index in 0..count {
-            let mut products = [[_mm256_setzero_si256(); HALVES]; N];
-            if !MINIMA {
-                for (products, row) in products.iter_mut().zip(rows) {
-                    *products = [_mm256_set1_epi32(row.starts[index]); HALVES];
-                }
-            }
-            let numbers: [&[_; BLOCK / GROUP]; N] = numbers.map(|row| &row[index]);
-            add_products(&weights[index], numbers, &mut products);
-            let d = &self.d[index];
-            let d = [load_floats(&d[0]), load_floats(&d[1])];
-            for ((floats, products), row) in floats.iter_mut().zip(&products).zip(rows) {
-                let scale = _mm256_set1_ps(row.scales[index]);
-                for ((floats, product), d) in floats.iter_mut().zip(products).zip(d) {
-                    let whole = _mm256_cvtepi32_ps(_mm256_madd_epi16(*product, ones));
-                    *floats = _mm256_fmadd_ps(whole, _mm256_mul_ps(d, scale), *floats);
-                }
-            }
-            if MINIMA {
-                let block = &blocks[index * parts.end + parts.d_min..];
-                for half in 0..HALVES {
-                    let minimum = halves(&block[half * 16..]);
-                    for (floats, row) in floats.iter_mut().zip(rows) {
-                        let sum = _mm256_set1_ps(row.scaled_sums[index]);
-                        floats[half] = _mm256_fmadd_ps(minimum, sum, floats[half]);
-                    }
-                }
-            }
-        }
-        add_all(floats, sums);
-    }
-
-    /// Q5_0: unsigned weights, a scale for 32 columns.
+    /// Q4_1 and Q5_0: unsigned weights, a scale for 32 columns.
     #[target_feature(enable = "avx2,fma,f16c")]
     fn meet_blocks<const N: usize, const STEPS: usize>(
         &self,
@@ -360,6 +318,11 @@ impl Panel {
                     let scale = _mm256_mul_ps(d, _mm256_set1_ps(row.scales[index]));
                     let product = _mm256_cvtepi32_ps(whole[half]);
                     floats[half] = _mm256_fmadd_ps(product, scale, floats[half]);
+                    if format == Format::Q4_1 {
+                        let minimum = halves(&block[parts.d_min + half * 16..]);
+                        let sum = _mm256_set1_ps(row.scaled_sums[index]);
+                        floats[half] = _mm256_fmadd_ps(minimum, sum, floats[half]);
+                    }
                 }
             }
         }
@@ -418,17 +381,6 @@ fn products<const N: usize, const STEPS: usize>(
     let weights: &[_; STEPS] = weights.first_chunk().expect("as many groups");
     let rows = rows.map(|row| row.first_chunk::<STEPS>().expect("as many groups"));
     let mut products = [[_mm256_setzero_si256(); HALVES]; N];
-    add_products(weights, rows, &mut products);
-    products
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn add_products<const N: usize, const STEPS: usize>(
-    weights: &[[[u8; 32]; HALVES]; STEPS],
-    rows: [&[[i8; GROUP]; STEPS]; N],
-    products: &mut [[__m256i; HALVES]; N],
-) {
     for (step, weights) in weights.iter().enumerate() {
         let weights = [load(&weights[0]), load(&weights[1])];
         for (products, row) in products.iter_mut().zip(rows) {
@@ -439,6 +391,7 @@ fn add_products<const N: usize, const STEPS: usize>(
             }
         }
     }
+    products
 }
 
 /// Two weights a byte: groups 2i in the low nibbles, 2i + 1 in the high ones.
