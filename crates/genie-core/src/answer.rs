@@ -35,8 +35,32 @@ pub struct Citation {
 /// A retrieved passage.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Passage {
-    /// The hit that it comes from.
+    /// The hit that it comes from; its score is the final one.
     pub hit: Hit,
+    /// How it came to its place.
+    pub stages: Stages,
+}
+
+/// The place of a passage among the candidates of a query, stage by stage.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stages {
+    /// By the cosine of the whole passage's vector.
+    pub dense: Stage,
+    /// By words; `None` where it has none of the query's among the best.
+    pub lexical: Option<Stage>,
+    /// By both, fused.
+    pub fused: Stage,
+    /// Token by token; `None` where that was not done.
+    pub tokens: Option<Stage>,
+}
+
+/// A place and what gave it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stage {
+    /// From 1.
+    pub rank: usize,
+    /// Comparable within a stage of one query only.
+    pub score: f32,
 }
 
 /// How long each step took.

@@ -61,6 +61,48 @@ pub struct RetrievalConfig {
     /// Below this cosine of the best passage the corpus does not cover the
     /// question.
     pub min_similarity: f32,
+    /// How candidates are put in their final order.
+    pub rerank: RerankConfig,
+}
+
+/// How candidates are put in their final order, and how many are kept.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RerankConfig {
+    /// Whether passages are indexed with the vectors of their tokens, and
+    /// compared with the query token by token.
+    pub tokens: bool,
+    /// What the best match of words adds to a score between 0 and 1; lesser
+    /// matches add their share of it.
+    pub lexical_bonus: f32,
+    /// Milliseconds after which candidates that were not compared yet stay
+    /// behind the others.
+    pub budget_ms: usize,
+    /// How many passages are kept.
+    pub cut: Cut,
+}
+
+impl Default for RerankConfig {
+    fn default() -> Self {
+        Self {
+            tokens: true,
+            lexical_bonus: 0.005,
+            budget_ms: 200,
+            cut: Cut::Fixed,
+        }
+    }
+}
+
+/// How many passages are kept, `top_k` at most and one at least.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cut {
+    /// `top_k`.
+    #[default]
+    Fixed,
+    /// Those whose score is not far below the best one's.
+    Threshold,
+    /// Those before the largest gap between two scores.
+    Gap,
 }
 
 /// How answers are made.
@@ -166,6 +208,18 @@ impl Config {
             1.0,
         )?;
         within(
+            "retrieval.lexical_bonus",
+            self.retrieval.rerank.lexical_bonus,
+            0.0,
+            1.0,
+        )?;
+        within(
+            "retrieval.rerank_budget_ms",
+            self.retrieval.rerank.budget_ms,
+            1,
+            60_000,
+        )?;
+        within(
             "answer.context_tokens",
             self.answer.context_tokens,
             200,
@@ -231,6 +285,7 @@ mod tests {
                     lexical: 0.5,
                 },
                 min_similarity: 0.8,
+                rerank: RerankConfig::default(),
             },
             answer: AnswerConfig {
                 context_tokens: 1500,

@@ -1,6 +1,6 @@
 //! Text to vectors.
 
-use crate::{BackendError, ContentHash, Language, Span};
+use crate::{BackendError, ContentHash, Language};
 
 /// What a text is to the embedding model, which decides its prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,23 +38,20 @@ pub struct Embedding {
     pub truncated: bool,
 }
 
-/// A text of which some parts get a vector of their own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextParts {
-    /// The text, without prefix.
-    pub text: String,
-    /// Parts of `text`, in any order; they may overlap.
-    pub parts: Vec<Span>,
-}
+/// The vectors of a passage's telling tokens as an index keeps them: bytes
+/// that only the model that made them can read. Empty where there are none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenCodes(pub Vec<u8>);
 
-/// The vectors of a text and of its parts.
+/// The vectors of a query's tokens.
 #[derive(Debug, Clone, PartialEq)]
-pub struct PartsEmbedding {
-    /// What the text alone would get.
-    pub whole: Embedding,
-    /// One L2-normalised vector for each part, in the order of the parts;
-    /// empty where the model read nothing of the part.
-    pub parts: Vec<Vec<f32>>,
+pub struct TokenVectors {
+    /// Components of a vector.
+    pub dimension: usize,
+    /// How much each token counts, positive.
+    pub weights: Vec<f32>,
+    /// `[tokens, dimension]`, each L2-normalised.
+    pub vectors: Vec<f32>,
 }
 
 /// A sparse vector: indices strictly ascending, one value each.
@@ -100,63 +97,38 @@ pub trait Embed: Send + Sync {
     /// Fails when the queue is full, the worker has ended or the model fails.
     fn embed(&self, role: TextRole, texts: &[String]) -> Result<Vec<Embedding>, EmbedError>;
 
-    /// One embedding for each text and one for each of its parts. A model
-    /// reads the text once and averages the vectors of the tokens that
-    /// overlap a part, so that a part is understood in its surroundings
-    /// (late pooling). A part without tokens, or behind the end of what the
-    /// model reads, gets an empty vector.
-    ///
-    /// Unless it is overridden, parts are embedded by themselves.
-    ///
-    /// # Errors
-    ///
-    /// As [`Embed::embed`].
-    fn embed_parts(
-        &self,
-        role: TextRole,
-        texts: &[TextParts],
-    ) -> Result<Vec<PartsEmbedding>, EmbedError> {
-        let mut alone: Vec<String> = texts.iter().map(|text| text.text.clone()).collect();
-        let slices = texts.iter().map(slices).collect::<Vec<_>>();
-        alone.extend(
-            slices
-                .iter()
-                .flatten()
-                .filter(|part| is_read(part))
-                .cloned(),
-        );
-        let mut embeddings = self.embed(role, &alone)?.into_iter();
-        let wholes: Vec<_> = embeddings.by_ref().take(texts.len()).collect();
-        let mut vectors = embeddings.map(|embedding| embedding.vector);
-        let mut part = |slice: &String| {
-            let vector = is_read(slice).then(|| vectors.next());
-            vector.flatten().unwrap_or_default()
-        };
-        let parts = slices
-            .iter()
-            .map(|slices| slices.iter().map(&mut part).collect());
-        Ok(wholes
-            .into_iter()
-            .zip(parts)
-            .map(|(whole, parts)| PartsEmbedding { whole, parts })
-            .collect())
-    }
-
     /// Tokens of this text alone, without prefix and special tokens.
     fn count_tokens(&self, text: &str) -> usize;
 }
 
-/// The characters of each part that are there.
-fn slices(text: &TextParts) -> Vec<String> {
-    let slice = |part: &Span| {
-        let characters = text.text.chars().skip(part.start());
-        characters.take(part.len()).collect()
-    };
-    text.parts.iter().map(slice).collect()
-}
+/// Late interaction: a query is compared with a passage token by token. Each
+/// token of the query looks for the token of the passage that is nearest to
+/// it, and the score is the weighted mean of what they find (Khattab and
+/// Zaharia, "ColBERT", SIGIR 2020). One vector for a whole passage blurs the
+/// one sentence that answers; this does not.
+pub trait LateInteraction: Send + Sync {
+    /// Names the form of the codes; codes of different versions must not be
+    /// mixed.
+    fn version(&self) -> &str;
 
-fn is_read(part: &str) -> bool {
-    !part.trim().is_empty()
+    /// One embedding for each passage, and the codes of its tokens, of one
+    /// reading.
+    ///
+    /// # Errors
+    ///
+    /// As [`Embed::embed`].
+    fn passages(&self, texts: &[String]) -> Result<Vec<(Embedding, TokenCodes)>, EmbedError>;
+
+    /// The embedding of a query, and the vectors of its tokens.
+    ///
+    /// # Errors
+    ///
+    /// As [`Embed::embed`].
+    fn query(&self, text: &str) -> Result<(Embedding, TokenVectors), EmbedError>;
+
+    /// How near each passage is to the query, at most 1; `None` for codes
+    /// that are empty or not of this version.
+    fn scores(&self, query: &TokenVectors, passages: &[&TokenCodes]) -> Vec<Option<f32>>;
 }
 
 /// A lexical analyser: text to weighted terms for a store that applies IDF.

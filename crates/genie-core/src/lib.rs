@@ -4,8 +4,8 @@
 //! cut into [`Chunk`]s, a chunk becomes a [`Point`] with its vectors, a query
 //! finds [`Hit`]s, and an [`Answer`] cites them by exact [`Span`].
 //!
-//! Four traits are the seams where a part can be swapped by configuration:
-//! [`Embed`] and [`Lexical`] (text to vectors), [`Store`] (Qdrant in process
+//! Five traits are the seams where a part can be swapped by configuration:
+//! [`Embed`], [`Lexical`] and [`LateInteraction`] (text to vectors), [`Store`] (Qdrant in process
 //! or on a server) and [`Generate`] (the language model). All of them are
 //! synchronous; async lives at the HTTP and Qdrant-server edges.
 //!
@@ -27,14 +27,15 @@ mod language;
 mod span;
 mod store;
 
-pub use answer::{Answer, AnswerTimings, Citation, Passage, Usage};
+pub use answer::{Answer, AnswerTimings, Citation, Passage, Stage, Stages, Usage};
 pub use config::{
-    AnswerConfig, Config, ConfigError, DeviceChoice, Places, RetrievalConfig, ServerConfig,
+    AnswerConfig, Config, ConfigError, Cut, DeviceChoice, Places, RerankConfig, RetrievalConfig,
+    ServerConfig,
 };
 pub use document::{Block, BlockKind, Chunk, Document, MediaType};
 pub use embed::{
-    Embed, EmbedError, Embedding, EmbeddingIdentity, Lexical, PartsEmbedding, SparseVector,
-    TextParts, TextRole,
+    Embed, EmbedError, Embedding, EmbeddingIdentity, LateInteraction, Lexical, SparseVector,
+    TextRole, TokenCodes, TokenVectors,
 };
 pub use generate::{
     ChatMessage, ChatRole, ChoiceRequest, FinishReason, Generate, GenerateError, GenerateRequest,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     BackendError, Chunk, DocumentId, EmbeddingIdentity, Language, MediaType, SparseVector,
+    TokenCodes,
 };
 
 /// What an index was made with; opening it with anything else is an error.
@@ -17,6 +18,8 @@ pub struct IndexIdentity {
     pub lexical_version: String,
     /// The chunker.
     pub chunker_version: String,
+    /// The form of the codes of tokens, or `none`.
+    pub tokens_version: String,
 }
 
 /// What the index knows of a document.
@@ -49,6 +52,8 @@ pub struct Point {
     pub dense: Vec<f32>,
     /// Its lexical vector.
     pub lexical: SparseVector,
+    /// The codes of its tokens; empty where the index keeps none.
+    pub tokens: TokenCodes,
 }
 
 /// Restricts a search; an empty list restricts nothing, entries of a list are
@@ -88,6 +93,8 @@ pub struct HybridQuery {
     pub candidates: usize,
     /// Hits wanted.
     pub limit: usize,
+    /// Whether hits come with the codes of their tokens.
+    pub with_tokens: bool,
 }
 
 /// A chunk that was found.
@@ -101,6 +108,10 @@ pub struct Hit {
     pub score: f32,
     /// Cosine of the query's and the chunk's dense vectors.
     pub similarity: f32,
+    /// The score by words, where the chunk is among that side's candidates.
+    pub lexical: Option<f32>,
+    /// The codes of its tokens, where they were asked for and exist.
+    pub tokens: TokenCodes,
 }
 
 /// The index failed.

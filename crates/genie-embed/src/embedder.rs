@@ -2,19 +2,17 @@
 
 use std::path::PathBuf;
 use std::sync::mpsc;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use candle_core::Device;
 use genie_compute::{SpawnError, SubmitError, Worker};
-use genie_core::{
-    ContentHash, Embed, EmbedError, Embedding, EmbeddingIdentity, PartsEmbedding, TextParts,
-    TextRole,
-};
+use genie_core::{ContentHash, Embed, EmbedError, Embedding, EmbeddingIdentity, TextRole};
 use rayon::prelude::*;
 
 use crate::EncoderError;
 use crate::encoder::{Encoder, Pooled, Precision};
+use crate::late::Codec;
 use crate::tokens::{TextTokenizer, Tokens};
 
 /// Tokens that go through the model together. More are hardly faster on a
@@ -74,9 +72,21 @@ pub struct EmbedderOptions {
 /// one after the other, so that somebody else's question passes between two
 /// of them, and thousands of texts need no more memory than a few hundred.
 pub struct TextEmbedder {
-    identity: EmbeddingIdentity,
-    tokenizer: TextTokenizer,
+    pub(crate) identity: EmbeddingIdentity,
+    pub(crate) tokenizer: TextTokenizer,
     worker: Worker<Job>,
+    /// What codes of tokens are made with, once somebody needs it.
+    pub(crate) codec: OnceLock<Codec>,
+}
+
+/// What came of a text.
+#[derive(Debug, Clone)]
+pub(crate) struct Read {
+    pub(crate) whole: Embedding,
+    /// The tokens whose vectors were asked for.
+    pub(crate) ids: Vec<u32>,
+    /// Their vectors, one after the other.
+    pub(crate) vectors: Vec<f32>,
 }
 
 struct Job {
@@ -151,10 +161,11 @@ impl TextEmbedder {
             },
             tokenizer,
             worker,
+            codec: OnceLock::new(),
         })
     }
 
-    const fn prefix(&self, role: TextRole) -> &str {
+    pub(crate) const fn prefix(&self, role: TextRole) -> &str {
         match role {
             TextRole::Query => self.identity.query_prefix.as_str(),
             TextRole::Passage => self.identity.passage_prefix.as_str(),
@@ -162,11 +173,11 @@ impl TextEmbedder {
     }
 
     /// The vectors of all texts, in their order.
-    fn run_all<T: Sync>(
+    pub(crate) fn run_all(
         &self,
-        texts: &[T],
-        tokenize: impl Fn(&T) -> Result<Tokens, tokenizers::Error> + Sync,
-    ) -> Result<Vec<PartsEmbedding>, EmbedError> {
+        texts: &[String],
+        tokenize: impl Fn(&String) -> Result<Tokens, tokenizers::Error> + Sync,
+    ) -> Result<Vec<Read>, EmbedError> {
         let mut embeddings = Vec::with_capacity(texts.len());
         let mut patience = Patience::None;
         for texts in texts.chunks(TOKENIZED_AHEAD) {
@@ -176,20 +187,34 @@ impl TextEmbedder {
                 let vectors = self.pack(&pack.texts, patience)?;
                 patience = Patience::Waits;
                 let texts = pack.texts.iter().zip(pack.places);
-                for ((tokens, place), Pooled { whole, parts }) in texts.zip(vectors) {
-                    let cut = |vector| cut(vector, self.identity.dimension);
-                    let parts = parts.into_iter().map(cut).collect();
-                    let whole = Embedding {
-                        vector: cut(whole),
-                        tokens: tokens.count,
-                        truncated: tokens.truncated(),
-                    };
-                    found[place] = Some(PartsEmbedding { whole, parts });
+                for ((text, place), pooled) in texts.zip(vectors) {
+                    found[place] = Some(self.read(text, pooled));
                 }
             }
             embeddings.extend(found.into_iter().flatten());
         }
         Ok(embeddings)
+    }
+
+    fn read(&self, text: &Tokens, Pooled { whole, tokens }: Pooled) -> Read {
+        let width = whole.len();
+        let dimension = self.identity.dimension;
+        Read {
+            whole: Embedding {
+                vector: cut(whole, dimension),
+                tokens: text.count,
+                truncated: text.truncated(),
+            },
+            ids: text.wanted.iter().map(|&index| text.ids[index]).collect(),
+            vectors: if width == dimension {
+                tokens
+            } else {
+                let vectors = tokens.chunks_exact(width);
+                vectors
+                    .flat_map(|vector| cut(vector.to_vec(), dimension))
+                    .collect()
+            },
+        }
     }
 
     /// Hands in a pack and waits for its vectors. `patient` calls wait for
@@ -251,17 +276,6 @@ impl Embed for TextEmbedder {
         Ok(found.into_iter().map(|found| found.whole).collect())
     }
 
-    fn embed_parts(
-        &self,
-        role: TextRole,
-        texts: &[TextParts],
-    ) -> Result<Vec<PartsEmbedding>, EmbedError> {
-        let prefix = self.prefix(role);
-        self.run_all(texts, |TextParts { text, parts }| {
-            self.tokenizer.encode_parts(prefix, text, parts)
-        })
-    }
-
     fn count_tokens(&self, text: &str) -> usize {
         // A tokenizer that has loaded fails on no text; if one ever does, its
         // bytes are the most tokens there can be.
@@ -320,7 +334,6 @@ mod tests {
     fn a_vector_that_is_cut_has_length_one() {
         assert_eq!(cut(vec![0.6, 0.0, 0.8], 2), [1.0, 0.0]);
         assert_eq!(cut(vec![0.6, 0.8], 2), [0.6, 0.8]);
-        assert!(cut(Vec::new(), 2).is_empty(), "a part without tokens");
     }
 
     proptest! {
@@ -331,7 +344,7 @@ mod tests {
         ) {
             let texts: Vec<Tokens> = lengths
                 .iter()
-                .map(|&count| Tokens { ids: vec![0; count], count, parts: Vec::new() })
+                .map(|&count| Tokens { ids: vec![0; count], count, wanted: Vec::new() })
                 .collect();
             let packs = packs(texts.clone(), budget);
             let mut places: Vec<usize> = Vec::new();

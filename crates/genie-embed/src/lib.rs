@@ -7,8 +7,8 @@
 //! the same encoder, on the processor with weights of at most eight bits
 //! unless [`Precision`] says otherwise. One worker thread owns the model.
 //! Texts of like length are packed without padding up to a budget of tokens,
-//! and a full queue is an answer, not a wait. Parts of a text get vectors of
-//! their own from the same reading ([`genie_core::Embed::embed_parts`]).
+//! and a full queue is an answer, not a wait. It also compares a
+//! query with passages token by token ([`genie_core::LateInteraction`]).
 //!
 //! [`LexicalAnalyzer`] cuts text in the six languages of the United Nations
 //! into weighted terms: Unicode word boundaries, a dictionary for Chinese, one
@@ -32,6 +32,7 @@
 mod embedder;
 mod encoder;
 mod error;
+mod late;
 mod lexical;
 mod tokens;
 

@@ -1,13 +1,15 @@
 //! Text to token ids.
 
 use std::borrow::Cow;
-use std::ops::Range;
 use std::path::Path;
 
-use genie_core::Span;
+use tokenizers::models::ModelWrapper;
 use tokenizers::{Encoding, Tokenizer};
 
 use crate::EncoderError;
+
+/// The rarity of every token of a vocabulary that does not say.
+const UNKNOWN_RARITY: f32 = 10.0;
 
 /// A text as the encoder reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +18,8 @@ pub(crate) struct Tokens {
     pub(crate) ids: Vec<u32>,
     /// Tokens before truncation.
     pub(crate) count: usize,
-    /// For each part of the text that was asked for, its tokens in `ids`.
-    pub(crate) parts: Vec<Range<usize>>,
+    /// Positions in `ids` of the tokens whose own vectors are asked for.
+    pub(crate) wanted: Vec<usize>,
 }
 
 impl Tokens {
@@ -33,6 +35,10 @@ pub(crate) struct TextTokenizer {
     max_tokens: usize,
     /// Special tokens after a text, which truncation keeps.
     tail: usize,
+    /// How rare each token is: the negative logarithm of its probability in a
+    /// unigram vocabulary, 0 for special tokens. Empty where the vocabulary
+    /// does not say.
+    rarity: Vec<f32>,
 }
 
 impl TextTokenizer {
@@ -71,10 +77,15 @@ impl TextTokenizer {
             let reason = "it puts no special tokens around a text";
             return Err(unusable(reason.into()));
         }
+        let rarity = match inner.get_model() {
+            ModelWrapper::Unigram(model) => model.iter().map(|(_, score)| -*score as f32).collect(),
+            _ => Vec::new(),
+        };
         Ok(Self {
             inner,
             max_tokens,
             tail,
+            rarity,
         })
     }
 
@@ -85,30 +96,39 @@ impl TextTokenizer {
         Ok(self.truncated(&encoding))
     }
 
-    /// The same, with the tokens of some parts of `text`.
-    pub(crate) fn encode_parts(
+    /// The same, asking for the vectors of the text's own tokens that are at
+    /// least so rare; of all of them where that leaves none.
+    pub(crate) fn encode_wanting(
         &self,
         prefix: &str,
         text: &str,
-        parts: &[Span],
+        least_rarity: f32,
     ) -> Result<Tokens, tokenizers::Error> {
         let encoding = self.inner.encode_char_offsets(joined(prefix, text), true)?;
         let mut tokens = self.truncated(&encoding);
         // Special tokens behind the text stand for nothing in it.
         let end = tokens.ids.len() - self.tail;
         let before = prefix.chars().count();
-        let overlap = |part: &Span| {
-            let part = part.shift(before);
-            let inside = |index: &usize| {
-                let (from, to) = encoding.get_offsets()[*index];
-                from.max(part.start()) < to.min(part.end())
-            };
-            let first = (0..end).find(inside).unwrap_or(0);
-            let last = (first..end).rev().find(inside);
-            first..last.map_or(first, |last| last + 1)
-        };
-        tokens.parts = parts.iter().map(overlap).collect();
+        let own = (0..end).filter(|&index| {
+            let (from, to) = encoding.get_offsets()[index];
+            from < to && to > before
+        });
+        let own: Vec<usize> = own.collect();
+        let ids = &tokens.ids;
+        let rare = own.iter().copied();
+        let rare = rare.filter(|&index| self.rarity(ids[index]) >= least_rarity);
+        let rare: Vec<usize> = rare.collect();
+        tokens.wanted = if rare.is_empty() { own } else { rare };
         Ok(tokens)
+    }
+
+    /// How rare a token is; of a vocabulary that does not say, each is as rare
+    /// as any other.
+    pub(crate) fn rarity(&self, id: u32) -> f32 {
+        if self.rarity.is_empty() {
+            return UNKNOWN_RARITY;
+        }
+        self.rarity.get(id as usize).copied().unwrap_or_default()
     }
 
     fn truncated(&self, encoding: &Encoding) -> Tokens {
@@ -119,7 +139,7 @@ impl TextTokenizer {
         Tokens {
             ids: kept,
             count,
-            parts: Vec::new(),
+            wanted: Vec::new(),
         }
     }
 

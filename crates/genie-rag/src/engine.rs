@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use genie_core::{
-    Answer, AnswerConfig, AnswerTimings, Citation, Embed, Generate, HybridQuery, Language, Lexical,
-    Passage, RetrievalConfig, SparseVector, Store, TextRole, Usage,
+    Answer, AnswerConfig, AnswerTimings, Citation, Embed, Generate, HybridQuery, Language,
+    LateInteraction, Lexical, Passage, RetrievalConfig, SparseVector, Store, TextRole,
+    TokenVectors, Usage,
 };
 use genie_ingest::LanguageDetector;
 
@@ -15,6 +16,7 @@ use crate::draft::{Draft, Drafting};
 use crate::phrases;
 use crate::question::{AnswerEvent, Question, RagError, SearchRequest};
 use crate::quote::quoted_answer;
+use crate::rank::ranked;
 
 /// The longest question, in characters: about four pages.
 const LONGEST_QUESTION: usize = 8_000;
@@ -25,6 +27,9 @@ pub struct EngineParts {
     pub embed: Arc<dyn Embed>,
     /// Lexical vectors of questions.
     pub lexical: Arc<dyn Lexical>,
+    /// Compares questions with passages token by token; `None` leaves them in
+    /// the order of the hybrid query.
+    pub tokens: Option<Arc<dyn LateInteraction>>,
     /// The index.
     pub store: Arc<dyn Store>,
     /// The language model; without one answers are quoted passages.
@@ -47,9 +52,12 @@ pub struct SearchOutcome {
     pub language: Language,
     /// Best first.
     pub passages: Vec<Passage>,
+    /// The best cosine of any candidate's dense vector; `None` where nothing
+    /// was found.
+    pub best_similarity: Option<f32>,
     /// Time for the query's vectors.
     pub embed: Duration,
-    /// Time in the index.
+    /// Time in the index and for the final order.
     pub search: Duration,
 }
 
@@ -131,14 +139,7 @@ impl Engine {
             first_token: None,
             usage: Usage::default(),
         };
-        let best = retrieved.passages.first().map(|_| {
-            retrieved
-                .passages
-                .iter()
-                .map(|passage| passage.hit.similarity)
-                .fold(f32::MIN, f32::max)
-        });
-        let Some(best) = best else {
+        let Some(best) = retrieved.best_similarity else {
             return finish.abstain(phrases::nothing_indexed(language), on_event);
         };
         if best < self.parts.retrieval.min_similarity {
@@ -194,38 +195,55 @@ impl Engine {
     fn retrieve(&self, understood: Understood, limit: usize) -> Result<SearchOutcome, RagError> {
         let started = Instant::now();
         let retrieval = &self.parts.retrieval;
-        let mut vectors = self.parts.embed.embed(
-            TextRole::Query,
-            std::slice::from_ref(&understood.search_text),
-        )?;
-        let dense = vectors
-            .pop()
-            .map(|embedding| embedding.vector)
-            .unwrap_or_default();
+        let Understood {
+            language,
+            search_text,
+            filter,
+        } = understood;
+        let late = self.parts.tokens.as_deref().filter(|_| retrieval.rerank.tokens);
+        let (dense, tokens) = self.vectors(&search_text, late)?;
         let lexical = if retrieval.weights.lexical > 0.0 {
-            self.parts.lexical.lexical(
-                TextRole::Query,
-                &understood.search_text,
-                Some(understood.language),
-            )
+            let role = TextRole::Query;
+            self.parts.lexical.lexical(role, &search_text, Some(language))
         } else {
             SparseVector::default()
         };
         let embed = started.elapsed();
+        let candidates = retrieval.candidates.max(limit);
         let hits = self.parts.store.search(&HybridQuery {
             dense,
             lexical,
-            filter: understood.filter,
+            filter,
             weights: retrieval.weights,
-            candidates: retrieval.candidates.max(limit),
-            limit,
+            candidates,
+            // Both sides whole: the final order is made here.
+            limit: 2 * candidates,
+            with_tokens: late.is_some(),
         })?;
+        let best_similarity = hits.iter().map(|hit| hit.similarity).reduce(f32::max);
+        let comparison = late.zip(tokens.as_ref());
         Ok(SearchOutcome {
-            language: understood.language,
-            passages: hits.into_iter().map(|hit| Passage { hit }).collect(),
+            language,
+            passages: ranked(hits, comparison, retrieval.rerank, limit),
+            best_similarity,
             embed,
             search: started.elapsed() - embed,
         })
+    }
+
+    fn vectors(
+        &self,
+        text: &str,
+        late: Option<&dyn LateInteraction>,
+    ) -> Result<(Vec<f32>, Option<TokenVectors>), RagError> {
+        if let Some(late) = late {
+            let (whole, tokens) = late.query(text)?;
+            return Ok((whole.vector, Some(tokens)));
+        }
+        let texts = [text.to_owned()];
+        let mut embeddings = self.parts.embed.embed(TextRole::Query, &texts)?;
+        let whole = embeddings.pop().map(|embedding| embedding.vector);
+        Ok((whole.unwrap_or_default(), None))
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use genie_core::{
-    Chunk, Document, DocumentId, DocumentRecord, Embed, EmbedError, Lexical, MediaType, Point,
-    Store, StoreError, TextRole,
+    Chunk, Document, DocumentId, DocumentRecord, Embed, EmbedError, Embedding, LateInteraction,
+    Lexical, MediaType, Point, Store, StoreError, TextRole, TokenCodes,
 };
 use genie_ingest::{ChunkOptions, Chunker, IngestError, Limits, Source, parse, readable};
 
@@ -18,6 +18,8 @@ pub struct Indexer {
     pub embed: Arc<dyn Embed>,
     /// Lexical vectors of passages.
     pub lexical: Arc<dyn Lexical>,
+    /// Codes of the tokens of passages; `None` keeps none.
+    pub tokens: Option<Arc<dyn LateInteraction>>,
     /// Where they go.
     pub store: Arc<dyn Store>,
     /// What one file may cost.
@@ -151,14 +153,17 @@ impl Indexer {
                 .iter()
                 .map(|chunk| passage_text(chunk, &document.title, document.media_type))
                 .collect();
-            let embeddings = self.embed.embed(TextRole::Passage, &texts)?;
-            for ((chunk, text), embedding) in batch.into_iter().zip(texts).zip(embeddings) {
+            let embeddings = self.embeddings(&texts)?;
+            for ((chunk, text), (embedding, tokens)) in
+                batch.into_iter().zip(texts).zip(embeddings)
+            {
                 truncated += usize::from(embedding.truncated);
                 points.push(Point {
                     lexical: self
                         .lexical
                         .lexical(TextRole::Passage, &text, chunk.language),
                     dense: embedding.vector,
+                    tokens,
                     chunk,
                 });
             }
@@ -171,6 +176,17 @@ impl Indexer {
             }
         }
         Ok((points, truncated))
+    }
+
+    fn embeddings(&self, texts: &[String]) -> Result<Vec<(Embedding, TokenCodes)>, EmbedError> {
+        if let Some(tokens) = &self.tokens {
+            return tokens.passages(texts);
+        }
+        let embeddings = self.embed.embed(TextRole::Passage, texts)?;
+        Ok(embeddings
+            .into_iter()
+            .map(|embedding| (embedding, TokenCodes::default()))
+            .collect())
     }
 
     fn earlier_versions(&self, uri: &str, id: &DocumentId) -> Result<Vec<DocumentId>, IndexError> {

@@ -14,13 +14,14 @@
 //! use std::ops::ControlFlow;
 //! use std::sync::Arc;
 //!
-//! use genie_core::{AnswerConfig, FusionWeights, RetrievalConfig};
+//! use genie_core::{AnswerConfig, FusionWeights, RerankConfig, RetrievalConfig};
 //! use genie_rag::{Engine, EngineParts, Question};
 //! use genie_testkit::{FakeEmbed, FakeLexical, MemoryStore};
 //!
 //! let engine = Engine::new(EngineParts {
 //!     embed: Arc::new(FakeEmbed::new()),
 //!     lexical: Arc::new(FakeLexical::new()),
+//!     tokens: None,
 //!     store: Arc::new(MemoryStore::new()),
 //!     generate: None,
 //!     retrieval: RetrievalConfig {
@@ -28,6 +29,7 @@
 //!         candidates: 20,
 //!         weights: FusionWeights { dense: 1.0, lexical: 1.0 },
 //!         min_similarity: 0.5,
+//!         rerank: RerankConfig::default(),
 //!     },
 //!     answer: AnswerConfig { context_tokens: 1000, max_tokens: 100 },
 //! });
@@ -45,6 +47,7 @@ mod numbers;
 mod phrases;
 mod question;
 mod quote;
+mod rank;
 mod sentences;
 mod support;
 

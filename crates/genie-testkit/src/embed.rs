@@ -1,8 +1,8 @@
 //! Vectors that depend on words alone.
 
 use genie_core::{
-    ContentHash, Embed, EmbedError, Embedding, EmbeddingIdentity, Language, Lexical, SparseVector,
-    TextRole,
+    ContentHash, Embed, EmbedError, Embedding, EmbeddingIdentity, LateInteraction, Language,
+    Lexical, SparseVector, TextRole, TokenCodes, TokenVectors,
 };
 
 const DIMENSION: usize = 128;
@@ -64,6 +64,45 @@ impl Embed for FakeEmbed {
     }
 }
 
+/// A token is a word and its vector is its term; two are as near as they are
+/// equal.
+impl LateInteraction for FakeEmbed {
+    fn version(&self) -> &str {
+        "fake-tokens"
+    }
+
+    fn passages(&self, texts: &[String]) -> Result<Vec<(Embedding, TokenCodes)>, EmbedError> {
+        let codes = texts
+            .iter()
+            .map(|text| TokenCodes(words(text).flat_map(u32::to_le_bytes).collect()));
+        Ok(self.embed(TextRole::Passage, texts)?.into_iter().zip(codes).collect())
+    }
+
+    fn query(&self, text: &str) -> Result<(Embedding, TokenVectors), EmbedError> {
+        let mut embeddings = self.embed(TextRole::Query, &[text.to_owned()])?;
+        let vectors: Vec<f32> = words(text).map(f32::from_bits).collect();
+        let tokens = TokenVectors {
+            dimension: 1,
+            weights: vec![1.0; vectors.len()],
+            vectors,
+        };
+        Ok((embeddings.remove(0), tokens))
+    }
+
+    fn scores(&self, query: &TokenVectors, passages: &[&TokenCodes]) -> Vec<Option<f32>> {
+        let score = |codes: &&TokenCodes| {
+            let words = codes.0.as_chunks::<4>().0;
+            let found = query
+                .vectors
+                .iter()
+                .filter(|vector| words.contains(&vector.to_bits().to_le_bytes()));
+            let comparable = !words.is_empty() && !query.vectors.is_empty();
+            comparable.then(|| found.count() as f32 / query.vectors.len() as f32)
+        };
+        passages.iter().map(score).collect()
+    }
+}
+
 /// One term a word, weighted 1.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FakeLexical;
@@ -103,37 +142,4 @@ fn words(text: &str) -> impl Iterator<Item = u32> {
                     (hash ^ u32::from(byte)).wrapping_mul(16_777_619)
                 })
         })
-}
-
-#[cfg(test)]
-mod tests {
-    use genie_core::{Span, TextParts};
-
-    use super::*;
-
-    #[test]
-    fn parts_have_vectors_and_what_is_not_there_has_none() {
-        let part = |start, end| Span::new(start, end).expect("a span");
-        let text = TextParts {
-            text: "Où est le câble? In the sea.".to_owned(),
-            parts: vec![part(17, 28), part(0, 16), part(16, 17), part(28, 40)],
-        };
-        let model = FakeEmbed::new();
-        let alone = |text: &str| {
-            let found = model.embed(TextRole::Passage, &[text.to_owned()]);
-            found.expect("never fails").remove(0).vector
-        };
-        let texts = [text.clone(), text];
-        let found = model.embed_parts(TextRole::Passage, &texts);
-        for found in found.expect("never fails") {
-            assert_eq!(found.whole.vector, alone("Où est le câble? In the sea."));
-            let wanted = [
-                alone("In the sea."),
-                alone("Où est le câble?"),
-                vec![],
-                vec![],
-            ];
-            assert_eq!(found.parts, wanted);
-        }
-    }
 }

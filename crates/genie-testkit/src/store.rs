@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use genie_core::{
     Chunk, DocumentId, DocumentRecord, Embed, Filter, Hit, HybridQuery, IndexIdentity, Lexical,
-    Point, SparseVector, Store, StoreError,
+    Point, SparseVector, Store, StoreError, TokenCodes,
 };
 
 use crate::{FakeEmbed, FakeLexical};
@@ -18,6 +18,7 @@ pub fn index_identity() -> IndexIdentity {
         embedding: FakeEmbed::new().identity().clone(),
         lexical_version: FakeLexical::new().version().to_owned(),
         chunker_version: "fake-chunker".to_owned(),
+        tokens_version: "fake-tokens".to_owned(),
     }
 }
 
@@ -108,6 +109,12 @@ impl Store for MemoryStore {
                     document: record.clone(),
                     score: query.weights.dense * similarity + query.weights.lexical * lexical,
                     similarity,
+                    lexical: (lexical > 0.0).then_some(lexical),
+                    tokens: if query.with_tokens {
+                        point.tokens.clone()
+                    } else {
+                        TokenCodes::default()
+                    },
                 }
             })
             .collect();

@@ -8,7 +8,6 @@ mod ops;
 mod rounded;
 mod weights;
 
-use std::ops::Range;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
@@ -88,10 +87,9 @@ impl Encoder {
         Ok(self.tokens.shape()?.0)
     }
 
-    /// One vector of length one for each text, and one for each of its parts
-    /// that has tokens: the mean over the tokens (of a text all of them,
-    /// special ones too), divided by its norm. Texts have from 1 to
-    /// `max_tokens` tokens.
+    /// One vector of length one for each text, the mean over all its tokens,
+    /// special ones too, divided by its norm; and one for each token that is
+    /// asked for. Texts have from 1 to `max_tokens` tokens.
     pub(crate) fn embed(&self, texts: &[Tokens]) -> candle_core::Result<Vec<Pooled>> {
         if texts.is_empty() {
             return Ok(Vec::new());
@@ -117,8 +115,8 @@ impl Encoder {
 pub(crate) struct Pooled {
     /// Of all tokens.
     pub(crate) whole: Vec<f32>,
-    /// Of the tokens of each part; empty where there are none.
-    pub(crate) parts: Vec<Vec<f32>>,
+    /// Of each token that was asked for, one after the other.
+    pub(crate) tokens: Vec<f32>,
 }
 
 impl Pooled {
@@ -131,21 +129,16 @@ impl Pooled {
         let pooled = texts.into_iter().map(|text| {
             let (own, rest) = rows.split_at(text.ids.len() * width);
             rows = rest;
-            Self::new(own, &text.parts, width)
+            Self::new(own, &text.wanted, width)
         });
         pooled.collect()
     }
 
-    fn new(rows: &[f32], parts: &[Range<usize>], width: usize) -> Self {
-        let part = |part: &Range<usize>| {
-            if part.is_empty() {
-                return Vec::new();
-            }
-            unit_mean(&rows[part.start * width..part.end * width], width)
-        };
+    fn new(rows: &[f32], wanted: &[usize], width: usize) -> Self {
+        let token = |index: &usize| unit_mean(&rows[index * width..][..width], width);
         Self {
             whole: unit_mean(rows, width),
-            parts: parts.iter().map(part).collect(),
+            tokens: wanted.iter().flat_map(token).collect(),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use candle_core::quantized::gguf_file;
 use candle_core::{Device, Tensor};
-use genie_core::{Embed, Span, TextParts, TextRole};
+use genie_core::{Embed, LateInteraction, TextRole};
 use genie_embed::{Precision, TextEmbedder};
 use serde::Deserialize;
 
@@ -189,53 +189,43 @@ fn batches_truncation_and_roles_keep_their_promises() {
 }
 
 #[test]
-fn parts_are_read_in_their_surroundings() {
+fn tokens_find_the_passage_that_answers_across_languages() {
     let Some(folder) = files::model("multilingual-e5-small", "model.gguf") else {
         return;
     };
     let model = files::e5(&files::files(&folder, "model.gguf"));
-    let first = "Où est le câble? 海底电缆在哪里？";
-    let second = "The bank of the river was washed away.";
-    let text = format!("{first} {second}");
-    let (cut, end) = (first.chars().count(), text.chars().count());
-    let part = |start, end| Span::new(start, end).expect("a span");
-    let parts = vec![
-        part(0, end),
-        part(cut + 1, end),
-        part(0, cut),
-        part(4, 4),
-        part(end, end + 5),
+    let filler = "Spectrum is licensed by the regulator. Prices fell in all provinces. ".repeat(12);
+    let passages = [
+        format!("{filler} The cable ship reached Tonga after nine days. {filler}"),
+        format!("{filler} The ministry reached an agreement after nine months. {filler}"),
+        "fibre ".repeat(900),
+        String::new(),
     ];
-    let long = TextParts {
-        text: format!("{} {text}", "fibre ".repeat(900)),
-        parts: vec![part(0, 100), part(5400, 5410)],
-    };
-    let texts = [
-        TextParts {
-            text: text.clone(),
-            parts,
-        },
-        long,
-    ];
-    let found = model.embed_parts(TextRole::Passage, &texts);
-    let found = found.expect("embedded");
-    let alone = [text, second.to_owned(), first.to_owned()];
-    let alone = model.embed(TextRole::Passage, &alone).expect("embedded");
-    let near = |a: &[f32], b: usize| cosine(a, &alone[b].vector);
-    assert!(near(&found[0].whole.vector, 0) > 0.999_999);
-    let parts = &found[0].parts;
-    // Only the prefix and the special tokens are missing.
-    assert!(near(&parts[0], 0) > 0.97, "{}", near(&parts[0], 0));
-    for (part, own, other) in [(1, 1, 2), (2, 2, 1)] {
-        let (own, other) = (near(&parts[part], own), near(&parts[part], other));
-        assert!(own > other && own < 0.999, "{own} {other}");
-        let norm: f32 = parts[part].iter().map(|x| x * x).sum();
-        assert!((norm - 1.0).abs() < 1e-4);
+    let coded = model.passages(&passages).expect("embedded");
+    let alone = model.embed(TextRole::Passage, &passages).expect("embedded");
+    for ((found, _), wanted) in coded.iter().zip(&alone) {
+        assert!(cosine(&found.vector, &wanted.vector) > 0.999_999);
+        assert_eq!((found.tokens, found.truncated), (wanted.tokens, wanted.truncated));
     }
-    assert!(parts[3].is_empty() && parts[4].is_empty());
-    let long = &found[1];
-    assert!(long.whole.truncated && long.parts[0].len() == 384);
-    assert!(long.parts[1].is_empty(), "behind what the model reads");
+    let codes: Vec<_> = coded.iter().map(|(_, codes)| codes).collect();
+    assert!(codes[2].0.len() <= 512 * 200, "only what the model reads has codes");
+    assert!(codes[3].0.is_empty());
+    for question in [
+        "How long did the cable ship take to Tonga?",
+        "Combien de jours le navire câblier a-t-il mis pour atteindre les Tonga ?",
+        "电缆船用了多少天到达汤加？",
+        "كم يوماً استغرقت سفينة الكابلات للوصول إلى تونغا؟",
+    ] {
+        let (whole, tokens) = model.query(question).expect("embedded");
+        let own = model.embed(TextRole::Query, &[question.to_owned()]).expect("embedded");
+        assert!(cosine(&whole.vector, &own[0].vector) > 0.999_999);
+        assert_eq!(tokens.vectors.len(), tokens.weights.len() * tokens.dimension);
+        let scores = model.scores(&tokens, &codes);
+        let score = |index: usize| scores[index].expect("a score");
+        assert!(score(0) > score(1) && score(1) < 1.01, "{question}: {scores:?}");
+        assert!(score(0) > score(2), "{question}: {scores:?}");
+        assert_eq!(scores[3], None);
+    }
 }
 
 #[test]
