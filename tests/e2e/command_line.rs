@@ -35,6 +35,8 @@ const COMMANDS: &[&[&str]] = &[
     &["eval", "gate"],
     &["eval", "list"],
     &["doctor"],
+    &["bench"],
+    &["bench", "retrieval"],
     &["completions"],
 ];
 

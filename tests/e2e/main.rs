@@ -17,11 +17,13 @@
 
 mod answers;
 mod bad_input;
+mod bench;
 mod command_line;
 mod crash;
 mod disk;
 mod documents;
 mod eval;
+mod filters;
 mod genie;
 mod holder;
 mod http;

@@ -66,7 +66,7 @@ pub struct RetrievalConfig {
 }
 
 /// How candidates are put in their final order, and how many are kept.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct RerankConfig {
     /// Whether passages are indexed with the vectors of their tokens, and
     /// compared with the query token by token.
@@ -93,7 +93,7 @@ impl Default for RerankConfig {
 }
 
 /// How many passages are kept, `top_k` at most and one at least.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cut {
     /// `top_k`.

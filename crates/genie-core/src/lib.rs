@@ -19,6 +19,7 @@
 
 mod answer;
 mod config;
+mod date;
 mod document;
 mod embed;
 mod generate;
@@ -32,6 +33,7 @@ pub use config::{
     AnswerConfig, Config, ConfigError, Cut, DeviceChoice, Places, RerankConfig, RetrievalConfig,
     ServerConfig,
 };
+pub use date::{Date, DateRange, ParseDateError};
 pub use document::{Block, BlockKind, Chunk, Document, MediaType};
 pub use embed::{
     Embed, EmbedError, Embedding, EmbeddingIdentity, LateInteraction, Lexical, SparseVector,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use genie_core::{AnswerConfig, Embed, FusionWeights, RetrievalConfig, Store};
+use genie_core::{AnswerConfig, Embed, FusionWeights, RerankConfig, RetrievalConfig, Store};
 use genie_ingest::{ChunkOptions, Limits};
 use genie_rag::{Engine, EngineParts, Indexer};
 use genie_testkit::{FakeEmbed, FakeLexical, MemoryStore};
@@ -34,6 +34,7 @@ impl Indexes for InMemory {
             engine: Engine::new(EngineParts {
                 embed: embed.clone(),
                 lexical: Arc::new(FakeLexical::new()),
+                tokens: Some(Arc::new(FakeEmbed::new())),
                 store: store.clone(),
                 generate: None,
                 retrieval: RetrievalConfig {
@@ -44,6 +45,7 @@ impl Indexes for InMemory {
                         lexical: 1.0,
                     },
                     min_similarity: 0.2,
+            rerank: RerankConfig::default(),
                 },
                 answer: AnswerConfig {
                     context_tokens: 1000,
@@ -53,6 +55,7 @@ impl Indexes for InMemory {
             indexer: Indexer {
                 embed,
                 lexical: Arc::new(FakeLexical::new()),
+                tokens: Some(Arc::new(FakeEmbed::new())),
                 store,
                 limits: Limits::default(),
                 // Short chunks: a quote may need two of them.

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use genie_core::{Answer, AnswerConfig, FusionWeights, Language, RetrievalConfig};
+use genie_core::{Answer, AnswerConfig, FusionWeights, Language, RerankConfig, RetrievalConfig};
 use genie_ingest::{ChunkOptions, Limits, Source};
 use genie_testkit::{FakeEmbed, FakeGenerate, FakeLexical, MemoryStore};
 
@@ -30,6 +30,7 @@ fn answer_from(text: &str, question: &str, generate: FakeGenerate) -> Answer {
     let indexer = Indexer {
         embed: embed.clone(),
         lexical: lexical.clone(),
+        tokens: Some(embed.clone()),
         store: store.clone(),
         limits: Limits::default(),
         options: ChunkOptions::default(),
@@ -41,6 +42,7 @@ fn answer_from(text: &str, question: &str, generate: FakeGenerate) -> Answer {
     };
     indexer.index(&source, &mut |_| true).expect("indexed");
     let engine = Engine::new(EngineParts {
+        tokens: Some(embed.clone()),
         embed,
         lexical,
         store,
@@ -53,6 +55,7 @@ fn answer_from(text: &str, question: &str, generate: FakeGenerate) -> Answer {
                 lexical: 1.0,
             },
             min_similarity: 0.0,
+            rerank: RerankConfig::default(),
         },
         answer: AnswerConfig {
             context_tokens: 500,

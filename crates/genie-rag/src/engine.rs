@@ -216,8 +216,8 @@ impl Engine {
             filter,
             weights: retrieval.weights,
             candidates,
-            // Both sides whole: the final order is made here.
-            limit: 2 * candidates,
+            // All of them: the final order is made here.
+            limit: candidates,
             with_tokens: late.is_some(),
         })?;
         let best_similarity = hits.iter().map(|hit| hit.similarity).reduce(f32::max);

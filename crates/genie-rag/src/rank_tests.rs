@@ -42,6 +42,7 @@ fn hits(texts: &[&str]) -> Vec<Hit> {
                     bytes: text.len() as u64,
                     language: Some(Language::English),
                     labels: Vec::new(),
+                    date: None,
                     chunks: 1,
                 },
                 score: 1.0 / (61 + index) as f32,

@@ -4,7 +4,7 @@ use genie_core::{EmbeddingIdentity, IndexIdentity, StoreError};
 use serde::{Deserialize, Serialize};
 
 /// The layout of points and payloads; raised when older indexes can't be read.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// An [`IndexIdentity`] as JSON, in a file or in a reserved point.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub(crate) struct StoredIdentity {
     passage_prefix: String,
     lexical_version: String,
     chunker_version: String,
+    /// Absent before it was there.
+    #[serde(default)]
+    tokens_version: String,
 }
 
 impl From<&IndexIdentity> for StoredIdentity {
@@ -30,6 +33,7 @@ impl From<&IndexIdentity> for StoredIdentity {
             passage_prefix: identity.embedding.passage_prefix.clone(),
             lexical_version: identity.lexical_version.clone(),
             chunker_version: identity.chunker_version.clone(),
+            tokens_version: identity.tokens_version.clone(),
         }
     }
 }
@@ -87,6 +91,11 @@ impl StoredIdentity {
                 self.chunker_version.clone(),
                 wanted.chunker_version,
             ),
+            (
+                "codes of tokens",
+                self.tokens_version.clone(),
+                wanted.tokens_version,
+            ),
         ];
         match fields
             .into_iter()
@@ -121,6 +130,7 @@ impl StoredIdentity {
             },
             lexical_version: self.lexical_version.clone(),
             chunker_version: self.chunker_version.clone(),
+            tokens_version: self.tokens_version.clone(),
         })
     }
 }

@@ -39,6 +39,7 @@
 //!     },
 //!     lexical_version: "1".into(),
 //!     chunker_version: "1".into(),
+//!     tokens_version: "none".into(),
 //! };
 //! let store = EdgeStore::open(folder.path(), identity, HolderNote::default())?;
 //! assert_eq!(store.count()?, 0);
@@ -57,6 +58,7 @@ mod identity;
 mod payload;
 mod protocol;
 mod server;
+mod tuning;
 
 pub use edge::{EdgeStore, Holder, HolderNote, read_holder};
 pub use server::{ServerOptions, ServerStore};

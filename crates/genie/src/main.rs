@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod files;
 mod interrupt;
+mod only;
 mod progress;
 mod remote;
 mod render;
@@ -74,6 +75,7 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Health(arguments) => commands::health::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(common, &arguments),
         Command::Doctor(arguments) => commands::doctor::run(common, &arguments),
+        Command::Bench(arguments) => commands::bench::run(common, &arguments),
         Command::Completions(arguments) => commands::completions(&arguments),
     }
 }

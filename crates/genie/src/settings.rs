@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use genie_core::{
-    AnswerConfig, Config, DeviceChoice, FusionWeights, Places, RetrievalConfig, ServerConfig,
+    AnswerConfig, Config, Cut, DeviceChoice, FusionWeights, Places, RerankConfig, RetrievalConfig,
+    ServerConfig,
 };
 use serde::Deserialize;
 
@@ -46,12 +47,13 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
             .unwrap_or_else(|| "genie".to_owned()),
         retrieval: RetrievalConfig {
             top_k: file.retrieval.top_k.unwrap_or(6),
-            candidates: file.retrieval.candidates.unwrap_or(50),
+            candidates: file.retrieval.candidates.unwrap_or(100),
             weights: FusionWeights {
                 dense: file.retrieval.dense_weight.unwrap_or(1.0),
                 lexical: file.retrieval.lexical_weight.unwrap_or(0.15),
             },
             min_similarity: file.retrieval.min_similarity.unwrap_or(0.787),
+            rerank: file.retrieval.rerank(),
         },
         answer: AnswerConfig {
             context_tokens: file.answer.context_tokens.unwrap_or(2400),
@@ -133,6 +135,22 @@ struct Retrieval {
     dense_weight: Option<f32>,
     lexical_weight: Option<f32>,
     min_similarity: Option<f32>,
+    late_interaction: Option<bool>,
+    lexical_bonus: Option<f32>,
+    rerank_budget_ms: Option<usize>,
+    cut: Option<Cut>,
+}
+
+impl Retrieval {
+    fn rerank(&self) -> RerankConfig {
+        let default = RerankConfig::default();
+        RerankConfig {
+            tokens: self.late_interaction.unwrap_or(default.tokens),
+            lexical_bonus: self.lexical_bonus.unwrap_or(default.lexical_bonus),
+            budget_ms: self.rerank_budget_ms.unwrap_or(default.budget_ms),
+            cut: self.cut.unwrap_or(default.cut),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

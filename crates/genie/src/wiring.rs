@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use genie_compute::{OpenDevice, choose_device};
-use genie_core::{Config, Embed, Generate, IndexIdentity, Lexical, Places, Store};
+use genie_core::{
+    Config, Embed, Generate, IndexIdentity, LateInteraction, Lexical, Places, Store,
+};
 use genie_embed::{EmbedderOptions, EncoderFiles, LexicalAnalyzer, Precision, TextEmbedder};
 use genie_ingest::{CHUNKER_VERSION, ChunkOptions, Limits};
 use genie_llm::{ChatModel, ChatModelOptions};
@@ -53,6 +55,8 @@ pub(crate) fn models(common: &Common, places: &Places) -> anyhow::Result<ModelSt
 pub(crate) struct Vectors {
     pub(crate) embed: Arc<dyn Embed>,
     pub(crate) lexical: Arc<dyn Lexical>,
+    /// Compares token by token, where the configuration wants it.
+    pub(crate) tokens: Option<Arc<dyn LateInteraction>>,
     pub(crate) identity: IndexIdentity,
     /// Where the models run, for people.
     pub(crate) device: String,
@@ -67,16 +71,23 @@ impl Vectors {
         let device = choose_device(config.device)?;
         tracing::info!(device = device.note, "device chosen");
         let models = models(common, &config.places)?;
-        let embed: Arc<dyn Embed> = Arc::new(embedder(&models, config, &device)?);
+        let embed = Arc::new(embedder(&models, config, &device)?);
         let lexical: Arc<dyn Lexical> = Arc::new(LexicalAnalyzer::new());
+        let late: Arc<dyn LateInteraction> = embed.clone();
+        let tokens = config.retrieval.rerank.tokens.then_some(late);
         let identity = IndexIdentity {
             embedding: embed.identity().clone(),
             lexical_version: lexical.version().to_owned(),
             chunker_version: CHUNKER_VERSION.to_owned(),
+            tokens_version: tokens
+                .as_ref()
+                .map_or("none", |tokens| tokens.version())
+                .to_owned(),
         };
         Ok(Self {
             embed,
             lexical,
+            tokens,
             identity,
             device: device.note,
         })
@@ -87,6 +98,7 @@ impl Vectors {
 pub(crate) struct Parts {
     pub(crate) embed: Arc<dyn Embed>,
     pub(crate) lexical: Arc<dyn Lexical>,
+    pub(crate) tokens: Option<Arc<dyn LateInteraction>>,
     pub(crate) store: Arc<dyn Store>,
     /// The index in process, when it is one: a service writes its address
     /// into it.
@@ -120,6 +132,7 @@ impl Parts {
         Self {
             embed: Arc::clone(&vectors.embed),
             lexical: Arc::clone(&vectors.lexical),
+            tokens: vectors.tokens.clone(),
             store,
             edge,
         }
@@ -130,6 +143,7 @@ impl Parts {
         Indexer {
             embed: Arc::clone(&self.embed),
             lexical: Arc::clone(&self.lexical),
+            tokens: self.tokens.clone(),
             store: Arc::clone(&self.store),
             limits: Limits::default(),
             options: ChunkOptions::default(),
@@ -144,6 +158,7 @@ impl Parts {
         Ok(Engine::new(EngineParts {
             embed: Arc::clone(&self.embed),
             lexical: Arc::clone(&self.lexical),
+            tokens: self.tokens.clone(),
             store: Arc::clone(&self.store),
             generate: chat_model(&models, config)?,
             retrieval: config.retrieval,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use genie_core::{
     AnswerConfig, ChoiceRequest, Chunk, ChunkId, ContentHash, DocumentId, DocumentRecord, Embed,
     FinishReason, FusionWeights, Generate, GenerateError, GenerateRequest, Generation, Language,
-    Lexical, MediaType, ModelInfo, Point, RetrievalConfig, ServerConfig, Span, Store, TextRole,
-    Usage,
+    Lexical, MediaType, ModelInfo, Point, RerankConfig, RetrievalConfig, ServerConfig, Span, Store, TextRole,
+    TokenCodes, Usage,
 };
 use genie_rag::{Engine, EngineParts};
 use genie_server::{AddedBody, AddedStatus, AppState, DocumentSink, SinkError};
@@ -37,6 +37,7 @@ pub(crate) fn state(generate: Option<Arc<dyn Generate>>) -> AppState {
     let engine = Engine::new(EngineParts {
         embed: Arc::new(FakeEmbed::new()),
         lexical: Arc::new(FakeLexical::new()),
+        tokens: None,
         store: Arc::clone(&store) as Arc<dyn Store>,
         generate,
         retrieval: RetrievalConfig {
@@ -47,6 +48,7 @@ pub(crate) fn state(generate: Option<Arc<dyn Generate>>) -> AppState {
                 lexical: 1.0,
             },
             min_similarity: 0.3,
+            rerank: RerankConfig::default(),
         },
         answer: AnswerConfig {
             context_tokens: 1000,
@@ -86,6 +88,7 @@ fn put(store: &dyn Store, uri: &str, title: &str, text: &str, language: Language
         .vector;
     let point = Point {
         lexical: FakeLexical::new().lexical(TextRole::Passage, &text, None),
+        tokens: TokenCodes::default(),
         dense,
         chunk,
     };
@@ -101,6 +104,7 @@ fn put(store: &dyn Store, uri: &str, title: &str, text: &str, language: Language
         bytes: text.len() as u64,
         language: Some(language),
         labels: vec!["infrastructure".to_owned()],
+        date: None,
         chunks: 1,
     };
     store.put(&record, vec![point]).expect("fakes don't fail");

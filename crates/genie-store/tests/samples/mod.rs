@@ -10,8 +10,9 @@
 use std::path::Path;
 
 use genie_core::{
-    Chunk, ChunkId, ContentHash, DocumentId, DocumentRecord, EmbeddingIdentity, Filter,
+    Chunk, ChunkId, ContentHash, Date, DocumentId, DocumentRecord, EmbeddingIdentity, Filter,
     FusionWeights, HybridQuery, IndexIdentity, Language, MediaType, Point, Span, SparseVector,
+    TokenCodes,
 };
 use genie_store::{EdgeStore, HolderNote};
 
@@ -29,6 +30,7 @@ pub fn identity() -> IndexIdentity {
         },
         lexical_version: "words 1".into(),
         chunker_version: "chunks 1".into(),
+        tokens_version: "tokens 1".into(),
     }
 }
 
@@ -74,6 +76,7 @@ pub fn sample(name: &str, axis: usize, chunks: usize) -> Sample {
         bytes: 12_345_678_901,
         language: Some(language),
         labels: vec![format!("area{axis}/part/leaf"), "all".into()],
+        date: Date::new(2020 + i16::try_from(axis).expect("a small axis"), 5, 17),
         chunks: u32::try_from(chunks).expect("few chunks"),
     };
     let points = (0..chunks)
@@ -96,6 +99,8 @@ pub fn sample(name: &str, axis: usize, chunks: usize) -> Sample {
                     u32::try_from(axis).expect("small") + 10,
                     1000 + u32::try_from(number).expect("small"),
                 ]),
+                // Some have none.
+                tokens: TokenCodes(vec![255 - (number % 7) as u8; number % 3 * 20]),
             }
         })
         .collect();
@@ -113,5 +118,6 @@ pub fn query(axis: usize, terms: &[u32]) -> HybridQuery {
         },
         candidates: 20,
         limit: 5,
+        with_tokens: false,
     }
 }
