@@ -7,11 +7,11 @@ use genie_core::StoreError;
 use qdrant_client::qdrant::vectors_config::Config as VectorsConfigKind;
 use qdrant_client::qdrant::{
     CollectionInfo, CollectionStatus, CountPointsBuilder, CreateCollectionBuilder,
-    CreateFieldIndexCollectionBuilder, DeletePointsBuilder, DeleteSnapshotRequestBuilder, Distance,
-    GetPointsBuilder, Modifier, PointId, PointStruct, QueryBatchPointsBuilder, QueryPoints,
-    QueryPointsBuilder, ScrollPointsBuilder, SearchParamsBuilder, SparseIndexConfigBuilder,
-    SparseVectorParamsBuilder, SparseVectorsConfigBuilder, UpsertPointsBuilder,
-    VectorParamsBuilder, VectorsConfigBuilder,
+    CreateFieldIndexCollectionBuilder, Datatype, DeletePointsBuilder, DeleteSnapshotRequestBuilder,
+    Distance, GetPointsBuilder, HnswConfigDiffBuilder, Modifier, PointId, PointStruct,
+    QueryBatchPointsBuilder, QueryPoints, QueryPointsBuilder, ScrollPointsBuilder,
+    SearchParamsBuilder, SparseIndexConfigBuilder, SparseVectorParamsBuilder,
+    SparseVectorsConfigBuilder, UpsertPointsBuilder, VectorParamsBuilder, VectorsConfigBuilder,
 };
 use qdrant_client::{Qdrant, QdrantError};
 use tokio::runtime::{Builder, Runtime};

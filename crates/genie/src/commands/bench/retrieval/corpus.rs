@@ -29,6 +29,7 @@ const TRIES: usize = 200;
 const OWN: f64 = 0.7;
 /// Chunks of a document are 2 to this power: 4 to 256, 61 in the mean.
 const DOCUMENT: std::ops::Range<f64> = 2.0..8.0;
+
 /// An article of the starter corpus in sentences.
 pub(super) struct Article {
     pub(super) title: String,
