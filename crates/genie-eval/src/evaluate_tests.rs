@@ -45,7 +45,7 @@ impl Indexes for InMemory {
                         lexical: 1.0,
                     },
                     min_similarity: 0.2,
-            rerank: RerankConfig::default(),
+                    rerank: RerankConfig::default(),
                 },
                 answer: AnswerConfig {
                     context_tokens: 1000,

@@ -200,11 +200,17 @@ impl Engine {
             search_text,
             filter,
         } = understood;
-        let late = self.parts.tokens.as_deref().filter(|_| retrieval.rerank.tokens);
+        let late = self
+            .parts
+            .tokens
+            .as_deref()
+            .filter(|_| retrieval.rerank.tokens);
         let (dense, tokens) = self.vectors(&search_text, late)?;
         let lexical = if retrieval.weights.lexical > 0.0 {
             let role = TextRole::Query;
-            self.parts.lexical.lexical(role, &search_text, Some(language))
+            self.parts
+                .lexical
+                .lexical(role, &search_text, Some(language))
         } else {
             SparseVector::default()
         };

@@ -154,8 +154,7 @@ impl Indexer {
                 .map(|chunk| passage_text(chunk, &document.title, document.media_type))
                 .collect();
             let embeddings = self.embeddings(&texts)?;
-            for ((chunk, text), (embedding, tokens)) in
-                batch.into_iter().zip(texts).zip(embeddings)
+            for ((chunk, text), (embedding, tokens)) in batch.into_iter().zip(texts).zip(embeddings)
             {
                 truncated += usize::from(embedding.truncated);
                 points.push(Point {

@@ -30,15 +30,21 @@ pub(crate) fn ranked(
     limit: usize,
 ) -> Vec<Passage> {
     let late = match comparison {
-        Some((model, query)) => {
-            compared(&hits, model, query, Duration::from_millis(config.budget_ms as u64))
-        }
+        Some((model, query)) => compared(
+            &hits,
+            model,
+            query,
+            Duration::from_millis(config.budget_ms as u64),
+        ),
         None => vec![None; hits.len()],
     };
     let dense = places(hits.iter().map(|hit| Some(hit.similarity)));
     let lexical = places(hits.iter().map(|hit| hit.lexical));
     let tokens = places(late.iter().copied());
-    let most = hits.iter().filter_map(|hit| hit.lexical).fold(0.0, f32::max);
+    let most = hits
+        .iter()
+        .filter_map(|hit| hit.lexical)
+        .fold(0.0, f32::max);
     let mut passages: Vec<(bool, Passage)> = hits
         .into_iter()
         .enumerate()
@@ -134,7 +140,10 @@ fn without_repetitions(passages: impl Iterator<Item = Passage>, limit: usize) ->
             common > 0 && common as f32 >= SAME * all as f32
         });
         if repeats {
-            tracing::debug!(document = passage.hit.document.uri, "left out: it repeats another");
+            tracing::debug!(
+                document = passage.hit.document.uri,
+                "left out: it repeats another"
+            );
         } else {
             kept.push((own, passage));
         }

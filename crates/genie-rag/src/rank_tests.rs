@@ -38,7 +38,7 @@ fn hits(texts: &[&str]) -> Vec<Hit> {
                     id: document,
                     uri: format!("{index}.txt"),
                     title: String::new(),
-                    media_type: MediaType::PlainText,
+                    media_type: MediaType::Text,
                     bytes: text.len() as u64,
                     language: Some(Language::English),
                     labels: Vec::new(),
@@ -68,13 +68,20 @@ fn order(hits: Vec<Hit>, query: &str, config: RerankConfig, limit: usize) -> Vec
 }
 
 fn uris(passages: &[Passage]) -> Vec<&str> {
-    let uris = passages.iter().map(|passage| passage.hit.document.uri.as_str());
+    let uris = passages
+        .iter()
+        .map(|passage| passage.hit.document.uri.as_str());
     uris.collect()
 }
 
 #[test]
 fn tokens_decide_and_every_stage_is_told() {
-    let found = order(hits(&[BRIDGE, TOWER, CABLE]), "cut by an anchor", config(), 3);
+    let found = order(
+        hits(&[BRIDGE, TOWER, CABLE]),
+        "cut by an anchor",
+        config(),
+        3,
+    );
     assert_eq!(uris(&found), ["2.txt", "1.txt", "0.txt"]);
     let stages = found[0].stages;
     assert_eq!((stages.fused.rank, stages.dense.rank), (3, 3));

@@ -44,5 +44,5 @@ pub use documents::{AddedBody, AddedStatus, DocumentBody, DocumentSink, Document
 pub use serve::{ServeError, serve};
 pub use wire::{
     AnswerBody, AnswerTimingsBody, CitationBody, PassageBody, SearchBody, SearchTimingsBody,
-    UsageBody,
+    StageBody, StagesBody, UsageBody,
 };

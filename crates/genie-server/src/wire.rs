@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use genie_core::{Answer, Citation, Passage, Usage};
+use genie_core::{Answer, Citation, Passage, Stage, Usage};
 use genie_rag::SearchOutcome;
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +61,7 @@ pub struct PassageBody {
     pub section: String,
     /// The page it starts on, where the format has pages.
     pub page: Option<u32>,
-    /// The fused score; only its order means something.
+    /// What decided its place; comparable within one response only.
     pub score: f32,
     /// Cosine of the query's and the passage's dense vectors.
     pub similarity: f32,
@@ -73,6 +73,30 @@ pub struct PassageBody {
     pub end: usize,
     /// The passage, verbatim.
     pub text: String,
+    /// How it came to its place.
+    pub stages: StagesBody,
+}
+
+/// The place of a passage among the candidates, stage by stage.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StagesBody {
+    /// By the cosine of the whole passage's vector.
+    pub dense: StageBody,
+    /// By words; `null` where it has none of the query's among the best.
+    pub lexical: Option<StageBody>,
+    /// By both, fused.
+    pub fused: StageBody,
+    /// Token by token; `null` where that was not done.
+    pub tokens: Option<StageBody>,
+}
+
+/// A place and what gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StageBody {
+    /// From 1.
+    pub rank: usize,
+    /// Comparable within a stage of one response only.
+    pub score: f32,
 }
 
 /// Milliseconds of an answer's steps.
@@ -172,7 +196,19 @@ impl From<&Passage> for PassageBody {
             start: chunk.span.start(),
             end: chunk.span.end(),
             text: chunk.text.clone(),
+            stages: StagesBody {
+                dense: passage.stages.dense.into(),
+                lexical: passage.stages.lexical.map(StageBody::from),
+                fused: passage.stages.fused.into(),
+                tokens: passage.stages.tokens.map(StageBody::from),
+            },
         }
+    }
+}
+
+impl From<Stage> for StageBody {
+    fn from(Stage { rank, score }: Stage) -> Self {
+        Self { rank, score }
     }
 }
 

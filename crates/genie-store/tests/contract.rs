@@ -293,8 +293,13 @@ fn codes_of_tokens_come_back_when_they_are_asked_for(fixture: &dyn Fixture) {
         let hits = store.search(&query).expect("searched");
         assert_eq!(hits.len(), 5);
         for hit in &hits {
-            let own = sample.points.iter().find(|point| point.chunk.id == hit.chunk.id);
-            let wanted = own.filter(|_| with_tokens).map(|point| point.tokens.clone());
+            let own = sample
+                .points
+                .iter()
+                .find(|point| point.chunk.id == hit.chunk.id);
+            let wanted = own
+                .filter(|_| with_tokens)
+                .map(|point| point.tokens.clone());
             assert_eq!(hit.tokens, wanted.unwrap_or_default());
         }
         // All have the first word, one has the second.

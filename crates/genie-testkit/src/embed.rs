@@ -1,7 +1,7 @@
 //! Vectors that depend on words alone.
 
 use genie_core::{
-    ContentHash, Embed, EmbedError, Embedding, EmbeddingIdentity, LateInteraction, Language,
+    ContentHash, Embed, EmbedError, Embedding, EmbeddingIdentity, Language, LateInteraction,
     Lexical, SparseVector, TextRole, TokenCodes, TokenVectors,
 };
 
@@ -75,7 +75,11 @@ impl LateInteraction for FakeEmbed {
         let codes = texts
             .iter()
             .map(|text| TokenCodes(words(text).flat_map(u32::to_le_bytes).collect()));
-        Ok(self.embed(TextRole::Passage, texts)?.into_iter().zip(codes).collect())
+        Ok(self
+            .embed(TextRole::Passage, texts)?
+            .into_iter()
+            .zip(codes)
+            .collect())
     }
 
     fn query(&self, text: &str) -> Result<(Embedding, TokenVectors), EmbedError> {

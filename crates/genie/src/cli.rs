@@ -10,7 +10,9 @@ use genie_core::{Date, DocumentId, Language};
 
 use crate::commands::bench::Bench;
 
-pub(crate) use self::eval::{Eval, EvalAction, EvalCompare, EvalGate, EvalReport, EvalRun, Only};
+pub(crate) use self::eval::{
+    Eval, EvalAction, EvalCompare, EvalGate, EvalOnly, EvalReport, EvalRun,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -297,7 +299,7 @@ pub(crate) struct Ask {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  genie search \"submarine cable repair\" --top-k 3 --language fr"
+    after_help = "Examples:\n  genie search \"submarine cable repair\" --top-k 3 --language fr\n  genie search \"A/RES/79/325\" --explain"
 )]
 pub(crate) struct Search {
     /// What to look for
@@ -305,6 +307,10 @@ pub(crate) struct Search {
     /// Print one JSON object, the body of POST /api/v1/search
     #[arg(long)]
     pub(crate) json: bool,
+    /// Show how each passage came to its place: its rank and score by meaning,
+    /// by words, by both and token by token
+    #[arg(long)]
+    pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) asking: Asking,
 }

@@ -1,6 +1,6 @@
 //! Answers and passages for people.
 
-use genie_server::{AnswerBody, CitationBody, PassageBody};
+use genie_server::{AnswerBody, CitationBody, PassageBody, StageBody, StagesBody};
 
 /// Characters of a passage shown in a list.
 const EXCERPT: usize = 240;
@@ -32,6 +32,21 @@ pub(crate) fn passage(number: usize, passage: &PassageBody) -> String {
         "{number:>2}. {}\n    {}",
         passage_line(passage),
         one_line(&passage.text, EXCERPT)
+    )
+}
+
+/// How a passage came to its place, on a line of its own.
+pub(crate) fn stages(stages: &StagesBody) -> String {
+    let stage = |name: &str, stage: Option<StageBody>| match stage {
+        Some(StageBody { rank, score }) => format!("{name} {rank} ({score:.4})"),
+        None => format!("{name} –"),
+    };
+    format!(
+        "\n    {}, {}, {}, {}",
+        stage("meaning", Some(stages.dense)),
+        stage("words", stages.lexical),
+        stage("both", Some(stages.fused)),
+        stage("tokens", stages.tokens),
     )
 }
 

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use genie_compute::{OpenDevice, choose_device};
-use genie_core::{
-    Config, Embed, Generate, IndexIdentity, LateInteraction, Lexical, Places, Store,
-};
+use genie_core::{Config, Embed, Generate, IndexIdentity, LateInteraction, Lexical, Places, Store};
 use genie_embed::{EmbedderOptions, EncoderFiles, LexicalAnalyzer, Precision, TextEmbedder};
 use genie_ingest::{CHUNKER_VERSION, ChunkOptions, Limits};
 use genie_llm::{ChatModel, ChatModelOptions};

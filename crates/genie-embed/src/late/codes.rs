@@ -79,7 +79,9 @@ impl Codec {
             .zip(&query.weights)
             .filter(|_| fits)
             .map(|(vector, weight)| {
-                let most = vector.iter().fold(f32::MIN_POSITIVE, |most, x| most.max(x.abs()));
+                let most = vector
+                    .iter()
+                    .fold(f32::MIN_POSITIVE, |most, x| most.max(x.abs()));
                 let scale = most / 127.0;
                 let mut numbers = vec![0_i16; padded];
                 for (number, x) in numbers.iter_mut().zip(vector) {
@@ -89,7 +91,11 @@ impl Codec {
                 QueryToken {
                     weight: weight / total,
                     scale,
-                    with_mean: vector.iter().zip(&self.mean).map(|(x, mean)| x * mean).sum(),
+                    with_mean: vector
+                        .iter()
+                        .zip(&self.mean)
+                        .map(|(x, mean)| x * mean)
+                        .sum(),
                     // What the levels are larger than what they stand for.
                     offset: (LEVELS - 0.5) * sum as f32,
                     numbers,
@@ -261,8 +267,12 @@ mod tests {
             let vectors: Vec<f32> = tokens.iter().flat_map(|&i| axis(i)).collect();
             prepared.score(&codec.encode(&vectors)).expect("a score")
         };
-        let (both, first, second, none) = (score(&[0, 2, 1]), score(&[1, 3]), score(&[2]), score(&[3]));
-        assert!(both > first && first > second && second > none, "{both} {first} {second} {none}");
+        let (both, first, second, none) =
+            (score(&[0, 2, 1]), score(&[1, 3]), score(&[2]), score(&[3]));
+        assert!(
+            both > first && first > second && second > none,
+            "{both} {first} {second} {none}"
+        );
         assert_eq!(prepared.score(&[]), None);
     }
 

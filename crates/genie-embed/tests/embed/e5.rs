@@ -205,10 +205,16 @@ fn tokens_find_the_passage_that_answers_across_languages() {
     let alone = model.embed(TextRole::Passage, &passages).expect("embedded");
     for ((found, _), wanted) in coded.iter().zip(&alone) {
         assert!(cosine(&found.vector, &wanted.vector) > 0.999_999);
-        assert_eq!((found.tokens, found.truncated), (wanted.tokens, wanted.truncated));
+        assert_eq!(
+            (found.tokens, found.truncated),
+            (wanted.tokens, wanted.truncated)
+        );
     }
     let codes: Vec<_> = coded.iter().map(|(_, codes)| codes).collect();
-    assert!(codes[2].0.len() <= 512 * 200, "only what the model reads has codes");
+    assert!(
+        codes[2].0.len() <= 512 * 200,
+        "only what the model reads has codes"
+    );
     assert!(codes[3].0.is_empty());
     for question in [
         "How long did the cable ship take to Tonga?",
@@ -217,12 +223,20 @@ fn tokens_find_the_passage_that_answers_across_languages() {
         "كم يوماً استغرقت سفينة الكابلات للوصول إلى تونغا؟",
     ] {
         let (whole, tokens) = model.query(question).expect("embedded");
-        let own = model.embed(TextRole::Query, &[question.to_owned()]).expect("embedded");
+        let own = model
+            .embed(TextRole::Query, &[question.to_owned()])
+            .expect("embedded");
         assert!(cosine(&whole.vector, &own[0].vector) > 0.999_999);
-        assert_eq!(tokens.vectors.len(), tokens.weights.len() * tokens.dimension);
+        assert_eq!(
+            tokens.vectors.len(),
+            tokens.weights.len() * tokens.dimension
+        );
         let scores = model.scores(&tokens, &codes);
         let score = |index: usize| scores[index].expect("a score");
-        assert!(score(0) > score(1) && score(1) < 1.01, "{question}: {scores:?}");
+        assert!(
+            score(0) > score(1) && score(1) < 1.01,
+            "{question}: {scores:?}"
+        );
         assert!(score(0) > score(2), "{question}: {scores:?}");
         assert_eq!(scores[3], None);
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use genie_core::{
     AnswerConfig, ChoiceRequest, Chunk, ChunkId, ContentHash, DocumentId, DocumentRecord, Embed,
     FinishReason, FusionWeights, Generate, GenerateError, GenerateRequest, Generation, Language,
-    Lexical, MediaType, ModelInfo, Point, RerankConfig, RetrievalConfig, ServerConfig, Span, Store, TextRole,
-    TokenCodes, Usage,
+    Lexical, MediaType, ModelInfo, Point, RerankConfig, RetrievalConfig, ServerConfig, Span, Store,
+    TextRole, TokenCodes, Usage,
 };
 use genie_rag::{Engine, EngineParts};
 use genie_server::{AddedBody, AddedStatus, AppState, DocumentSink, SinkError};

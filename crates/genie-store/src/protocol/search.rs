@@ -60,13 +60,17 @@ impl<E: Engine> Documents<E> {
             _ => HashMap::new(),
         };
         let ids = |list: Vec<(Uuid, f32)>| list.into_iter().map(|(id, _)| id).collect();
-        let lists: Vec<(f32, Vec<Uuid>)> =
-            weights.into_iter().zip(lists.into_iter().map(ids)).collect();
+        let lists: Vec<(f32, Vec<Uuid>)> = weights
+            .into_iter()
+            .zip(lists.into_iter().map(ids))
+            .collect();
         let mut fused = fuse(&lists);
         fused.truncate(query.limit);
         let mut hits = self.hits(query, &fused, &mut commits)?;
         for hit in &mut hits {
-            hit.lexical = lexical.get(&Uuid::from_bytes(*hit.chunk.id.as_bytes())).copied();
+            hit.lexical = lexical
+                .get(&Uuid::from_bytes(*hit.chunk.id.as_bytes()))
+                .copied();
         }
         Ok(hits)
     }

@@ -8,8 +8,9 @@ use qdrant_client::qdrant::vector_output::Vector;
 use qdrant_client::qdrant::with_payload_selector::SelectorOptions as PayloadSelector;
 use qdrant_client::qdrant::with_vectors_selector::SelectorOptions as VectorSelector;
 use qdrant_client::qdrant::{
-    self, Condition as ServerCondition, FieldType, Filter, PayloadExcludeSelector, PayloadIncludeSelector, PointId,
-    PointStruct, Query, RetrievedPoint, ScoredPoint, VectorsOutput, VectorsSelector,
+    self, Condition as ServerCondition, FieldType, Filter, PayloadExcludeSelector,
+    PayloadIncludeSelector, PointId, PointStruct, Query, RetrievedPoint, ScoredPoint,
+    VectorsOutput, VectorsSelector,
 };
 use uuid::Uuid;
 

@@ -56,7 +56,7 @@ pub(crate) struct EvalRun {
     pub(crate) paragraphs: Option<PathBuf>,
     /// Judge one of the two; gold questions are judged by both
     #[arg(long, value_enum, value_name = "PART")]
-    pub(crate) only: Option<Only>,
+    pub(crate) only: Option<EvalOnly>,
     /// Only questions of these kinds, such as `within,pooled,ar-en`
     #[arg(long, value_delimiter = ',', value_name = "KIND,…")]
     pub(crate) kinds: Vec<String>,
@@ -79,7 +79,7 @@ pub(crate) struct EvalRun {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Only {
+pub(crate) enum EvalOnly {
     Retrieval,
     Answers,
 }

@@ -34,10 +34,11 @@ pub(crate) fn run(common: &Common, arguments: &Search) -> anyhow::Result<Ended> 
         say("Nothing found; `genie doc list` tells what is indexed.\n")?;
     } else {
         for (position, passage) in found.passages.iter().enumerate() {
-            say(&render::plain(&format!(
-                "{}\n",
-                render::passage(position + 1, passage)
-            )))?;
+            let mut text = render::passage(position + 1, passage);
+            if arguments.explain {
+                text.push_str(&render::stages(&passage.stages));
+            }
+            say(&render::plain(&format!("{text}\n")))?;
         }
     }
     Ok(Ended::Done)

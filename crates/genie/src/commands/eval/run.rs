@@ -17,7 +17,7 @@ use genie_models::{ModelError, ModelName};
 use genie_store::read_holder;
 use serde_json::Value;
 
-use crate::cli::{Common, EvalRun, Only, Serve};
+use crate::cli::{Common, EvalOnly, EvalRun, Serve};
 use crate::interrupt::{self, Interrupted};
 use crate::wiring::{self, Parts, Vectors};
 use crate::{Ended, files, progress, render, settings};
@@ -99,17 +99,17 @@ pub(super) fn run(common: &Common, arguments: &EvalRun) -> anyhow::Result<Ended>
     Ok(Ended::Done)
 }
 
-fn judged(suite: &Suite, only: Option<Only>) -> anyhow::Result<Judged> {
+fn judged(suite: &Suite, only: Option<EvalOnly>) -> anyhow::Result<Judged> {
     let has_answers = suite.layout == Layout::Gold;
-    if only == Some(Only::Answers) && !has_answers {
+    if only == Some(EvalOnly::Answers) && !has_answers {
         bail!(
             "{} says nothing about answers; only gold questions do",
             suite.name
         );
     }
     Ok(Judged {
-        retrieval: only != Some(Only::Answers),
-        answers: has_answers && only != Some(Only::Retrieval),
+        retrieval: only != Some(EvalOnly::Answers),
+        answers: has_answers && only != Some(EvalOnly::Retrieval),
     })
 }
 
