@@ -320,13 +320,16 @@ fn inverse(most: f32, largest: f32) -> f32 {
 
 fn largest(x: &[f32]) -> f32 {
     let mut most = [0.0_f32; LANES];
-    for chunk in x.chunks(LANES) {
-        for (most, x) in most.iter_mut().zip(lanes_of(chunk)) {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    // Arrays: slices of any length would be left scalar.
+    for chunk in chunks {
+        for (most, x) in most.iter_mut().zip(chunk) {
             let x = x.abs();
             *most = if x > *most { x } else { *most };
         }
     }
-    greatest(most)
+    rest.iter()
+        .fold(greatest(most), |most, x| most.max(x.abs()))
 }
 
 /// Up to sixteen numbers, filled up with zeros: of a length that the compiler
@@ -341,10 +344,13 @@ fn lanes_of(x: &[f32]) -> [f32; LANES] {
 
 /// Adds rounded numbers, two by two.
 fn push_pairs(x: &[f32], inverse: f32, to: &mut Vec<Pair>) {
-    for chunk in x.chunks(LANES) {
-        let numbers = lanes_of(chunk).map(|x| rounded(x * inverse));
-        to.extend_from_slice(&numbers.as_chunks().0[..chunk.len().div_ceil(2)]);
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        let numbers = chunk.map(|x| rounded(x * inverse));
+        to.extend_from_slice(numbers.as_chunks().0);
     }
+    let numbers = lanes_of(rest).map(|x| rounded(x * inverse));
+    to.extend_from_slice(&numbers.as_chunks().0[..rest.len().div_ceil(2)]);
 }
 
 /// The largest of sixteen numbers, and [`total`] their sum: by halves, since
