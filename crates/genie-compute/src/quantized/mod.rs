@@ -311,6 +311,7 @@ impl Output {
     ///
     /// The row must have room for `values` from `column` on, and nobody else
     /// may touch that part.
+    #[inline(always)]
     unsafe fn write(&self, row: usize, column: usize, values: &[f32]) {
         // SAFETY: promised by the caller.
         unsafe {

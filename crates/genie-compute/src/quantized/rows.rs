@@ -73,14 +73,16 @@ impl QuantizedMatrix {
                 for (row, sums) in rows.clone().zip(sums) {
                     // A known length, which the compiler turns into vectors.
                     if let Some(bias) = bias.as_array::<TILE>() {
-                        *sums = std::array::from_fn(|lane| sums[lane] + bias[lane]);
-                    } else {
-                        for (sum, bias) in sums.iter_mut().zip(bias) {
-                            *sum += bias;
-                        }
+                        let sums: [f32; TILE] = std::array::from_fn(|lane| sums[lane] + bias[lane]);
+                        // SAFETY: there is such a row, these columns of it
+                        // exist, and only this job writes them.
+                        unsafe { output.write(row, first, &sums) };
+                        continue;
                     }
-                    // SAFETY: there is such a row, these columns of it exist,
-                    // and only this job writes them.
+                    for (sum, bias) in sums.iter_mut().zip(bias) {
+                        *sum += bias;
+                    }
+                    // SAFETY: as above.
                     unsafe { output.write(row, first, &sums[..bias.len()]) };
                 }
             }

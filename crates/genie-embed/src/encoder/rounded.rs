@@ -86,13 +86,14 @@ impl Rounded {
         weights: &mut Weights,
         config: &EncoderConfig,
     ) -> Result<Self, EncoderError> {
-        let positions = weights.positions(config, &Device::Cpu)?;
         let mut loader = Loader { weights, config };
+        let norm = loader.norm([Part::EmbeddingNormWeight, Part::EmbeddingNormBias])?;
+        let positions = loader.weights.positions(config, &Device::Cpu)?;
         Ok(Self {
             hidden: config.hidden,
             heads: config.heads(),
             positions: positions.flatten_all()?.to_vec1()?,
-            norm: loader.norm([Part::EmbeddingNormWeight, Part::EmbeddingNormBias])?,
+            norm,
             layers: (0..config.layers)
                 .map(|index| loader.layer(index))
                 .collect::<Result<_, _>>()?,

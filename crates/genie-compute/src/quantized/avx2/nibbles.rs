@@ -1,5 +1,5 @@
-//! Q4_0, the format with most to do in encoders: written with pointers, since
-//! the checks of slices take as long as a third of the products.
+//! Q4_0, the format with most to do in encoders: on pointers that are checked
+//! once a panel, so that nothing but the products is in the loops.
 
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -9,6 +9,8 @@ use super::super::format::{BLOCK, TILE};
 use super::vectors::in_register;
 use super::{HALVES, Panel};
 
+/// Rows of input that meet the weights together.
+const ROWS: usize = 4;
 /// Groups of four columns in a block.
 const STEPS: usize = BLOCK / super::GROUP;
 
@@ -56,21 +58,19 @@ pub(super) fn meet(
             }
         }
     };
-    let (fours, rest) = sums.as_chunks_mut::<4>();
-    for sums in fours {
-        let rows = [pointers(), pointers(), pointers(), pointers()];
-        // SAFETY: every row has that many blocks, and so has the panel.
-        unsafe { add_products(panel, blocks, rows, sums) };
-    }
-    // SAFETY: as above.
+    let (chunks, rest) = sums.as_chunks_mut::<ROWS>();
+    // SAFETY: every row has that many blocks, and so has the panel.
     unsafe {
-        if let Some(sums) = rest.as_mut_array::<3>() {
-            let rows = [pointers(), pointers(), pointers()];
-            add_products(panel, blocks, rows, sums);
-        } else if let Some(sums) = rest.as_mut_array::<2>() {
+        for sums in chunks {
+            let rows = std::array::from_fn(|_| pointers());
+            add_products::<ROWS>(panel, blocks, rows, sums);
+        }
+        let (pairs, rest) = rest.as_chunks_mut::<2>();
+        for sums in pairs {
             add_products(panel, blocks, [pointers(), pointers()], sums);
-        } else if let Some(sums) = rest.as_mut_array::<1>() {
-            add_products(panel, blocks, [pointers()], sums);
+        }
+        for sums in rest {
+            add_products(panel, blocks, [pointers()], std::array::from_mut(sums));
         }
     }
 }
