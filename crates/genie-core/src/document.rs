@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{ChunkId, DocumentId, Language, Span};
+use crate::{ChunkId, Date, DocumentId, Language, Span};
 
 /// The formats that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,6 +112,8 @@ pub struct Document {
     pub language: Option<Language>,
     /// Hierarchical labels such as `infrastructure/fibre`.
     pub labels: Vec<String>,
+    /// Its date, where it says one.
+    pub date: Option<Date>,
 }
 
 /// A passage of a document, the unit of retrieval and citation.

@@ -19,6 +19,7 @@
 
 mod answer;
 mod config;
+mod date;
 mod document;
 mod embed;
 mod generate;
@@ -31,6 +32,7 @@ pub use answer::{Answer, AnswerTimings, Citation, Passage, Usage};
 pub use config::{
     AnswerConfig, Config, ConfigError, DeviceChoice, Places, RetrievalConfig, ServerConfig,
 };
+pub use date::{Date, DateRange, ParseDateError};
 pub use document::{Block, BlockKind, Chunk, Document, MediaType};
 pub use embed::{Embed, EmbedError, Embedding, EmbeddingIdentity, Lexical, SparseVector, TextRole};
 pub use generate::{

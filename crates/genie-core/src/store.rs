@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    BackendError, Chunk, DocumentId, EmbeddingIdentity, Language, MediaType, SparseVector,
+    BackendError, Chunk, Date, DateRange, DocumentId, EmbeddingIdentity, Language, MediaType,
+    SparseVector,
 };
 
 /// What an index was made with; opening it with anything else is an error.
@@ -34,6 +35,8 @@ pub struct DocumentRecord {
     pub language: Option<Language>,
     /// Its labels.
     pub labels: Vec<String>,
+    /// Its date, where it says one.
+    pub date: Option<Date>,
     /// How many chunks it has.
     pub chunks: u32,
 }
@@ -50,7 +53,7 @@ pub struct Point {
 }
 
 /// Restricts a search; an empty list restricts nothing, entries of a list are
-/// alternatives, lists are joined by "and".
+/// alternatives, fields are joined by "and".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Only these documents.
@@ -60,6 +63,9 @@ pub struct Filter {
     /// Only documents with one of these labels or with a label below one of
     /// them (`infrastructure` covers `infrastructure/fibre`).
     pub labels: Vec<String>,
+    /// Only documents of these days; a document without a date is only in the
+    /// range that is open on both sides.
+    pub dates: DateRange,
 }
 
 /// How much each side of a hybrid query counts.
@@ -205,6 +211,18 @@ pub trait Store: Send + Sync {
     ///
     /// As [`Store::put`].
     fn documents(&self) -> Result<Vec<DocumentRecord>, StoreError>;
+
+    /// The documents that came from this path or URI: one, but more while a
+    /// changed file replaces its earlier version.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::put`].
+    fn documents_from(&self, uri: &str) -> Result<Vec<DocumentRecord>, StoreError> {
+        let mut documents = self.documents()?;
+        documents.retain(|document| document.uri == uri);
+        Ok(documents)
+    }
 
     /// One document.
     ///

@@ -1,14 +1,14 @@
 //! The YAML block in front of a Markdown file.
 //!
-//! Only `title`, `language` (or `lang`) and `labels` (or `tags`) are read, in
-//! the forms that people write: plain or quoted scalars, and lists in
-//! brackets or with a dash a line. Everything else of the block, such as its
-//! sources, is skipped; a YAML library would bring anchors, tags and the
-//! attacks made of them for three keys.
+//! Only `title`, `language` (or `lang`), `labels` (or `tags`) and `date` are
+//! read, in the forms that people write: plain or quoted scalars, and lists
+//! in brackets or with a dash a line. Everything else of the block, such as
+//! its sources, is skipped; a YAML library would bring anchors, tags and the
+//! attacks made of them for four keys.
 
 use std::ops::Range;
 
-use genie_core::Language;
+use genie_core::{Date, Language};
 
 /// What a front matter says about its document.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,7 @@ pub(crate) struct FrontMatter {
     pub(crate) title: Option<String>,
     pub(crate) language: Option<Language>,
     pub(crate) labels: Vec<String>,
+    pub(crate) date: Option<Date>,
     /// Where the Markdown begins, in bytes.
     pub(crate) end: usize,
 }
@@ -41,6 +42,7 @@ pub(crate) fn read(text: &str) -> FrontMatter {
         match key {
             "title" => found.title = Some(scalar(value)).filter(|title| !title.is_empty()),
             "language" | "lang" => found.language = scalar(value).parse().ok(),
+            "date" => found.date = day(&scalar(value)),
             "labels" | "tags" => {
                 let mut labels = inline_list(value);
                 while let Some(item) = lines
@@ -116,6 +118,15 @@ fn scalar(value: &str) -> String {
         .to_owned()
 }
 
+/// The day of a date of ISO 8601, which a time of day may follow. What is
+/// written in other ways is left alone: 03/04 is two days.
+fn day(value: &str) -> Option<Date> {
+    let (day, time) = value.split_at_checked(10)?;
+    (time.is_empty() || time.starts_with(['T', 't', ' ']))
+        .then(|| day.parse().ok())
+        .flatten()
+}
+
 fn inline_list(value: &str) -> Vec<String> {
     match value
         .strip_prefix('[')
@@ -132,12 +143,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_three_keys_are_read() {
-        let text = "---\ntitle: \"Spectrum: a \\\"primer\\\"\"\nlanguage: fr # main\nlabels: [infrastructure/spectrum, 'policy']\nsources:\n  - title: other\n---\n\n# Heading\n";
+    fn the_keys_are_read() {
+        let text = "---\ntitle: \"Spectrum: a \\\"primer\\\"\"\nlanguage: fr # main\ndate: 2024-05-17\nlabels: [infrastructure/spectrum, 'policy']\nsources:\n  - title: other\n    date: 1999-01-01\n---\n\n# Heading\n";
         let found = read(text);
         assert_eq!(found.title.as_deref(), Some("Spectrum: a \"primer\""));
         assert_eq!(found.language, Some(Language::French));
         assert_eq!(found.labels, ["infrastructure/spectrum", "policy"]);
+        assert_eq!(found.date, Date::new(2024, 5, 17));
         assert_eq!(&text[found.end..], "\n# Heading\n");
     }
 
@@ -146,6 +158,29 @@ mod tests {
         let found = read("---\r\ntags:\r\n  - a\r\n  - b/c\r\ntitle: T\r\n---\r\ntext");
         assert_eq!(found.labels, ["a", "b/c"]);
         assert_eq!(found.title.as_deref(), Some("T"));
+    }
+
+    #[test]
+    fn a_date_is_a_day_of_iso_8601() {
+        let date = |value: &str| read(&format!("---\ndate: {value}\n---\n")).date;
+        for value in [
+            "2024-05-17",
+            "'2024-05-17'",
+            "2024-05-17T23:59:00+02:00",
+            "2024-05-17 08:00 # draft",
+        ] {
+            assert_eq!(date(value), Date::new(2024, 5, 17), "{value}");
+        }
+        for value in [
+            "",
+            "2024",
+            "17/05/2024",
+            "2024-05-1é",
+            "2024-05-32",
+            "2024-05-170",
+        ] {
+            assert_eq!(date(value), None, "{value}");
+        }
     }
 
     #[test]

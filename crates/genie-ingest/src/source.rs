@@ -98,6 +98,7 @@ pub fn parse(source: &Source<'_>, limits: &Limits) -> Result<Document, IngestErr
         blocks: parsed.blocks,
         language,
         labels: parsed.front_matter.labels,
+        date: parsed.front_matter.date,
     })
 }
 

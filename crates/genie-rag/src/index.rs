@@ -161,9 +161,9 @@ impl Indexer {
     fn earlier_versions(&self, uri: &str, id: &DocumentId) -> Result<Vec<DocumentId>, IndexError> {
         Ok(self
             .store
-            .documents()?
+            .documents_from(uri)?
             .into_iter()
-            .filter(|document| document.uri == uri && document.id != *id)
+            .filter(|document| document.id != *id)
             .map(|document| document.id)
             .collect())
     }
@@ -195,6 +195,7 @@ fn record(document: &Document, chunks: usize) -> DocumentRecord {
         bytes: document.bytes,
         language: document.language,
         labels: document.labels.clone(),
+        date: document.date,
         chunks: u32::try_from(chunks).unwrap_or(u32::MAX),
     }
 }

@@ -111,6 +111,8 @@ pub struct DocumentBody {
     pub language: Option<String>,
     /// Its labels.
     pub labels: Vec<String>,
+    /// Its date, as in `2024-05-17`.
+    pub date: Option<String>,
     /// How many chunks it has.
     pub chunks: u32,
     /// Size of the file.
@@ -126,6 +128,7 @@ impl From<&DocumentRecord> for DocumentBody {
             media_type: record.media_type.to_string(),
             language: record.language.map(|language| language.code().to_owned()),
             labels: record.labels.clone(),
+            date: record.date.map(|date| date.to_string()),
             chunks: record.chunks,
             bytes: record.bytes,
         }

@@ -1,7 +1,7 @@
 //! Requests of the answer and search interface, and what they become.
 
 use axum::http::{HeaderMap, header};
-use genie_core::{ChatMessage, ChatRole, DocumentId, Filter, Language};
+use genie_core::{ChatMessage, ChatRole, Date, DateRange, DocumentId, Filter, Language};
 use genie_rag::{Question, SearchRequest};
 use serde::Deserialize;
 
@@ -61,6 +61,8 @@ struct FilterRequest {
     documents: Vec<String>,
     languages: Vec<String>,
     labels: Vec<String>,
+    from: Option<String>,
+    to: Option<String>,
 }
 
 impl AnswerRequest {
@@ -195,7 +197,27 @@ impl Problems {
                 .check("filter.languages", languages)
                 .unwrap_or_default(),
             labels: filter.labels.clone(),
+            dates: self.dates(filter),
         }
+    }
+
+    fn dates(&mut self, filter: &FilterRequest) -> DateRange {
+        let mut date = |field, text: Option<&str>| {
+            let parsed = text?.parse::<Date>().map_err(|error| error.to_string());
+            self.check(field, parsed)
+        };
+        let dates = DateRange {
+            from: date("filter.from", filter.from.as_deref()),
+            to: date("filter.to", filter.to.as_deref()),
+        };
+        if dates.is_reversed() {
+            let reason = "is before filter.from, so no document could be found".to_owned();
+            self.0.push(Field {
+                field: "filter.to",
+                reason,
+            });
+        }
+        dates
     }
 
     fn none_or_fail(self) -> Result<(), Failure> {
@@ -237,7 +259,10 @@ mod tests {
         let id = DocumentId::of(b"a");
         let question = parsed(serde_json::json!({
             "question": "?",
-            "filter": {"documents": [id.to_string()], "languages": ["zh-CN"], "labels": ["a/b"]},
+            "filter": {
+                "documents": [id.to_string()], "languages": ["zh-CN"], "labels": ["a/b"],
+                "from": "2024-01-01", "to": "2024-12-31",
+            },
         }))
         .expect("a question");
         assert_eq!(
@@ -246,7 +271,38 @@ mod tests {
                 documents: vec![id],
                 languages: vec![Language::Chinese],
                 labels: vec!["a/b".to_owned()],
+                dates: DateRange {
+                    from: Date::new(2024, 1, 1),
+                    to: Date::new(2024, 12, 31),
+                },
             }
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_filter_is_told_by_field() {
+        let fields = |filter: serde_json::Value| -> Vec<&'static str> {
+            parsed(serde_json::json!({"question": "?", "filter": filter}))
+                .expect_err("it is wrong")
+                .fields
+                .iter()
+                .map(|field| field.field)
+                .collect()
+        };
+        assert_eq!(
+            fields(serde_json::json!({
+                "documents": ["x"], "languages": ["tlh"], "from": "2024", "to": "17/05/2024",
+            })),
+            [
+                "filter.documents",
+                "filter.languages",
+                "filter.from",
+                "filter.to"
+            ]
+        );
+        assert_eq!(
+            fields(serde_json::json!({"from": "2024-01-02", "to": "2024-01-01"})),
+            ["filter.to"]
         );
     }
 

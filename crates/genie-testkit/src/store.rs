@@ -144,7 +144,7 @@ fn passes(filter: &Filter, record: &DocumentRecord, chunk: &Chunk) -> bool {
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             })
         });
-    document && language && label
+    document && language && label && filter.dates.contains(record.date)
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {

@@ -52,6 +52,7 @@ impl Remote {
             asking.lang.map(genie_core::Language::code),
         );
         set(&mut body, "top_k", asking.top_k);
+        set(&mut body, "filter", asking.only.body()?);
         let turns: Vec<Value> = history
             .iter()
             .flat_map(|(question, answer)| {
@@ -101,6 +102,7 @@ impl Remote {
             asking.lang.map(genie_core::Language::code),
         );
         set(&mut body, "top_k", asking.top_k);
+        set(&mut body, "filter", asking.only.body()?);
         let response = self
             .agent
             .post(format!("{}/api/v1/search", self.url))

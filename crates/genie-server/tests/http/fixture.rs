@@ -101,6 +101,7 @@ fn put(store: &dyn Store, uri: &str, title: &str, text: &str, language: Language
         bytes: text.len() as u64,
         language: Some(language),
         labels: vec!["infrastructure".to_owned()],
+        date: None,
         chunks: 1,
     };
     store.put(&record, vec![point]).expect("fakes don't fail");

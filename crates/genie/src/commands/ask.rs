@@ -17,6 +17,8 @@ use super::{say, say_json};
 /// Runs the command.
 pub(crate) fn run(common: &Common, arguments: &Ask) -> anyhow::Result<Ended> {
     let config = settings::read(common, &Serve::default())?;
+    // A filter that makes no sense is told before models are loaded.
+    arguments.asking.only.filter()?;
     let answerer = Answerer::open(common, &config)?;
     let turn = Turn {
         question: &arguments.question,
@@ -81,6 +83,7 @@ impl Answerer {
                 let mut question = Question::new(turn.question);
                 question.language = turn.asking.lang;
                 question.top_k = turn.asking.top_k;
+                question.filter = turn.asking.only.filter()?;
                 question.history = messages(turn.history);
                 let mut failure = None;
                 let answer = engine.answer(question, &mut |event| {

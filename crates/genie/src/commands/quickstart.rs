@@ -1,6 +1,6 @@
 //! `genie quickstart`: from nothing to a cited answer, then the service.
 
-use crate::cli::{Asking, Common, Quickstart, Serve};
+use crate::cli::{Asking, Common, Only, Quickstart, Serve};
 use crate::{Ended, settings};
 
 use super::ask::{Answerer, Turn};
@@ -32,6 +32,7 @@ pub(crate) fn run(common: &Common, arguments: &Quickstart) -> anyhow::Result<End
         let asking = Asking {
             lang: None,
             top_k: None,
+            only: Only::default(),
         };
         Answerer::open(common, &config)?.talk(&Turn {
             question: &arguments.question,

@@ -1,6 +1,5 @@
 //! `genie search`: passages without an answer.
 
-use genie_core::Filter;
 use genie_rag::SearchRequest;
 use genie_server::SearchBody;
 
@@ -15,6 +14,7 @@ pub(crate) fn run(common: &Common, arguments: &Search) -> anyhow::Result<Ended> 
     let mut config = settings::read(common, &Serve::default())?;
     // Searching needs no language model.
     config.chat_model = None;
+    let filter = arguments.asking.only.filter()?;
     let found = match place(&config) {
         Place::Service(remote) => remote.search(&arguments.query, &arguments.asking)?,
         Place::Here => {
@@ -22,7 +22,7 @@ pub(crate) fn run(common: &Common, arguments: &Search) -> anyhow::Result<Ended> 
             let outcome = parts.engine(common, &config)?.search(SearchRequest {
                 query: arguments.query.clone(),
                 language: arguments.asking.lang,
-                filter: Filter::default(),
+                filter,
                 limit: arguments.asking.top_k,
             })?;
             SearchBody::new(&arguments.query, &outcome)
@@ -31,7 +31,7 @@ pub(crate) fn run(common: &Common, arguments: &Search) -> anyhow::Result<Ended> 
     if arguments.json {
         say_json(&found)?;
     } else if found.passages.is_empty() {
-        say("Nothing found; is anything indexed? `genie doc list` tells.\n")?;
+        say("Nothing found; `genie doc list` tells what is indexed.\n")?;
     } else {
         for (position, passage) in found.passages.iter().enumerate() {
             say(&render::plain(&format!(
