@@ -17,8 +17,15 @@ pub(crate) type Fields = Map<String, Value>;
 pub(crate) struct RawPoint {
     pub(crate) id: Uuid,
     pub(crate) payload: Fields,
-    /// Dense and lexical vector; a document point has none.
-    pub(crate) vectors: Option<(Vec<f32>, SparseVector)>,
+    /// A document point has none.
+    pub(crate) vectors: Option<Vectors>,
+}
+
+/// The named vectors of a chunk.
+#[derive(Debug, Clone)]
+pub(crate) struct Vectors {
+    pub(crate) dense: Vec<f32>,
+    pub(crate) lexical: SparseVector,
 }
 
 /// A point as it is read.
@@ -30,15 +37,34 @@ pub(crate) struct RawRecord {
     pub(crate) dense: Option<Vec<f32>>,
 }
 
-/// One condition on a payload field that holds a keyword or a list of them.
+/// One condition on a payload field. A field that holds a list fulfils it
+/// where one of its entries does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Condition {
-    /// The field is this.
+    /// The keyword is this.
     Is(&'static str, String),
-    /// The field is not this.
+    /// The keyword is not this.
     IsNot(&'static str, String),
-    /// The field is one of these.
+    /// The keyword is one of these.
     AnyOf(&'static str, Vec<String>),
+    /// The number is in this range.
+    Within(&'static str, Bounds),
+}
+
+/// The first and the last number of a range; a side that is `None` is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    pub(crate) first: Option<u32>,
+    pub(crate) last: Option<u32>,
+}
+
+/// What an indexed payload field holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FieldKind {
+    /// A keyword or a list of them.
+    Keyword,
+    /// A whole number.
+    Number,
 }
 
 /// Conditions that hold together.
@@ -47,36 +73,41 @@ pub(crate) type Selector = Vec<Condition>;
 /// What is read of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Detail {
+    /// Nothing but its id.
+    Id,
+    /// Only the payload fields that tell whether a chunk is committed.
+    Commit,
     /// The payload.
     Payload,
     /// The payload and the dense vector.
     PayloadAndDense,
-    /// Only the payload fields that tell whether a chunk is committed.
-    Commit,
 }
 
-/// Both sides of a hybrid query; a side that is `None` is not asked.
+/// A query vector and with it the named vector that it is compared with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Probe<'a> {
+    /// By meaning.
+    Dense(&'a [f32]),
+    /// By words.
+    Lexical(&'a SparseVector),
+}
+
+/// Queries under the same conditions, asked together.
 #[derive(Debug, Clone)]
-pub(crate) struct Sides<'a> {
-    pub(crate) dense: Option<&'a [f32]>,
-    pub(crate) lexical: Option<&'a SparseVector>,
+pub(crate) struct Probes<'a> {
+    pub(crate) probes: Vec<Probe<'a>>,
     pub(crate) only: Selector,
-    /// Candidates per side.
+    /// Candidates of each probe.
     pub(crate) limit: usize,
+    /// What is read of each candidate.
+    pub(crate) detail: Detail,
 }
 
-/// A candidate with its score on one side.
+/// A candidate with its score by one probe.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
     pub(crate) record: RawRecord,
     pub(crate) score: f32,
-}
-
-/// The best candidates of both sides, best first.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Candidates {
-    pub(crate) dense: Vec<Candidate>,
-    pub(crate) lexical: Vec<Candidate>,
 }
 
 /// Qdrant, in process or on a server.
@@ -105,6 +136,6 @@ pub(crate) trait Engine: Send + Sync {
     /// Those of these points that exist.
     fn retrieve(&self, ids: &[Uuid], detail: Detail) -> Result<Vec<RawRecord>, StoreError>;
 
-    /// Runs a hybrid query's sides; records carry [`Detail::Commit`].
-    fn candidates(&self, sides: Sides<'_>) -> Result<Candidates, StoreError>;
+    /// The best candidates of each probe, in the order of the probes.
+    fn candidates(&self, probes: &Probes<'_>) -> Result<Vec<Vec<Candidate>>, StoreError>;
 }

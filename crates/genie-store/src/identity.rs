@@ -4,7 +4,7 @@ use genie_core::{EmbeddingIdentity, IndexIdentity, StoreError};
 use serde::{Deserialize, Serialize};
 
 /// The layout of points and payloads; raised when older indexes can't be read.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// An [`IndexIdentity`] as JSON, in a file or in a reserved point.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -57,6 +57,7 @@ mod identity;
 mod payload;
 mod protocol;
 mod server;
+mod tuning;
 
 pub use edge::{EdgeStore, Holder, HolderNote, read_holder};
 pub use server::{ServerOptions, ServerStore};

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use genie_core::{Chunk, ChunkId, ContentHash, DocumentId, DocumentRecord, Filter, Point, Span};
+use genie_core::{
+    Chunk, ChunkId, ContentHash, Date, DocumentId, DocumentRecord, Filter, Point, Span,
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::engine::{Condition, Fields, RawPoint, RawRecord, Selector};
+use crate::engine::{Bounds, Condition, FieldKind, Fields, RawPoint, RawRecord, Selector, Vectors};
 
 /// What a point is; see [`Kind`].
 pub(crate) const KIND: &str = "kind";
@@ -15,12 +17,27 @@ pub(crate) const KIND: &str = "kind";
 pub(crate) const DOCUMENT: &str = "document";
 /// The revision that wrote the point.
 pub(crate) const REVISION: &str = "revision";
+/// Hexadecimal digits of a revision, 80 bits: it is in every chunk twice, with
+/// its index, and has to differ only from the others of one index.
+const REVISION_DIGITS: usize = 20;
 /// The passage's language.
 pub(crate) const LANGUAGE: &str = "language";
 /// The document's labels and everything above them.
 pub(crate) const LABEL_PATHS: &str = "label_paths";
-/// The fields that have an index, all of them keywords.
-pub(crate) const INDEXED: [&str; 5] = [KIND, DOCUMENT, REVISION, LANGUAGE, LABEL_PATHS];
+/// The document's date as [`Date::number`].
+pub(crate) const DATE: &str = "date";
+/// The path or URI of a document.
+pub(crate) const URI: &str = "uri";
+/// The fields that have an index: all that anything is ever selected by.
+pub(crate) const INDEXED: [(&str, FieldKind); 7] = [
+    (KIND, FieldKind::Keyword),
+    (DOCUMENT, FieldKind::Keyword),
+    (REVISION, FieldKind::Keyword),
+    (LANGUAGE, FieldKind::Keyword),
+    (LABEL_PATHS, FieldKind::Keyword),
+    (DATE, FieldKind::Number),
+    (URI, FieldKind::Keyword),
+];
 
 /// What a point is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +106,9 @@ pub(crate) fn revision(document: &DocumentRecord, points: &[Point]) -> String {
         }
         digests.extend_from_slice(ContentHash::of(&buffer).as_bytes());
     }
-    ContentHash::of(&digests).to_string()
+    let mut name = ContentHash::of(&digests).to_string();
+    name.truncate(REVISION_DIGITS);
+    name
 }
 
 /// The point that commits `document`.
@@ -108,7 +127,8 @@ fn document_fields(document: &DocumentRecord, revision: &str) -> Fields {
         REVISION: revision,
         LANGUAGE: document.language.map(|language| language.code()),
         LABEL_PATHS: label_paths(&document.labels),
-        "uri": document.uri,
+        DATE: document.date.map(Date::number),
+        URI: document.uri,
         "title": document.title,
         "media_type": document.media_type.as_str(),
         "bytes": document.bytes,
@@ -132,6 +152,7 @@ pub(crate) fn chunk_point(point: Point, document: &DocumentRecord, revision: &st
             REVISION: revision,
             LANGUAGE: chunk.language.map(|language| language.code()),
             LABEL_PATHS: label_paths(&document.labels),
+            DATE: document.date.map(Date::number),
             "ordinal": chunk.ordinal,
             "start": chunk.span.start(),
             "end": chunk.span.end(),
@@ -139,7 +160,7 @@ pub(crate) fn chunk_point(point: Point, document: &DocumentRecord, revision: &st
             "section": chunk.section,
             "page": chunk.page,
         })),
-        vectors: Some((dense, lexical)),
+        vectors: Some(Vectors { dense, lexical }),
     }
 }
 
@@ -164,9 +185,9 @@ fn label_paths(labels: &[String]) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The selector of a search.
+/// The selector of a search. That points are chunks needs no condition: no
+/// others have vectors, and each condition costs time at every candidate.
 pub(crate) fn selector(filter: &Filter) -> Selector {
-    let mut conditions = vec![Kind::Chunk.only()];
     let lists: [(&'static str, Vec<String>); 3] = [
         (
             DOCUMENT,
@@ -178,10 +199,17 @@ pub(crate) fn selector(filter: &Filter) -> Selector {
         ),
         (LABEL_PATHS, filter.labels.clone()),
     ];
-    for (field, values) in lists {
-        if !values.is_empty() {
-            conditions.push(Condition::AnyOf(field, values));
-        }
+    let mut conditions: Selector = lists
+        .into_iter()
+        .filter(|(_, values)| !values.is_empty())
+        .map(|(field, values)| Condition::AnyOf(field, values))
+        .collect();
+    if !filter.dates.is_open() {
+        let bounds = Bounds {
+            first: filter.dates.from.map(Date::number),
+            last: filter.dates.to.map(Date::number),
+        };
+        conditions.push(Condition::Within(DATE, bounds));
     }
     conditions
 }
@@ -193,12 +221,13 @@ pub(crate) fn read_commit(record: &RawRecord) -> Result<Commit, String> {
         revision: field(fields, REVISION)?,
         record: DocumentRecord {
             id: parsed(fields, DOCUMENT)?,
-            uri: field(fields, "uri")?,
+            uri: field(fields, URI)?,
             title: field(fields, "title")?,
             media_type: parsed(fields, "media_type")?,
             bytes: field(fields, "bytes")?,
             language: parsed_option(fields, LANGUAGE)?,
             labels: field(fields, "labels")?,
+            date: date(fields)?,
             chunks: field(fields, "chunks")?,
         },
     })
@@ -226,6 +255,16 @@ pub(crate) fn read_origin(record: &RawRecord) -> Result<(DocumentId, String), St
         parsed(&record.payload, DOCUMENT)?,
         field(&record.payload, REVISION)?,
     ))
+}
+
+/// The date, where there is one.
+fn date(fields: &Fields) -> Result<Option<Date>, String> {
+    let number: Option<u32> = field(fields, DATE)?;
+    number
+        .map(|number| {
+            Date::from_number(number).ok_or_else(|| format!("its field {DATE:?} is {number}"))
+        })
+        .transpose()
 }
 
 /// A field; one that is absent reads as `null`.

@@ -12,17 +12,17 @@
 //! compares the document points with their chunks first and removes what does
 //! not fit (`EdgeStore::open`).
 
-use std::collections::{HashMap, HashSet};
+mod search;
+mod writes;
+
+use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use genie_core::{
-    Chunk, DocumentId, DocumentRecord, Hit, HybridQuery, IndexIdentity, Point, StoreError,
-};
-use uuid::Uuid;
+use genie_core::{Chunk, DocumentId, DocumentRecord, IndexIdentity, Point, StoreError};
 
-use crate::engine::{Candidate, Condition, Detail, Engine, RawPoint, RawRecord, Sides};
-use crate::fusion::{cosine, fuse};
-use crate::payload::{self, Commit, DOCUMENT, Kind, REVISION};
+use self::writes::Writes;
+use crate::engine::{Condition, Detail, Engine, RawPoint, RawRecord, Selector};
+use crate::payload::{self, Commit, DOCUMENT, Kind, REVISION, URI};
 
 /// Points per write: about half a megabyte with vectors of 384 components.
 const BATCH: usize = 128;
@@ -35,6 +35,8 @@ pub(crate) struct Documents<E> {
     /// Writes are taken one after the other, so that two writes of the same
     /// document can't mix their steps.
     writer: Mutex<()>,
+    /// What searches know of writes.
+    writes: Writes,
 }
 
 /// Points that can't be written as they are.
@@ -67,7 +69,15 @@ impl<E: Engine> Documents<E> {
             engine,
             identity,
             writer: Mutex::new(()),
+            writes: Writes::default(),
         }
+    }
+
+    /// Told by a store that nobody else writes to, once it has seen that all
+    /// chunks are committed. From then on searches look at commits only while
+    /// a write is under way.
+    pub(crate) fn all_committed(&self) {
+        self.writes.all_committed();
     }
 
     pub(crate) fn engine(&self) -> &E {
@@ -94,6 +104,7 @@ impl<E: Engine> Documents<E> {
         let revision = payload::revision(document, &points);
         self.engine.reserve(size_of_points(&points))?;
 
+        self.writes.begin(document.id);
         let commit = payload::commit_id(&document.id);
         if !self.engine.retrieve(&[commit], Detail::Commit)?.is_empty() {
             self.engine.remove(document_points(&document.id))?;
@@ -115,18 +126,21 @@ impl<E: Engine> Documents<E> {
         self.engine
             .upsert(vec![payload::document_point(document, &revision)])?;
         self.engine.settle()?;
+        self.writes.finish(&document.id);
         self.engine.tend(count)
     }
 
     pub(crate) fn delete(&self, document: &DocumentId) -> Result<bool, StoreError> {
         let _writing = self.pause_writes();
         let existed = self.commit(document)?.is_some();
+        self.writes.begin(*document);
         if existed {
             self.engine.remove(document_points(document))?;
         }
         // Also where nothing was committed: a crash may have left chunks.
         self.engine.remove(chunk_points(document))?;
         self.engine.settle()?;
+        self.writes.finish(document);
         Ok(existed)
     }
 
@@ -138,6 +152,12 @@ impl<E: Engine> Documents<E> {
             .collect();
         documents.sort_by(|left, right| (&left.uri, &left.id).cmp(&(&right.uri, &right.id)));
         Ok(documents)
+    }
+
+    pub(crate) fn documents_from(&self, uri: &str) -> Result<Vec<DocumentRecord>, StoreError> {
+        let which = vec![Kind::Document.only(), Condition::Is(URI, uri.to_owned())];
+        let commits = self.committed_documents(which)?;
+        Ok(commits.into_iter().map(|commit| commit.record).collect())
     }
 
     pub(crate) fn document(&self, id: &DocumentId) -> Result<Option<DocumentRecord>, StoreError> {
@@ -183,70 +203,14 @@ impl<E: Engine> Documents<E> {
             .sum())
     }
 
-    pub(crate) fn search(&self, query: &HybridQuery) -> Result<Vec<Hit>, StoreError> {
-        self.check_query(query)
-            .map_err(|error| self.backend(error))?;
-        let sides = Sides {
-            dense: (query.weights.dense > 0.0).then_some(query.dense.as_slice()),
-            lexical: (query.weights.lexical > 0.0 && !query.lexical.is_empty())
-                .then_some(&query.lexical),
-            only: payload::selector(&query.filter),
-            limit: query.candidates.max(query.limit),
-        };
-        if query.limit == 0 || (sides.dense.is_none() && sides.lexical.is_none()) {
-            return Ok(Vec::new());
-        }
-        let found = self.engine.candidates(sides)?;
-        let commits = self.commits_of(found.dense.iter().chain(&found.lexical))?;
-        let mut ranked = fuse(&[
-            (query.weights.dense, self.committed(found.dense, &commits)?),
-            (
-                query.weights.lexical,
-                self.committed(found.lexical, &commits)?,
-            ),
-        ]);
-        ranked.truncate(query.limit);
-
-        let ids: Vec<Uuid> = ranked.iter().map(|(id, _)| *id).collect();
-        let records: HashMap<Uuid, RawRecord> = self
-            .engine
-            .retrieve(&ids, Detail::PayloadAndDense)?
-            .into_iter()
-            .map(|record| (record.id, record))
-            .collect();
-        let mut hits = Vec::with_capacity(ranked.len());
-        for (id, score) in ranked {
-            // A chunk that was removed since it was found is no hit.
-            let Some(record) = records.get(&id) else {
-                continue;
-            };
-            let (document, revision) = self.read(record, payload::read_origin)?;
-            // Nor is one that was replaced since.
-            let Some(commit) = commits
-                .get(&document)
-                .filter(|commit| commit.revision == revision)
-            else {
-                continue;
-            };
-            let chunk = self.read(record, payload::read_chunk)?;
-            let dense = record
-                .dense
-                .as_deref()
-                .ok_or_else(|| self.corrupt(record, "it has no dense vector".to_owned()))?;
-            hits.push(Hit {
-                similarity: cosine(&query.dense, dense),
-                document: commit.record.clone(),
-                chunk,
-                score,
-            });
-        }
-        Ok(hits)
-    }
-
     /// All committed documents.
     pub(crate) fn commits(&self) -> Result<Vec<Commit>, StoreError> {
+        self.committed_documents(vec![Kind::Document.only()])
+    }
+
+    fn committed_documents(&self, which: Selector) -> Result<Vec<Commit>, StoreError> {
         self.engine
-            .scroll(vec![Kind::Document.only()], Detail::Payload)?
+            .scroll(which, Detail::Payload)?
             .iter()
             .map(|record| self.read(record, payload::read_commit))
             .collect()
@@ -258,53 +222,6 @@ impl<E: Engine> Documents<E> {
             .first()
             .map(|record| self.read(record, payload::read_commit))
             .transpose()
-    }
-
-    /// The commits of all documents that the candidates belong to.
-    fn commits_of<'a>(
-        &self,
-        candidates: impl Iterator<Item = &'a Candidate>,
-    ) -> Result<HashMap<DocumentId, Commit>, StoreError> {
-        let documents = candidates
-            .map(|candidate| {
-                self.read(&candidate.record, payload::read_origin)
-                    .map(|(document, _)| document)
-            })
-            .collect::<Result<HashSet<_>, _>>()?;
-        let ids: Vec<Uuid> = documents.iter().map(payload::commit_id).collect();
-        self.engine
-            .retrieve(&ids, Detail::Payload)?
-            .iter()
-            .map(|record| {
-                let commit = self.read(record, payload::read_commit)?;
-                Ok((commit.record.id, commit))
-            })
-            .collect()
-    }
-
-    /// The candidates whose revision is committed, best first, ties by id.
-    fn committed(
-        &self,
-        mut candidates: Vec<Candidate>,
-        commits: &HashMap<DocumentId, Commit>,
-    ) -> Result<Vec<Uuid>, StoreError> {
-        candidates.sort_by(|left, right| {
-            right
-                .score
-                .total_cmp(&left.score)
-                .then_with(|| left.record.id.cmp(&right.record.id))
-        });
-        let mut ids = Vec::with_capacity(candidates.len());
-        for candidate in candidates {
-            let (document, revision) = self.read(&candidate.record, payload::read_origin)?;
-            if commits
-                .get(&document)
-                .is_some_and(|commit| commit.revision == revision)
-            {
-                ids.push(candidate.record.id);
-            }
-        }
-        Ok(ids)
     }
 
     fn check(&self, document: &DocumentRecord, points: &[Point]) -> Result<(), BadPoints> {
@@ -331,11 +248,6 @@ impl<E: Engine> Documents<E> {
             check_lexical(&point.lexical.indices, &point.lexical.values)?;
         }
         Ok(())
-    }
-
-    fn check_query(&self, query: &HybridQuery) -> Result<(), BadPoints> {
-        self.check_vector(&query.dense)?;
-        check_lexical(&query.lexical.indices, &query.lexical.values)
     }
 
     fn check_vector(&self, vector: &[f32]) -> Result<(), BadPoints> {

@@ -13,7 +13,7 @@ mod samples;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use genie_core::{DocumentId, Filter, FusionWeights, Language, Store, StoreError};
+use genie_core::{Date, DateRange, DocumentId, Filter, FusionWeights, Language, Store, StoreError};
 use genie_store::{ServerOptions, ServerStore};
 use qdrant_client::qdrant::{Condition, DeletePointsBuilder, Filter as ServerFilter};
 use qdrant_client::{Qdrant, QdrantError};
@@ -121,6 +121,7 @@ contract!(
     a_rare_word_counts_more_than_a_common_one,
     both_sides_are_fused_by_their_weights,
     filters_restrict_both_sides,
+    dates_restrict_both_sides,
     limits_hold_and_order_is_the_same_each_time,
     a_large_document_is_whole,
     what_does_not_fit_is_refused,
@@ -176,6 +177,9 @@ fn a_document_reads_back_as_it_was_written(fixture: &dyn Fixture) {
     put(&*store, &bare);
 
     assert_eq!(uris(&*store), ["docs/a.md", "docs/b.md", "docs/c.md"]);
+    let from = |uri: &str| store.documents_from(uri).expect("readable");
+    assert_eq!(from("docs/b.md"), std::slice::from_ref(&second.record));
+    assert!(from("docs/").is_empty() && from("").is_empty());
     assert_eq!(store.count().expect("a count"), 10);
     for sample in [&first, &second, &bare] {
         let id = sample.record.id;
@@ -419,6 +423,61 @@ fn filters_restrict_both_sides(fixture: &dyn Fixture) {
         }),
         set(&[1])
     );
+}
+
+fn dates_restrict_both_sides(fixture: &dyn Fixture) {
+    let store = opened(fixture);
+    // 2020-05-17, 2021-05-17 and so on.
+    for axis in 0..4 {
+        put(&*store, &sample(&format!("d{axis}"), axis, 6));
+    }
+    let mut undated = sample("undated", 0, 6);
+    undated.record.date = None;
+    put(&*store, &undated);
+    let found = |from: &str, to: &str, weights: FusionWeights| -> Vec<String> {
+        let bound = |text: &str| (!text.is_empty()).then(|| text.parse::<Date>().expect("a date"));
+        let mut asked = query(0, &[1]);
+        asked.filter.dates = DateRange {
+            from: bound(from),
+            to: bound(to),
+        };
+        (asked.candidates, asked.limit, asked.weights) = (50, 50, weights);
+        let mut uris: Vec<String> = found(&*store, &asked)
+            .into_iter()
+            .map(|(uri, _)| uri)
+            .collect();
+        uris.sort();
+        uris.dedup();
+        uris
+    };
+    let all = ["d0", "d1", "d2", "d3", "undated"];
+    for (from, to, expected) in [
+        ("", "", &all[..]),
+        ("2021-05-17", "2022-05-17", &all[1..3]),
+        ("2021-05-18", "2022-05-16", &[]),
+        ("2022-01-01", "", &all[2..4]),
+        ("", "2020-05-17", &all[..1]),
+        ("2023-01-01", "2022-01-01", &[]),
+    ] {
+        let expected: Vec<String> = expected.iter().map(|n| format!("docs/{n}.md")).collect();
+        for (dense, lexical) in [(1.0, 0.0), (0.0, 1.0), (1.0, 1.0)] {
+            let weights = FusionWeights { dense, lexical };
+            assert_eq!(
+                found(from, to, weights),
+                expected,
+                "{from} to {to}, {weights:?}"
+            );
+        }
+    }
+    // A document's date is replaced with it.
+    let mut moved = sample("d3", 3, 6);
+    moved.record.date = Date::new(1999, 1, 1);
+    put(&*store, &moved);
+    let both = query(0, &[]).weights;
+    assert_eq!(found("", "2000-01-01", both), ["docs/d3.md"]);
+    assert!(found("2023-01-01", "", both).is_empty());
+    let reads_back = store.document(&moved.record.id).expect("readable");
+    assert_eq!(reads_back, Some(moved.record));
 }
 
 fn limits_hold_and_order_is_the_same_each_time(fixture: &dyn Fixture) {

@@ -136,9 +136,10 @@ fn old_log_files_go_and_writes_go_on() {
             .put(&large.record, large.points.clone())
             .expect("written");
     }
-    drop(store);
     let before = logs();
     assert!(before > 1, "the log has {before} closed files");
+    drop(store);
+    assert_eq!(logs(), 1);
     for round in 0..3 {
         let store = open(folder.path());
         assert_eq!(logs(), 1);

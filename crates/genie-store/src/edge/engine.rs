@@ -9,13 +9,12 @@ use qdrant_edge as edge;
 use uuid::Uuid;
 
 use super::convert::{
-    FieldName, configuration, filter, path_of, persisted, record, sparse, uuid_of, with_payload,
-    with_vector,
+    FieldName, candidate, configuration, field_schema, filter, path_of, persisted, query, record,
+    search_params, with_payload, with_vector,
 };
 use super::disk;
 use crate::engine::{
-    Candidate, Candidates, Condition, DENSE, Detail, Engine, LEXICAL, RawPoint, RawRecord,
-    Selector, Sides,
+    Candidate, Condition, Detail, Engine, Probe, Probes, RawPoint, RawRecord, Selector,
 };
 use crate::payload::{INDEXED, REVISION};
 
@@ -34,6 +33,8 @@ const MARGIN: u64 = 12 << 20;
 pub(crate) struct EdgeEngine {
     /// Where the index is.
     folder: PathBuf,
+    /// Where the engine writes its log.
+    log: PathBuf,
     /// `None` only while it is being opened or dropped. It takes searches from
     /// many threads, also while segments are merged; writes come one by one.
     shard: Option<edge::EdgeShard>,
@@ -65,9 +66,11 @@ impl EdgeEngine {
     pub(crate) fn open(folder: &Path, shard: &Path, dimension: usize) -> Result<Self, StoreError> {
         disk::reserve(folder, MARGIN)?;
         std::fs::create_dir_all(shard).map_err(|source| disk::error(shard, source))?;
-        prune_log(&shard.join("wal"));
+        let log = shard.join("wal");
+        prune_log(&log);
         let mut engine = Self {
             folder: folder.to_owned(),
+            log,
             shard: None,
             broken: AtomicBool::new(false),
             untended: AtomicUsize::new(0),
@@ -85,7 +88,7 @@ impl EdgeEngine {
         which: &[Condition],
     ) -> Result<Vec<(String, usize)>, StoreError> {
         let key = self.named(path_of(REVISION))?;
-        let filter = Some(self.named(filter(which))?);
+        let filter = self.named(filter(which))?;
         let response = self.with_shard(|shard| {
             shard.facet(edge::FacetRequest {
                 key,
@@ -107,16 +110,14 @@ impl EdgeEngine {
     fn index_payload(&self) -> Result<(), StoreError> {
         let present = self.with_shard(|shard| Ok(shard.info().payload_schema))?;
         let mut missing = false;
-        for field in INDEXED {
+        for (field, kind) in INDEXED {
             let field_name = self.named(path_of(field))?;
             if !present.contains_key(&field_name) {
                 missing = true;
                 self.update(edge::UpdateOperation::FieldIndexOperation(
                     edge::FieldIndexOperations::CreateIndex(edge::CreateIndex {
                         field_name,
-                        field_schema: Some(edge::PayloadFieldSchema::FieldType(
-                            edge::PayloadSchemaType::Keyword,
-                        )),
+                        field_schema: Some(field_schema(kind)),
                     }),
                 ))?;
             }
@@ -221,40 +222,20 @@ impl EdgeEngine {
         }
     }
 
-    fn side(
-        &self,
-        name: &str,
-        query: edge::VectorInternal,
-        sides: &Sides<'_>,
-    ) -> Result<Vec<Candidate>, StoreError> {
+    fn probe(&self, probe: Probe<'_>, asked: &Probes<'_>) -> Result<Vec<Candidate>, StoreError> {
         let request = edge::QueryRequest {
             prefetches: Vec::new(),
-            query: Some(edge::ScoringQuery::Vector(edge::QueryEnum::Nearest(
-                edge::NamedQuery {
-                    query,
-                    using: Some(name.to_owned()),
-                },
-            ))),
-            filter: Some(self.named(filter(&sides.only))?),
+            query: Some(query(probe)),
+            filter: self.named(filter(&asked.only))?,
             score_threshold: None,
-            limit: sides.limit,
+            limit: asked.limit,
             offset: 0,
-            params: None,
-            with_vector: edge::WithVector::Bool(false),
-            with_payload: self.named(with_payload(Detail::Commit))?,
+            params: Some(search_params(asked.limit)),
+            with_vector: with_vector(asked.detail),
+            with_payload: self.named(with_payload(asked.detail))?,
         };
         let points = self.with_shard(|shard| shard.query(request))?;
-        Ok(points
-            .into_iter()
-            .map(|point| Candidate {
-                score: point.score,
-                record: RawRecord {
-                    id: uuid_of(point.id),
-                    payload: point.payload.map(|payload| payload.0).unwrap_or_default(),
-                    dense: None,
-                },
-            })
-            .collect())
+        Ok(points.into_iter().map(candidate).collect())
     }
 }
 
@@ -264,6 +245,8 @@ impl Drop for EdgeEngine {
         let shard = self.shard.take();
         if catch_unwind(AssertUnwindSafe(|| drop(shard))).is_err() {
             tracing::warn!(folder = %self.folder.display(), "the engine did not close cleanly");
+        } else if !self.broken.load(Ordering::Acquire) {
+            prune_log(&self.log);
         }
     }
 }
@@ -286,7 +269,10 @@ impl Engine for EdgeEngine {
     }
 
     fn remove(&self, which: Selector) -> Result<(), StoreError> {
-        let filter = self.named(filter(&which))?;
+        // Without a condition it would be everything, which nobody asks for.
+        let Some(filter) = self.named(filter(&which))? else {
+            return Ok(());
+        };
         self.update(edge::UpdateOperation::PointOperation(
             edge::PointOperations::DeletePointsByFilter(filter),
         ))
@@ -321,7 +307,7 @@ impl Engine for EdgeEngine {
                 shard.scroll(edge::ScrollRequest {
                     offset,
                     limit: Some(PAGE),
-                    filter: Some(filter.clone()),
+                    filter: filter.clone(),
                     with_payload: Some(with_payload.clone()),
                     with_vector: with_vector(detail),
                     order_by: None,
@@ -344,22 +330,12 @@ impl Engine for EdgeEngine {
         Ok(records.into_iter().map(record).collect())
     }
 
-    fn candidates(&self, sides: Sides<'_>) -> Result<Candidates, StoreError> {
-        let dense = match sides.dense {
-            Some(vector) => {
-                let query = edge::VectorInternal::Dense(vector.to_vec());
-                self.side(DENSE, query, &sides)?
-            }
-            None => Vec::new(),
-        };
-        let lexical = match sides.lexical {
-            Some(vector) => {
-                let query = edge::VectorInternal::Sparse(sparse(vector.clone()));
-                self.side(LEXICAL, query, &sides)?
-            }
-            None => Vec::new(),
-        };
-        Ok(Candidates { dense, lexical })
+    fn candidates(&self, probes: &Probes<'_>) -> Result<Vec<Vec<Candidate>>, StoreError> {
+        probes
+            .probes
+            .iter()
+            .map(|probe| self.probe(*probe, probes))
+            .collect()
     }
 }
 

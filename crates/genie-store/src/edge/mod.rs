@@ -79,6 +79,7 @@ impl EdgeStore {
             folder: folder.to_owned(),
         };
         store.repair()?;
+        store.documents.all_committed();
         Ok(store)
     }
 
@@ -204,6 +205,10 @@ impl Store for EdgeStore {
 
     fn documents(&self) -> Result<Vec<DocumentRecord>, StoreError> {
         self.documents.documents()
+    }
+
+    fn documents_from(&self, uri: &str) -> Result<Vec<DocumentRecord>, StoreError> {
+        self.documents.documents_from(uri)
     }
 
     fn document(&self, id: &DocumentId) -> Result<Option<DocumentRecord>, StoreError> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Documents;
 use crate::edge::engine::EdgeEngine;
-use crate::engine::{Candidates, Condition, Detail, Engine, RawPoint, RawRecord, Selector, Sides};
+use crate::engine::{Candidate, Condition, Detail, Engine, Probes, RawPoint, RawRecord, Selector};
 use crate::payload::{DOCUMENT, Kind, LANGUAGE};
 
 #[path = "../../tests/samples/mod.rs"]
@@ -76,8 +76,8 @@ impl Engine for Stopping {
         self.engine.retrieve(ids, detail)
     }
 
-    fn candidates(&self, sides: Sides<'_>) -> Result<Candidates, StoreError> {
-        self.engine.candidates(sides)
+    fn candidates(&self, probes: &Probes<'_>) -> Result<Vec<Vec<Candidate>>, StoreError> {
+        self.engine.candidates(probes)
     }
 }
 

@@ -8,12 +8,15 @@ use qdrant_client::qdrant::vector_output::Vector;
 use qdrant_client::qdrant::with_payload_selector::SelectorOptions as PayloadSelector;
 use qdrant_client::qdrant::with_vectors_selector::SelectorOptions as VectorSelector;
 use qdrant_client::qdrant::{
-    self, Condition as ServerCondition, Filter, PayloadIncludeSelector, PointId, PointStruct,
-    RetrievedPoint, ScoredPoint, VectorsSelector,
+    self, Condition as ServerCondition, FieldType, Filter, PayloadIncludeSelector, PointId,
+    PointStruct, Query, RetrievedPoint, ScoredPoint, VectorsOutput, VectorsSelector,
 };
 use uuid::Uuid;
 
-use crate::engine::{Candidate, Condition, DENSE, Fields, LEXICAL, RawPoint, RawRecord};
+use crate::engine::{
+    Bounds, Candidate, Condition, DENSE, Detail, FieldKind, Fields, LEXICAL, Probe, RawPoint,
+    RawRecord, Vectors,
+};
 use crate::payload::{DOCUMENT, REVISION};
 
 /// A point came without an id that can be read.
@@ -34,26 +37,67 @@ pub(crate) fn filter(which: &[Condition]) -> Filter {
             Condition::AnyOf(field, values) => filter
                 .must
                 .push(ServerCondition::matches(*field, values.clone())),
+            Condition::Within(field, bounds) => filter
+                .must
+                .push(ServerCondition::range(*field, range(*bounds))),
         }
     }
     filter
 }
 
-pub(crate) fn commit_fields() -> PayloadSelector {
-    PayloadSelector::Include(PayloadIncludeSelector {
-        fields: vec![DOCUMENT.to_owned(), REVISION.to_owned()],
-    })
+fn range(bounds: Bounds) -> qdrant::Range {
+    qdrant::Range {
+        gte: bounds.first.map(f64::from),
+        lte: bounds.last.map(f64::from),
+        ..qdrant::Range::default()
+    }
 }
 
-pub(crate) fn dense_only() -> VectorSelector {
-    VectorSelector::Include(VectorsSelector {
-        names: vec![DENSE.to_owned()],
-    })
+pub(crate) const fn field_type(kind: FieldKind) -> FieldType {
+    match kind {
+        FieldKind::Keyword => FieldType::Keyword,
+        FieldKind::Number => FieldType::Integer,
+    }
+}
+
+pub(crate) fn with_payload(detail: Detail) -> PayloadSelector {
+    match detail {
+        Detail::Id => PayloadSelector::Enable(false),
+        Detail::Commit => PayloadSelector::Include(PayloadIncludeSelector {
+            fields: vec![DOCUMENT.to_owned(), REVISION.to_owned()],
+        }),
+        Detail::Payload | Detail::PayloadAndDense => PayloadSelector::Enable(true),
+    }
+}
+
+pub(crate) fn with_vectors(detail: Detail) -> VectorSelector {
+    match detail {
+        Detail::Id | Detail::Commit | Detail::Payload => VectorSelector::Enable(false),
+        Detail::PayloadAndDense => VectorSelector::Include(VectorsSelector {
+            names: vec![DENSE.to_owned()],
+        }),
+    }
+}
+
+/// The query and the name of the vector that it is for.
+pub(crate) fn query(probe: Probe<'_>) -> (&'static str, Query) {
+    match probe {
+        Probe::Dense(vector) => (DENSE, Query::from(vector.to_vec())),
+        Probe::Lexical(vector) => {
+            let pairs: Vec<(u32, f32)> = vector
+                .indices
+                .iter()
+                .copied()
+                .zip(vector.values.iter().copied())
+                .collect();
+            (LEXICAL, Query::from(pairs))
+        }
+    }
 }
 
 pub(crate) fn point_struct(point: RawPoint) -> PointStruct {
     let mut vectors: HashMap<String, qdrant::Vector> = HashMap::new();
-    if let Some((dense, lexical)) = point.vectors {
+    if let Some(Vectors { dense, lexical }) = point.vectors {
         vectors.insert(DENSE.to_owned(), qdrant::Vector::new_dense(dense));
         vectors.insert(
             LEXICAL.to_owned(),
@@ -76,24 +120,24 @@ pub(crate) fn candidate(point: ScoredPoint) -> Result<Candidate, NoId> {
         record: RawRecord {
             id: uuid(point.id)?,
             payload: fields(point.payload),
-            dense: None,
+            dense: dense(point.vectors),
         },
     })
 }
 
 pub(crate) fn record(point: RetrievedPoint) -> Result<RawRecord, NoId> {
-    let dense = point
-        .vectors
-        .and_then(|vectors| vectors.get_vector_by_name(DENSE))
-        .and_then(|vector| match vector {
-            Vector::Dense(dense) => Some(dense.data),
-            _ => None,
-        });
     Ok(RawRecord {
         id: uuid(point.id)?,
         payload: fields(point.payload),
-        dense,
+        dense: dense(point.vectors),
     })
+}
+
+fn dense(vectors: Option<VectorsOutput>) -> Option<Vec<f32>> {
+    match vectors?.get_vector_by_name(DENSE)? {
+        Vector::Dense(dense) => Some(dense.data),
+        _ => None,
+    }
 }
 
 fn uuid(id: Option<PointId>) -> Result<Uuid, NoId> {

@@ -6,11 +6,12 @@ use std::time::Duration;
 use genie_core::StoreError;
 use qdrant_client::qdrant::vectors_config::Config as VectorsConfigKind;
 use qdrant_client::qdrant::{
-    CollectionInfo, CountPointsBuilder, CreateCollectionBuilder, CreateFieldIndexCollectionBuilder,
-    DeletePointsBuilder, DeleteSnapshotRequestBuilder, Distance, FieldType, GetPointsBuilder,
-    Modifier, PointId, PointStruct, Query, QueryBatchPointsBuilder, QueryPoints,
-    QueryPointsBuilder, ScrollPointsBuilder, SparseVectorParamsBuilder, SparseVectorsConfigBuilder,
-    UpsertPointsBuilder, VectorParamsBuilder, VectorsConfigBuilder,
+    CollectionInfo, CollectionStatus, CountPointsBuilder, CreateCollectionBuilder,
+    CreateFieldIndexCollectionBuilder, Datatype, DeletePointsBuilder, DeleteSnapshotRequestBuilder,
+    Distance, GetPointsBuilder, HnswConfigDiffBuilder, Modifier, PointId, PointStruct,
+    QueryBatchPointsBuilder, QueryPoints, QueryPointsBuilder, ScrollPointsBuilder,
+    SearchParamsBuilder, SparseIndexConfigBuilder, SparseVectorParamsBuilder,
+    SparseVectorsConfigBuilder, UpsertPointsBuilder, VectorParamsBuilder, VectorsConfigBuilder,
 };
 use qdrant_client::{Qdrant, QdrantError};
 use tokio::runtime::{Builder, Runtime};
@@ -18,11 +19,14 @@ use uuid::Uuid;
 
 use super::ServerOptions;
 use super::address::Addresses;
-use super::convert::{NoId, candidate, commit_fields, dense_only, filter, point_struct, record};
+use super::convert::{
+    NoId, candidate, field_type, filter, point_struct, query, record, with_payload, with_vectors,
+};
 use crate::engine::{
-    Candidates, DENSE, Detail, Engine, LEXICAL, RawPoint, RawRecord, Selector, Sides,
+    Candidate, DENSE, Detail, Engine, LEXICAL, Probes, RawPoint, RawRecord, Selector,
 };
 use crate::payload::INDEXED;
+use crate::tuning;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -117,12 +121,20 @@ impl ServerEngine {
         let mut dense = VectorsConfigBuilder::default();
         dense.add_named_vector_params(
             DENSE,
-            VectorParamsBuilder::new(dimension as u64, Distance::Cosine),
+            VectorParamsBuilder::new(dimension as u64, Distance::Cosine)
+                .datatype(Datatype::Float16)
+                .hnsw_config(
+                    HnswConfigDiffBuilder::default()
+                        .m(u64::from(tuning::LINKS))
+                        .ef_construct(u64::from(tuning::BUILD_BREADTH)),
+                ),
         );
         let mut lexical = SparseVectorsConfigBuilder::default();
         lexical.add_named_vector_params(
             LEXICAL,
-            SparseVectorParamsBuilder::default().modifier(Modifier::Idf),
+            SparseVectorParamsBuilder::default()
+                .modifier(Modifier::Idf)
+                .index(SparseIndexConfigBuilder::default().datatype(Datatype::Float16)),
         );
         let request = CreateCollectionBuilder::new(&self.collection)
             .vectors_config(dense)
@@ -138,14 +150,14 @@ impl ServerEngine {
 
     pub(crate) fn index_payload(&self) -> Result<(), StoreError> {
         let present = self.info()?.payload_schema;
-        for field in INDEXED {
+        for (field, kind) in INDEXED {
             if !present.contains_key(field) {
                 self.call(
                     self.client.create_field_index(
                         CreateFieldIndexCollectionBuilder::new(
                             &self.collection,
                             field,
-                            FieldType::Keyword,
+                            field_type(kind),
                         )
                         .wait(true),
                     ),
@@ -187,6 +199,16 @@ impl ServerEngine {
             ),
             expected: expected.to_string(),
         })
+    }
+
+    pub(crate) fn remove_collection(&self) -> Result<(), StoreError> {
+        self.call(self.client.delete_collection(&self.collection))
+            .map(drop)
+    }
+
+    /// Whether the server has nothing left to merge or to index.
+    pub(crate) fn is_indexed(&self) -> Result<bool, StoreError> {
+        Ok(self.info()?.status == i32::from(CollectionStatus::Green))
     }
 
     pub(crate) fn create_snapshot(&self) -> Result<String, StoreError> {
@@ -255,16 +277,6 @@ impl ServerEngine {
             source: Box::new(error),
         }
     }
-
-    fn query(&self, name: &str, query: Query, sides: &Sides<'_>) -> QueryPoints {
-        QueryPointsBuilder::new(&self.collection)
-            .query(query)
-            .using(name)
-            .filter(filter(&sides.only))
-            .limit(sides.limit as u64)
-            .with_payload(commit_fields())
-            .build()
-    }
 }
 
 impl Drop for ServerEngine {
@@ -293,6 +305,10 @@ impl Engine for ServerEngine {
     }
 
     fn remove(&self, which: Selector) -> Result<(), StoreError> {
+        // Without a condition it would be everything, which nobody asks for.
+        if which.is_empty() {
+            return Ok(());
+        }
         let request = DeletePointsBuilder::new(&self.collection)
             .points(filter(&which))
             .wait(true);
@@ -314,14 +330,9 @@ impl Engine for ServerEngine {
         loop {
             let mut request = ScrollPointsBuilder::new(&self.collection)
                 .filter(filter(&which))
-                .limit(PAGE);
-            request = match detail {
-                Detail::Commit => request.with_payload(commit_fields()),
-                Detail::Payload | Detail::PayloadAndDense => request.with_payload(true),
-            };
-            if detail == Detail::PayloadAndDense {
-                request = request.with_vectors(dense_only());
-            }
+                .limit(PAGE)
+                .with_payload(with_payload(detail))
+                .with_vectors(with_vectors(detail));
             if let Some(offset) = offset {
                 request = request.offset(offset);
             }
@@ -341,14 +352,9 @@ impl Engine for ServerEngine {
             return Ok(Vec::new());
         }
         let ids: Vec<PointId> = ids.iter().map(|id| id.to_string().into()).collect();
-        let mut request = GetPointsBuilder::new(&self.collection, ids);
-        request = match detail {
-            Detail::Commit => request.with_payload(commit_fields()),
-            Detail::Payload | Detail::PayloadAndDense => request.with_payload(true),
-        };
-        if detail == Detail::PayloadAndDense {
-            request = request.with_vectors(dense_only());
-        }
+        let request = GetPointsBuilder::new(&self.collection, ids)
+            .with_payload(with_payload(detail))
+            .with_vectors(with_vectors(detail));
         let answer = self.call(self.client.get_points(request))?;
         answer
             .result
@@ -357,43 +363,43 @@ impl Engine for ServerEngine {
             .collect()
     }
 
-    fn candidates(&self, sides: Sides<'_>) -> Result<Candidates, StoreError> {
-        let mut queries = Vec::new();
-        if let Some(dense) = sides.dense {
-            queries.push(self.query(DENSE, Query::from(dense.to_vec()), &sides));
-        }
-        if let Some(lexical) = sides.lexical {
-            let pairs: Vec<(u32, f32)> = lexical
-                .indices
-                .iter()
-                .copied()
-                .zip(lexical.values.iter().copied())
-                .collect();
-            queries.push(self.query(LEXICAL, Query::from(pairs), &sides));
-        }
+    fn candidates(&self, probes: &Probes<'_>) -> Result<Vec<Vec<Candidate>>, StoreError> {
+        let queries: Vec<QueryPoints> = probes
+            .probes
+            .iter()
+            .map(|probe| {
+                let (using, query) = query(*probe);
+                QueryPointsBuilder::new(&self.collection)
+                    .query(query)
+                    .using(using)
+                    .filter(filter(&probes.only))
+                    .limit(probes.limit as u64)
+                    .params(
+                        SearchParamsBuilder::default()
+                            .hnsw_ef(tuning::search_breadth(probes.limit) as u64),
+                    )
+                    .with_payload(with_payload(probes.detail))
+                    .with_vectors(with_vectors(probes.detail))
+                    .build()
+            })
+            .collect();
+        let asked = queries.len();
         let request = QueryBatchPointsBuilder::new(&self.collection, queries);
         // Answers come in the order of the queries.
-        let mut answers = self
-            .call(self.client.query_batch(request))?
-            .result
-            .into_iter();
-        let mut answer_of = |asked: bool| {
-            if asked {
-                let answer = answers
-                    .next()
-                    .ok_or_else(|| self.lacks("a query's result"))?;
+        let answers = self.call(self.client.query_batch(request))?.result;
+        if answers.len() != asked {
+            return Err(self.lacks("a query's result"));
+        }
+        answers
+            .into_iter()
+            .map(|answer| {
                 answer
                     .result
                     .into_iter()
                     .map(|point| self.read(candidate(point)))
                     .collect()
-            } else {
-                Ok(Vec::new())
-            }
-        };
-        let dense = answer_of(sides.dense.is_some())?;
-        let lexical = answer_of(sides.lexical.is_some())?;
-        Ok(Candidates { dense, lexical })
+            })
+            .collect()
     }
 }
 

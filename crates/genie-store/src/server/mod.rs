@@ -6,6 +6,7 @@ mod engine;
 mod snapshot;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use genie_core::{
     Chunk, DocumentId, DocumentRecord, Hit, HybridQuery, IndexIdentity, Point, Store, StoreError,
@@ -19,6 +20,9 @@ use crate::protocol::Documents;
 
 /// The payload field of the reserved point that holds the identity as JSON.
 const IDENTITY: &str = "identity";
+
+/// How often a server that builds an index is asked whether it is done.
+const POLL: Duration = Duration::from_millis(250);
 
 /// Which collection on which server.
 #[derive(Clone, PartialEq, Eq)]
@@ -81,6 +85,28 @@ impl ServerStore {
         };
         store.check_identity()?;
         Ok(store)
+    }
+
+    /// Removes the collection with all that is in it, where it exists.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the server does not answer or refuses.
+    pub fn remove_collection(options: &ServerOptions) -> Result<(), StoreError> {
+        ServerEngine::connect(options)?.remove_collection()
+    }
+
+    /// Returns once the server has built the indexes of all that was written,
+    /// which it does by itself and in its own time, or once `stop` says so.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::put`].
+    pub fn wait_until_indexed(&self, stop: &dyn Fn() -> bool) -> Result<(), StoreError> {
+        while !stop() && !self.documents.engine().is_indexed()? {
+            std::thread::sleep(POLL);
+        }
+        Ok(())
     }
 
     fn check_identity(&self) -> Result<(), StoreError> {
@@ -160,6 +186,10 @@ impl Store for ServerStore {
 
     fn documents(&self) -> Result<Vec<DocumentRecord>, StoreError> {
         self.documents.documents()
+    }
+
+    fn documents_from(&self, uri: &str) -> Result<Vec<DocumentRecord>, StoreError> {
+        self.documents.documents_from(uri)
     }
 
     fn document(&self, id: &DocumentId) -> Result<Option<DocumentRecord>, StoreError> {

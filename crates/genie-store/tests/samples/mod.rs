@@ -10,7 +10,7 @@
 use std::path::Path;
 
 use genie_core::{
-    Chunk, ChunkId, ContentHash, DocumentId, DocumentRecord, EmbeddingIdentity, Filter,
+    Chunk, ChunkId, ContentHash, Date, DocumentId, DocumentRecord, EmbeddingIdentity, Filter,
     FusionWeights, HybridQuery, IndexIdentity, Language, MediaType, Point, Span, SparseVector,
 };
 use genie_store::{EdgeStore, HolderNote};
@@ -74,6 +74,7 @@ pub fn sample(name: &str, axis: usize, chunks: usize) -> Sample {
         bytes: 12_345_678_901,
         language: Some(language),
         labels: vec![format!("area{axis}/part/leaf"), "all".into()],
+        date: Date::new(2020 + i16::try_from(axis).expect("a small axis"), 5, 17),
         chunks: u32::try_from(chunks).expect("few chunks"),
     };
     let points = (0..chunks)

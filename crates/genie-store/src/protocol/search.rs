@@ -1,0 +1,194 @@
+//! How chunks are found.
+//!
+//! Only committed chunks may be hits, and only they may count when ranks are
+//! given. A store that others write to as well reads of every candidate which
+//! revision it is of, and which one its document has committed. A store that
+//! all writes go through knows when there is nothing to look up ([`Writes`]):
+//! then candidates are ids and scores, and commits are read of the hits alone,
+//! with which they are returned. A search that a write came into is repeated
+//! in the careful way.
+
+use std::collections::{HashMap, HashSet};
+
+use genie_core::{DocumentId, Hit, HybridQuery, StoreError};
+use uuid::Uuid;
+
+use super::{BadPoints, Documents, check_lexical};
+use crate::engine::{Candidate, Detail, Engine, Probe, Probes, RawRecord};
+use crate::fusion::{cosine, fuse};
+use crate::payload::{self, Commit};
+
+#[cfg(doc)]
+use super::writes::Writes;
+
+/// Commits by document.
+type Commits = HashMap<DocumentId, Commit>;
+
+/// What the probes found: for each its chunks, best first, and the commits
+/// that were looked up on the way.
+struct Ranked {
+    lists: Vec<Vec<Uuid>>,
+    commits: Commits,
+}
+
+impl<E: Engine> Documents<E> {
+    pub(crate) fn search(&self, query: &HybridQuery) -> Result<Vec<Hit>, StoreError> {
+        self.check_query(query)
+            .map_err(|error| self.backend(error))?;
+        let mut weights = Vec::new();
+        let mut probes = Vec::new();
+        if query.weights.dense > 0.0 {
+            weights.push(query.weights.dense);
+            probes.push(Probe::Dense(&query.dense));
+        }
+        if query.weights.lexical > 0.0 && !query.lexical.is_empty() {
+            weights.push(query.weights.lexical);
+            probes.push(Probe::Lexical(&query.lexical));
+        }
+        if query.limit == 0 || probes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Ranked { lists, mut commits } = self.ranked(Probes {
+            probes,
+            only: payload::selector(&query.filter),
+            limit: query.candidates.max(query.limit),
+            detail: Detail::Id,
+        })?;
+        let lists: Vec<(f32, Vec<Uuid>)> = weights.into_iter().zip(lists).collect();
+        let mut fused = fuse(&lists);
+        fused.truncate(query.limit);
+        self.hits(query, &fused, &mut commits)
+    }
+
+    fn ranked(&self, mut probes: Probes<'_>) -> Result<Ranked, StoreError> {
+        if let Some(quiet) = self.writes.quiet() {
+            probes.detail = Detail::Id;
+            let found = self.engine.candidates(&probes)?;
+            if self.writes.quiet() == Some(quiet) {
+                return Ok(Ranked {
+                    lists: found.into_iter().map(ids_by_rank).collect(),
+                    commits: Commits::new(),
+                });
+            }
+        }
+        probes.detail = Detail::Commit;
+        let found = self.engine.candidates(&probes)?;
+        let mut commits = Commits::new();
+        let records = found.iter().flatten().map(|candidate| &candidate.record);
+        self.learn_commits(records, &mut commits)?;
+        let lists = found
+            .into_iter()
+            .map(|candidates| self.committed(candidates, &commits))
+            .collect::<Result<_, _>>()?;
+        Ok(Ranked { lists, commits })
+    }
+
+    fn hits(
+        &self,
+        query: &HybridQuery,
+        fused: &[(Uuid, f32)],
+        commits: &mut Commits,
+    ) -> Result<Vec<Hit>, StoreError> {
+        let ids: Vec<Uuid> = fused.iter().map(|(id, _)| *id).collect();
+        let records = self.engine.retrieve(&ids, Detail::PayloadAndDense)?;
+        self.learn_commits(records.iter(), commits)?;
+        let records: HashMap<Uuid, RawRecord> = records
+            .into_iter()
+            .map(|record| (record.id, record))
+            .collect();
+        let mut hits = Vec::with_capacity(fused.len());
+        for (id, score) in fused {
+            // A chunk that was removed since it was found is no hit.
+            let Some(record) = records.get(id) else {
+                continue;
+            };
+            // Nor is one that was replaced since.
+            let Some(commit) = self.commit_of(record, commits)? else {
+                continue;
+            };
+            let chunk = self.read(record, payload::read_chunk)?;
+            let dense = record
+                .dense
+                .as_deref()
+                .ok_or_else(|| self.corrupt(record, "it has no dense vector".to_owned()))?;
+            hits.push(Hit {
+                similarity: cosine(&query.dense, dense),
+                document: commit.record.clone(),
+                chunk,
+                score: *score,
+            });
+        }
+        Ok(hits)
+    }
+
+    /// Reads the commits of all documents that the records belong to, but
+    /// those that are known.
+    fn learn_commits<'a>(
+        &self,
+        records: impl Iterator<Item = &'a RawRecord>,
+        commits: &mut Commits,
+    ) -> Result<(), StoreError> {
+        let mut documents = HashSet::new();
+        for record in records {
+            let (document, _) = self.read(record, payload::read_origin)?;
+            if !commits.contains_key(&document) {
+                documents.insert(document);
+            }
+        }
+        let ids: Vec<Uuid> = documents.iter().map(payload::commit_id).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for record in self.engine.retrieve(&ids, Detail::Payload)? {
+            let commit = self.read(&record, payload::read_commit)?;
+            commits.insert(commit.record.id, commit);
+        }
+        Ok(())
+    }
+
+    /// The commit that the chunk counts by, where there is one.
+    fn commit_of<'a>(
+        &self,
+        record: &RawRecord,
+        commits: &'a Commits,
+    ) -> Result<Option<&'a Commit>, StoreError> {
+        let (document, revision) = self.read(record, payload::read_origin)?;
+        Ok(commits
+            .get(&document)
+            .filter(|commit| commit.revision == revision))
+    }
+
+    /// The candidates whose revision is committed, by rank.
+    fn committed(
+        &self,
+        candidates: Vec<Candidate>,
+        commits: &Commits,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let mut committed = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            if self.commit_of(&candidate.record, commits)?.is_some() {
+                committed.push(candidate);
+            }
+        }
+        Ok(ids_by_rank(committed))
+    }
+
+    fn check_query(&self, query: &HybridQuery) -> Result<(), BadPoints> {
+        self.check_vector(&query.dense)?;
+        check_lexical(&query.lexical.indices, &query.lexical.values)
+    }
+}
+
+/// Best first, ties by id.
+fn ids_by_rank(mut candidates: Vec<Candidate>) -> Vec<Uuid> {
+    candidates.sort_by(|left, right| {
+        right
+            .score
+            .total_cmp(&left.score)
+            .then_with(|| left.record.id.cmp(&right.record.id))
+    });
+    candidates
+        .into_iter()
+        .map(|candidate| candidate.record.id)
+        .collect()
+}
