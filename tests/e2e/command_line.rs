@@ -29,6 +29,8 @@ const COMMANDS: &[&[&str]] = &[
     &["serve"],
     &["health"],
     &["doctor"],
+    &["bench"],
+    &["bench", "retrieval"],
     &["completions"],
 ];
 

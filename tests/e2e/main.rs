@@ -17,10 +17,12 @@
 
 mod answers;
 mod bad_input;
+mod bench;
 mod command_line;
 mod crash;
 mod disk;
 mod documents;
+mod filters;
 mod genie;
 mod holder;
 mod http;

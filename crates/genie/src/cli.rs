@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use genie_core::Language;
+use genie_core::{Date, DocumentId, Language};
+
+use crate::commands::bench::Bench;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -97,6 +99,8 @@ pub(crate) enum Command {
     Health(Health),
     /// Check models, index, device, processor and disk
     Doctor(Doctor),
+    /// Measure how fast the parts are on this machine
+    Bench(Bench),
     /// Print completions for a shell
     Completions(Completions),
 }
@@ -245,11 +249,35 @@ pub(crate) struct Asking {
     /// Passages put before the model
     #[arg(long, value_name = "N")]
     pub(crate) top_k: Option<usize>,
+    #[command(flatten)]
+    pub(crate) only: Only,
+}
+
+/// Which documents count. Options are joined by "and"; one that is given
+/// several times takes what fits any of its values.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Only documents")]
+pub(crate) struct Only {
+    /// With this label or one below it
+    #[arg(long = "label", value_name = "LABEL")]
+    pub(crate) labels: Vec<String>,
+    /// Passages in this language (ar, en, es, fr, ru, zh)
+    #[arg(long = "language", value_name = "CODE")]
+    pub(crate) languages: Vec<Language>,
+    /// Of this day or later, as in 2024-05-17
+    #[arg(long, value_name = "DATE")]
+    pub(crate) from: Option<Date>,
+    /// Of this day or earlier
+    #[arg(long, value_name = "DATE")]
+    pub(crate) to: Option<Date>,
+    /// With this id, as `genie doc list --json` prints it
+    #[arg(long = "document", value_name = "ID")]
+    pub(crate) documents: Vec<DocumentId>,
 }
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  genie ask \"What is an IXP?\"\n  genie ask \"Qu'est-ce que GENIE.AI ?\" --json"
+    after_help = "Examples:\n  genie ask \"What is an IXP?\"\n  genie ask \"Qu'est-ce que GENIE.AI ?\" --json\n  genie ask \"Which cables were repaired?\" --label infrastructure --from 2024-01-01"
 )]
 pub(crate) struct Ask {
     /// The question
@@ -262,7 +290,9 @@ pub(crate) struct Ask {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  genie search \"submarine cable repair\" --top-k 3")]
+#[command(
+    after_help = "Example:\n  genie search \"submarine cable repair\" --top-k 3 --language fr"
+)]
 pub(crate) struct Search {
     /// What to look for
     pub(crate) query: String,

@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod files;
 mod interrupt;
+mod only;
 mod progress;
 mod remote;
 mod render;
@@ -73,6 +74,7 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Serve(arguments) => commands::serve::run(common, &arguments),
         Command::Health(arguments) => commands::health::run(&arguments),
         Command::Doctor(arguments) => commands::doctor::run(common, &arguments),
+        Command::Bench(arguments) => commands::bench::run(common, &arguments),
         Command::Completions(arguments) => commands::completions(&arguments),
     }
 }

@@ -14,11 +14,16 @@ pub(crate) fn bytes(what: &str, total: u64) -> ProgressBar {
     )
 }
 
-/// Countable things with the time left.
+/// Files with the time left.
 pub(crate) fn items(what: &str, total: u64) -> ProgressBar {
+    counted(what, total, "files")
+}
+
+/// Countable things with the time left.
+pub(crate) fn counted(what: &str, total: u64, things: &str) -> ProgressBar {
     styled(
         ProgressBar::new(total),
-        "{msg:40!} [{bar:24}] {pos}/{len} files {eta:>4} left",
+        &format!("{{msg:40!}} [{{bar:24}}] {{pos}}/{{len}} {things} {{eta:>4}} left"),
         what,
     )
 }

@@ -47,6 +47,37 @@ pub(crate) fn models(common: &Common, places: &Places) -> anyhow::Result<ModelSt
     Ok(ModelStore::open(places.models.clone(), registry, settings)?)
 }
 
+/// What turns texts into vectors, loaded.
+pub(crate) struct Encoders {
+    pub(crate) embed: Arc<dyn Embed>,
+    pub(crate) lexical: Arc<dyn Lexical>,
+}
+
+impl Encoders {
+    /// Loads the embedding model.
+    pub(crate) fn open(common: &Common, config: &Config) -> anyhow::Result<Self> {
+        if let Err(error) = genie_compute::set_threads(config.threads) {
+            tracing::debug!(%error, "the number of threads stays as it is");
+        }
+        let device = choose_device(config.device)?;
+        tracing::info!(device = device.note, "device chosen");
+        let models = models(common, &config.places)?;
+        Ok(Self {
+            embed: Arc::new(embedder(&models, config, &device)?),
+            lexical: Arc::new(LexicalAnalyzer::new()),
+        })
+    }
+
+    /// What an index of these vectors is made with.
+    pub(crate) fn identity(&self) -> IndexIdentity {
+        IndexIdentity {
+            embedding: self.embed.identity().clone(),
+            lexical_version: self.lexical.version().to_owned(),
+            chunker_version: CHUNKER_VERSION.to_owned(),
+        }
+    }
+}
+
 /// Models and index, loaded.
 pub(crate) struct Parts {
     pub(crate) embed: Arc<dyn Embed>,
@@ -60,20 +91,9 @@ pub(crate) struct Parts {
 impl Parts {
     /// Loads the embedding model and opens the index.
     pub(crate) fn open(common: &Common, config: &Config) -> anyhow::Result<Self> {
-        if let Err(error) = genie_compute::set_threads(config.threads) {
-            tracing::debug!(%error, "the number of threads stays as it is");
-        }
-        let device = choose_device(config.device)?;
-        tracing::info!(device = device.note, "device chosen");
-        let models = models(common, &config.places)?;
-        let embed: Arc<dyn Embed> = Arc::new(embedder(&models, config, &device)?);
-        let lexical: Arc<dyn Lexical> = Arc::new(LexicalAnalyzer::new());
-        let identity = IndexIdentity {
-            embedding: embed.identity().clone(),
-            lexical_version: lexical.version().to_owned(),
-            chunker_version: CHUNKER_VERSION.to_owned(),
-        };
-        let (store, edge) = store(config, identity)?;
+        let encoders = Encoders::open(common, config)?;
+        let (store, edge) = store(config, encoders.identity())?;
+        let Encoders { embed, lexical } = encoders;
         Ok(Self {
             embed,
             lexical,

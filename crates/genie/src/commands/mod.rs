@@ -1,6 +1,7 @@
 //! One module a command.
 
 pub(crate) mod ask;
+pub(crate) mod bench;
 pub(crate) mod chat;
 pub(crate) mod corpus;
 pub(crate) mod doc;

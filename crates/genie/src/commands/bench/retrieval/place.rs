@@ -1,0 +1,192 @@
+//! Where the indexes of a benchmark are, and how they go away again.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use genie_core::{Config, IndexIdentity, Store};
+use genie_store::{EdgeStore, HolderNote, ServerOptions, ServerStore};
+use tempfile::TempDir;
+
+use super::in_folder;
+use crate::settings;
+
+/// What building an index takes at its height: the index itself, what its
+/// segments are merged into, and the engine's log.
+const BYTES_A_CHUNK: u64 = 14_000;
+
+/// The folder of all indexes of one run.
+pub(super) struct Folder {
+    path: PathBuf,
+    /// Where nothing is to be kept.
+    temporary: Option<TempDir>,
+}
+
+impl Folder {
+    pub(super) fn open(keep: Option<&Path>) -> anyhow::Result<Self> {
+        if let Some(path) = keep {
+            in_folder(std::fs::create_dir_all(path), path)?;
+            return Ok(Self {
+                path: path.to_owned(),
+                temporary: None,
+            });
+        }
+        let temporary = tempfile::Builder::new().prefix("genie-bench-").tempdir()?;
+        Ok(Self {
+            path: temporary.path().to_owned(),
+            temporary: Some(temporary),
+        })
+    }
+
+    /// An error where the largest index would fill the disk.
+    pub(super) fn check_space(&self, chunks: usize) -> anyhow::Result<()> {
+        let needed = chunks as u64 * BYTES_A_CHUNK + (256 << 20);
+        let free = in_folder(fs4::available_space(&self.path), &self.path)?;
+        if free < needed {
+            bail!(
+                "an index of {chunks} chunks takes up to {} GB while it is built, but the disk of {} has {} GB left; \
+                 choose another folder with --keep, or fewer chunks",
+                needed.div_ceil(1 << 30),
+                self.path.display(),
+                free >> 30
+            );
+        }
+        Ok(())
+    }
+
+    /// Where vectors are kept for the next run, if anything is kept.
+    pub(super) fn vectors(&self, name: &str) -> Option<PathBuf> {
+        self.temporary.is_none().then(|| self.path.join(name))
+    }
+}
+
+/// Where one index is.
+pub(super) enum Place {
+    Edge { index: PathBuf, keep: bool },
+    Server(ServerOptions),
+}
+
+/// An open index.
+pub(super) enum Built {
+    Edge(Box<EdgeStore>),
+    Server(Box<ServerStore>),
+}
+
+impl Place {
+    /// A folder of its own; what an earlier run left there goes.
+    pub(super) fn edge(folder: &Folder, chunks: usize) -> anyhow::Result<Self> {
+        let index = folder.path.join(format!("index-{chunks}"));
+        remove_folder(&index)?;
+        Ok(Self::Edge {
+            index,
+            keep: folder.temporary.is_none(),
+        })
+    }
+
+    /// A collection of its own on the configured server.
+    pub(super) fn server(config: &Config) -> Option<Self> {
+        let url = config.qdrant_url.clone()?;
+        Some(Self::Server(ServerOptions {
+            url,
+            api_key: settings::qdrant_api_key(),
+            collection: format!("genie-bench-{}", std::process::id()),
+        }))
+    }
+
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Edge { .. } => "edge",
+            Self::Server(_) => "server",
+        }
+    }
+
+    /// Opens the index, which is made at the first time.
+    pub(super) fn open(&self, identity: IndexIdentity) -> anyhow::Result<Built> {
+        Ok(match self {
+            Self::Edge { index, .. } => Built::Edge(Box::new(EdgeStore::open(
+                index,
+                identity,
+                HolderNote::default(),
+            )?)),
+            Self::Server(options) => {
+                Built::Server(Box::new(ServerStore::connect(options.clone(), identity)?))
+            }
+        })
+    }
+
+    /// What the index takes on the disk, where that is ours.
+    pub(super) fn bytes(&self) -> anyhow::Result<Option<u64>> {
+        match self {
+            Self::Edge { index, .. } => allocated(index).map(Some),
+            Self::Server(_) => Ok(None),
+        }
+    }
+
+    /// Removes the index unless it is to be kept.
+    pub(super) fn remove(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Edge { keep: true, .. } => Ok(()),
+            Self::Edge { index, .. } => remove_folder(index),
+            // Done when it is dropped.
+            Self::Server(_) => Ok(()),
+        }
+    }
+}
+
+impl Drop for Place {
+    /// Also after a failure and after Ctrl-C a server keeps nothing. (The
+    /// temporary folder goes by itself.)
+    fn drop(&mut self) {
+        if let Self::Server(options) = self
+            && let Err(error) = ServerStore::remove_collection(options)
+        {
+            eprintln!(
+                "note: the collection {} may still be on the server: {error}",
+                options.collection
+            );
+        }
+    }
+}
+
+impl Built {
+    pub(super) fn as_store(&self) -> &dyn Store {
+        match self {
+            Self::Edge(store) => &**store,
+            Self::Server(store) => &**store,
+        }
+    }
+
+    /// Builds what is left to build.
+    pub(super) fn finish(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Edge(store) => Ok(store.optimize()?),
+            Self::Server(store) => Ok(store.wait_until_indexed(&crate::interrupt::requested)?),
+        }
+    }
+}
+
+fn remove_folder(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => in_folder(Err(error), path),
+        _ => Ok(()),
+    }
+}
+
+/// The blocks that files take: the engine's files have holes.
+fn allocated(folder: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in walkdir::WalkDir::new(folder) {
+        let metadata = entry?.metadata()?;
+        if metadata.is_file() {
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::MetadataExt;
+                bytes += metadata.blocks() * 512;
+            }
+            #[cfg(not(unix))]
+            {
+                bytes += metadata.len();
+            }
+        }
+    }
+    Ok(bytes)
+}
