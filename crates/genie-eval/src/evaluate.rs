@@ -96,6 +96,9 @@ pub fn evaluate(
             ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
         };
         let known = Known::of(plan, group, &opened)?;
+        if plan.parts.retrieval {
+            warm_up(&opened)?;
+        }
         for item in group {
             if recording.has(&item.id) {
                 continue;
@@ -121,6 +124,18 @@ pub fn evaluate(
         }
     }
     Ok(ControlFlow::Continue(()))
+}
+
+/// The first search after a start reads files and fills caches, which is no
+/// time that people wait for.
+fn warm_up(opened: &Opened) -> anyhow::Result<()> {
+    opened.engine.search(SearchRequest {
+        query: "What is this about?".to_owned(),
+        language: None,
+        filter: Filter::default(),
+        limit: None,
+    })?;
+    Ok(())
 }
 
 fn open(

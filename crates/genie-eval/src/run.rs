@@ -210,16 +210,21 @@ pub(crate) fn metrics(items: &[ItemRecord], seed: u64) -> Metrics {
     let languages: BTreeSet<&String> = items.iter().map(|item| &item.language).collect();
     for language in languages {
         let of_it = items.iter().filter(|item| &item.language == language);
-        metrics
-            .by_language
-            .insert(language.clone(), estimates(of_it, seed));
+        insert(&mut metrics.by_language, language, estimates(of_it, seed));
     }
     let kinds: BTreeSet<&String> = items.iter().flat_map(|item| &item.kinds).collect();
     for kind in kinds {
         let of_it = items.iter().filter(|item| item.kinds.contains(kind));
-        metrics.by_kind.insert(kind.clone(), estimates(of_it, seed));
+        insert(&mut metrics.by_kind, kind, estimates(of_it, seed));
     }
     metrics
+}
+
+/// A group of which nothing is judged is left out.
+fn insert(groups: &mut BTreeMap<String, Estimates>, name: &str, estimates: Estimates) {
+    if !estimates.is_empty() {
+        groups.insert(name.to_owned(), estimates);
+    }
 }
 
 fn estimates<'a>(items: impl Iterator<Item = &'a ItemRecord>, seed: u64) -> Estimates {
@@ -279,4 +284,35 @@ pub fn in_order<'a>(names: impl IntoIterator<Item = &'a String>) -> Vec<&'a str>
 /// Whether more of this metric is better.
 pub(crate) fn more_is_better(name: &str) -> bool {
     name != "wrongly_answered"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::item;
+
+    #[test]
+    fn figures_are_given_overall_and_of_groups_that_have_some() {
+        let mut unjudged = item("c", &[]);
+        unjudged.kinds = vec!["unanswerable".to_owned()];
+        let mut french = item("b", &[("recall@1", 0.0), ("right", 1.0)]);
+        french.language = "fr".to_owned();
+        let items = [item("a", &[("recall@1", 1.0)]), french, unjudged];
+        let found = metrics(&items, 1);
+        assert_eq!(found.overall["recall@1"].value, 0.5);
+        assert_eq!(found.overall["right"].n, 1);
+        assert_eq!(found.by_language["fr"]["recall@1"].value, 0.0);
+        let kinds: Vec<_> = found.by_kind.keys().collect();
+        assert_eq!(kinds, ["fact"]);
+        assert_eq!(found, metrics(&items, 1));
+    }
+
+    #[test]
+    fn metrics_are_read_by_family_and_rank() {
+        let names = ["right", "recall@10", "mrr@10", "recall@5", "x"].map(str::to_owned);
+        assert_eq!(
+            in_order(&names),
+            ["recall@5", "recall@10", "mrr@10", "right", "x"]
+        );
+    }
 }
