@@ -282,7 +282,7 @@ fn split(text: &str, sentences: &mut Vec<String>) {
         if over {
             let sentence = text[start..end].trim();
             // What is shorter is an abbreviation or a number.
-            if sentence.chars().count() > 12 {
+            if sentence.chars().count() > 8 {
                 sentences.push(sentence.to_owned());
             }
             start = end;
@@ -330,6 +330,7 @@ mod tests {
             [
                 "A cable of 3.5 km was laid.",
                 "Is that long enough?",
+                "电缆铺设在海底很多年。",
                 "下一句也很长很长很长的。",
                 "no full stop here"
             ]
