@@ -82,7 +82,7 @@ fn tokens_decide_and_every_stage_is_told() {
         config(),
         3,
     );
-    assert_eq!(uris(&found), ["2.txt", "1.txt", "0.txt"]);
+    assert_eq!(uris(&found), ["2.txt", "0.txt", "1.txt"]);
     let stages = found[0].stages;
     assert_eq!((stages.fused.rank, stages.dense.rank), (3, 3));
     let tokens = stages.tokens.expect("compared");

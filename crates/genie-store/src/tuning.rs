@@ -1,4 +1,4 @@
-//! How both engines keep and search vectors; `docs/adr/0012` has the figures
+//! How both engines keep and search vectors; `docs/adr/0013` has the figures
 //! that these numbers come from.
 
 /// Links of a point in the graph of dense vectors.

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use genie_core::{Store, StoreError};
+use genie_core::{Hit, HybridQuery, Store, StoreError};
 use genie_store::{EdgeStore, Holder, HolderNote, read_holder};
 use samples::{identity, open, query, sample};
 
@@ -157,6 +157,14 @@ fn old_log_files_go_and_writes_go_on() {
     }
 }
 
+/// Hits without their scores by words: what is removed counts in the document
+/// frequencies until the index is optimized.
+fn found(store: &EdgeStore, query: &HybridQuery) -> Vec<Hit> {
+    let mut hits = store.search(query).expect("hits");
+    hits.iter_mut().for_each(|hit| hit.lexical = None);
+    hits
+}
+
 #[test]
 fn optimizing_changes_no_answer() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -172,14 +180,14 @@ fn optimizing_changes_no_answer() {
     let mut asked = query(2, &[1316]);
     asked.filter.documents = vec![sample("d2", 2, 900).record.id];
     asked.weights.dense = 0.0;
-    let before = store.search(&asked).expect("hits");
+    let before = found(&store, &asked);
     assert_eq!(before.len(), 1);
     store.optimize().expect("optimized");
-    assert_eq!(store.search(&asked).expect("hits"), before);
+    assert_eq!(found(&store, &asked), before);
     assert_eq!(store.count().expect("a count"), 1_800);
     drop(store);
     let store = open(folder.path());
-    assert_eq!(store.search(&asked).expect("hits"), before);
+    assert_eq!(found(&store, &asked), before);
     let again = sample("d0", 0, 4);
     store.put(&again.record, again.points).expect("written");
     assert_eq!(store.chunks(&again.record.id).expect("chunks").len(), 4);
