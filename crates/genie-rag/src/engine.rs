@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use genie_core::{
-    Answer, AnswerConfig, AnswerTimings, Citation, Embed, Generate, HybridQuery, Language,
-    LateInteraction, Lexical, Passage, RetrievalConfig, SparseVector, Store, TextRole,
-    TokenVectors, Usage,
+    Answer, AnswerConfig, AnswerTimings, Citation, Embed, Embedding, Generate, HybridQuery,
+    Language, LateInteraction, Lexical, Passage, RetrievalConfig, SparseVector, Store, TextRole,
+    TokenCodes, TokenVectors, Usage,
 };
 use genie_ingest::LanguageDetector;
 
@@ -17,6 +17,7 @@ use crate::phrases;
 use crate::question::{AnswerEvent, Question, RagError, SearchRequest};
 use crate::quote::quoted_answer;
 use crate::rank::ranked;
+use crate::support::dot;
 
 /// The longest question, in characters: about four pages.
 const LONGEST_QUESTION: usize = 8_000;
@@ -59,6 +60,15 @@ pub struct SearchOutcome {
     pub embed: Duration,
     /// Time in the index and for the final order.
     pub search: Duration,
+}
+
+/// Texts in the order of a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reranked {
+    /// Each text's position in the call and its score, best first.
+    pub order: Vec<(usize, f32)>,
+    /// Tokens that the model read of the texts.
+    pub tokens: usize,
 }
 
 impl Engine {
@@ -104,6 +114,46 @@ impl Engine {
             understood,
             request.limit.unwrap_or(self.parts.retrieval.top_k),
         )
+    }
+
+    /// Puts texts that are not in the index in the order of a query: token by
+    /// token, or by the cosine of their vectors where tokens are not compared.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the query is empty or too long, and when the embedding
+    /// model does.
+    #[tracing::instrument(skip_all)]
+    pub fn rerank(&self, query: &str, texts: &[String]) -> Result<Reranked, RagError> {
+        let query = checked(query)?;
+        let late = self.parts.tokens.as_deref();
+        let (whole, tokens) = self.vectors(query, late)?;
+        let read = match late {
+            Some(late) => late.passages(texts)?,
+            None => {
+                let embeddings = self.parts.embed.embed(TextRole::Passage, texts)?;
+                let codes = std::iter::repeat(TokenCodes::default());
+                embeddings.into_iter().zip(codes).collect()
+            }
+        };
+        let scores = match late.zip(tokens.as_ref()) {
+            Some((late, tokens)) => {
+                let codes: Vec<&TokenCodes> = read.iter().map(|(_, codes)| codes).collect();
+                // A text without tokens is as far from everything as can be.
+                let scores = late.scores(tokens, &codes).into_iter();
+                scores.map(Option::unwrap_or_default).collect()
+            }
+            None => {
+                let cosine = |(text, _): &(Embedding, TokenCodes)| dot(&text.vector, &whole);
+                read.iter().map(cosine).collect::<Vec<f32>>()
+            }
+        };
+        let mut order: Vec<(usize, f32)> = scores.into_iter().enumerate().collect();
+        order.sort_by(|left, right| right.1.total_cmp(&left.1));
+        Ok(Reranked {
+            order,
+            tokens: read.iter().map(|(text, _)| text.tokens).sum(),
+        })
     }
 
     /// Answers a question, telling on the way which passages are used and

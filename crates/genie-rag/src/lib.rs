@@ -51,6 +51,6 @@ mod rank;
 mod sentences;
 mod support;
 
-pub use engine::{Engine, EngineParts, SearchOutcome};
+pub use engine::{Engine, EngineParts, Reranked, SearchOutcome};
 pub use index::{IndexError, IndexProgress, IndexStatus, Indexed, Indexer};
 pub use question::{AnswerEvent, Question, RagError, SearchRequest};

@@ -48,10 +48,12 @@ pub(crate) struct DraftSentence {
 }
 
 static MARKER: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    // [1], [1, 2], [1][2], 【1】, and what small models make of it: [Passage 1].
+    // [1], [1, 2], [1][2], 【1】, and what small models make of it: [Passage 1],
+    // and a digit alone in round brackets, (1) or （1）.
     Regex::new(
         r"(?xi) \s* [\[【] \s* (?: passages? | source | document )? \s*
-        ( [0-9]{1,3} (?: \s* [,;،、] \s* [0-9]{1,3} )* ) \s* [\]】]",
+        ( [0-9]{1,3} (?: \s* [,;،、] \s* [0-9]{1,3} )* ) \s* [\]】]
+        | \s* [(（] \s* (?: passages? \s* )? ( [1-9] ) \s* [)）]",
     )
     .ok()
 });
@@ -167,7 +169,8 @@ fn draft(raw: &str) -> Option<DraftSentence> {
     let mut end = 0;
     if let Some(pattern) = MARKER.as_ref() {
         for found in pattern.captures_iter(raw) {
-            let (Some(whole), Some(numbers)) = (found.get(0), found.get(1)) else {
+            let numbers = found.get(1).or_else(|| found.get(2));
+            let (Some(whole), Some(numbers)) = (found.get(0), numbers) else {
                 continue;
             };
             text.push_str(&raw[end..whole.start()]);
@@ -261,6 +264,14 @@ mod tests {
             &[("两者都这样说。", &[2]), ("下一句。", &[])],
         );
         check("So it is [Passage 2].", &[("So it is.", &[2])]);
+        check(
+            "It lists 729 projects in 2025 (1), and 406 in 2024 (2).",
+            &[("It lists 729 projects in 2025, and 406 in 2024.", &[1, 2])],
+        );
+        check(
+            "The year (2024) and the band (3.5 GHz) stay.",
+            &[("The year (2024) and the band (3.5 GHz) stay.", &[])],
+        );
     }
 
     #[test]

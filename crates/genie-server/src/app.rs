@@ -73,6 +73,7 @@ pub fn app(state: AppState) -> Router {
         .route("/icon.svg", get(page::icon))
         .route("/v1/chat/completions", post(openai::chat_completions))
         .route("/v1/embeddings", post(openai::embeddings))
+        .route("/v1/rerank", post(openai::rerank))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{model}", get(openai::model))
         .route("/api/v1/answer", post(answer::answer))

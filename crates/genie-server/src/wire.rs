@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use genie_core::{Answer, Citation, Passage, Stage, Usage};
+use genie_core::{Answer, Citation, Passage, Stage, Stages, Usage};
 use genie_rag::SearchOutcome;
 use serde::{Deserialize, Serialize};
 
@@ -73,8 +73,9 @@ pub struct PassageBody {
     pub end: usize,
     /// The passage, verbatim.
     pub text: String,
-    /// How it came to its place.
-    pub stages: StagesBody,
+    /// How it came to its place; in the results of a search.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages: Option<StagesBody>,
 }
 
 /// The place of a passage among the candidates, stage by stage.
@@ -196,12 +197,18 @@ impl From<&Passage> for PassageBody {
             start: chunk.span.start(),
             end: chunk.span.end(),
             text: chunk.text.clone(),
-            stages: StagesBody {
-                dense: passage.stages.dense.into(),
-                lexical: passage.stages.lexical.map(StageBody::from),
-                fused: passage.stages.fused.into(),
-                tokens: passage.stages.tokens.map(StageBody::from),
-            },
+            stages: None,
+        }
+    }
+}
+
+impl From<Stages> for StagesBody {
+    fn from(stages: Stages) -> Self {
+        Self {
+            dense: stages.dense.into(),
+            lexical: stages.lexical.map(StageBody::from),
+            fused: stages.fused.into(),
+            tokens: stages.tokens.map(StageBody::from),
         }
     }
 }
@@ -229,7 +236,14 @@ impl SearchBody {
         Self {
             query: query.to_owned(),
             language: outcome.language.code().to_owned(),
-            passages: outcome.passages.iter().map(PassageBody::from).collect(),
+            passages: outcome
+                .passages
+                .iter()
+                .map(|passage| PassageBody {
+                    stages: Some(passage.stages.into()),
+                    ..PassageBody::from(passage)
+                })
+                .collect(),
             timings_ms: SearchTimingsBody {
                 embed: milliseconds(outcome.embed),
                 search: milliseconds(outcome.search),

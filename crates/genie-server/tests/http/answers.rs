@@ -178,6 +178,10 @@ async fn a_search_honours_its_filter() {
     assert_eq!(body.query, "networks");
     assert_eq!(body.passages.len(), 2);
     assert_eq!(body.passages[0].document, "reports/exchange.pdf");
+    let stages = body.passages[0].stages.expect("a search explains itself");
+    assert_eq!((stages.fused.rank, stages.dense.rank), (1, 1));
+    assert_eq!(stages.lexical.map(|stage| stage.rank), Some(1));
+    assert_eq!(stages.tokens, None, "these passages have no codes");
     let french = json!({"query": "networks", "filter": {"languages": ["fr"]}});
     let body = post(&app, "/api/v1/search", french).await.json();
     assert_eq!(body["passages"].as_array().map(Vec::len), Some(1));

@@ -155,3 +155,45 @@ async fn embeddings_come_as_floats_or_base64() {
     let wrong = json!({"input": "x", "dimensions": 5});
     assert_eq!(post(&app, "/v1/embeddings", wrong).await.status, 400);
 }
+
+#[tokio::test]
+async fn texts_are_put_in_the_order_of_a_query() {
+    let app = silent();
+    let documents = json!([
+        "A tower on the hill",
+        {"text": "How many networks does it connect"},
+        "It connects 42 networks",
+    ]);
+    let body = json!({"query": "connects 42 networks", "documents": documents, "top_n": 2,
+        "return_documents": true, "model": "fake-embed"});
+    let reply = post(&app, "/v1/rerank", body).await;
+    assert_eq!(reply.status, 200);
+    let body = reply.json();
+    let results = body["results"].as_array().expect("results");
+    assert_eq!(results.len(), 2);
+    assert_eq!(results[0]["index"], 2);
+    assert_eq!(results[1]["index"], 1);
+    assert_eq!(
+        results[1]["document"]["text"],
+        "How many networks does it connect"
+    );
+    let score = |result: &Value| result["relevance_score"].as_f64().expect("a score");
+    assert!(score(&results[0]) > score(&results[1]));
+    assert!(body["usage"]["total_tokens"].as_u64().expect("a count") > 0);
+
+    for wrong in [
+        json!({"query": "a", "documents": []}),
+        json!({"query": " ", "documents": ["a"]}),
+        json!({"query": "a", "documents": ["a"], "top_n": 0}),
+        json!({"query": "a", "documents": vec!["a"; 257]}),
+        json!({"query": "a", "documents": [7]}),
+    ] {
+        assert_eq!(
+            post(&app, "/v1/rerank", wrong.clone()).await.status,
+            400,
+            "{wrong}"
+        );
+    }
+    let other = json!({"query": "a", "documents": ["a"], "model": "another"});
+    assert_eq!(post(&app, "/v1/rerank", other).await.status, 404);
+}

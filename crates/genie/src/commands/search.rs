@@ -35,8 +35,10 @@ pub(crate) fn run(common: &Common, arguments: &Search) -> anyhow::Result<Ended> 
     } else {
         for (position, passage) in found.passages.iter().enumerate() {
             let mut text = render::passage(position + 1, passage);
-            if arguments.explain {
-                text.push_str(&render::stages(&passage.stages));
+            if arguments.explain
+                && let Some(stages) = &passage.stages
+            {
+                text.push_str(&render::stages(stages));
             }
             say(&render::plain(&format!("{text}\n")))?;
         }
