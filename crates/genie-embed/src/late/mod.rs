@@ -79,6 +79,9 @@ impl LateInteraction for TextEmbedder {
     }
 
     fn query(&self, text: &str) -> Result<(Embedding, TokenVectors), EmbedError> {
+        // Made here, where it can fail aloud, and not while a budget of time
+        // for comparing runs.
+        self.codec()?;
         let prefix = self.prefix(TextRole::Query);
         let mut read = self.run_all(&[text.to_owned()], |text| {
             self.tokenizer.encode_wanting(prefix, text, 0.0)
