@@ -10,6 +10,7 @@ fn main() {
     let gnu = target("OS").as_deref() == Ok("linux") && target("ENV").as_deref() == Ok("gnu");
     if gnu && glibc().is_some_and(|version| version >= (2, 36)) {
         println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+        println!("cargo:rustc-link-arg-bins=-Wl,--icf=all");
     }
 }
 
