@@ -1,0 +1,108 @@
+//! Points in time.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::ParseError;
+
+/// A point in time in whole microseconds since 1970-01-01T00:00:00Z, written
+/// `2026-05-17T08:30:00.250Z` (RFC 3339, UTC, milliseconds).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The time of the system's clock.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(jiff::Timestamp::now().as_microsecond())
+    }
+
+    /// The time this many microseconds after the Unix epoch. Times outside of
+    /// the years -9999 to 9999 become the nearest one inside.
+    #[must_use]
+    pub fn from_micros(micros: i64) -> Self {
+        Self(micros.clamp(
+            jiff::Timestamp::MIN.as_microsecond(),
+            jiff::Timestamp::MAX.as_microsecond(),
+        ))
+    }
+
+    /// Microseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// The time this much later.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self::from_micros(self.0.saturating_add(micros))
+    }
+
+    /// The time this much earlier.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self::from_micros(self.0.saturating_sub(micros))
+    }
+
+    /// The day in UTC, written `2026-05-17`.
+    #[must_use]
+    pub fn day(self) -> String {
+        self.in_calendar().strftime("%Y-%m-%d").to_string()
+    }
+
+    fn in_calendar(self) -> jiff::Timestamp {
+        // The constructors keep the number inside of the calendar.
+        jiff::Timestamp::from_microsecond(self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.in_calendar())
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = ParseError;
+
+    /// Reads RFC 3339 with any offset.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse::<jiff::Timestamp>()
+            .map(|time| Self(time.as_microsecond()))
+            .map_err(|_| ParseError::new("a time", text, "2026-05-17T08:30:00Z"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_in_utc_with_milliseconds() {
+        for (micros, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_779_006_600_250_999, "2026-05-17T08:30:00.250Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(Timestamp::from_micros(micros).to_string(), text);
+        }
+        assert_eq!(
+            "2026-05-17T10:30:00+02:00".parse(),
+            Ok(Timestamp::from_micros(1_779_006_600_000_000))
+        );
+        assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn no_number_leaves_the_calendar() {
+        for micros in [i64::MIN, i64::MAX] {
+            let time = Timestamp::from_micros(micros);
+            assert_eq!(time.after(Duration::MAX).day().len(), "9999-12-30".len());
+            assert!(!time.to_string().starts_with("1970"), "{time}");
+        }
+    }
+}
