@@ -114,6 +114,18 @@ pub struct AnswerConfig {
     pub max_tokens: usize,
 }
 
+/// Who may use the service without a key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Authentication {
+    /// Programs on this machine, which is the service's only user. Never
+    /// together with an address that other machines reach.
+    #[default]
+    SingleUser,
+    /// Nobody.
+    Required,
+}
+
 /// How the service listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerConfig {
@@ -121,6 +133,10 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// The owner accepts that anybody who reaches the address can ask.
     pub allow_remote: bool,
+    /// Who may use it without a key.
+    pub authentication: Authentication,
+    /// Requests a minute that one key may make; 0 is no limit.
+    pub requests_per_minute: u32,
     /// Requests in work at a time; more are answered 429.
     pub max_requests: usize,
     /// Bytes of a request body at most.

@@ -211,3 +211,20 @@ impl State {
         todo!()
     }
 }
+impl State {
+    pub async fn open_jobs(&self, workspace: &WorkspaceId) -> R<Vec<Job>> {
+        todo!()
+    }
+    pub async fn erase_conversations_before(
+        &self,
+        workspace: &WorkspaceId,
+        before: Timestamp,
+    ) -> R<u64> {
+        todo!()
+    }
+}
+impl Workspace {
+    pub fn alone() -> Self {
+        todo!()
+    }
+}
