@@ -69,6 +69,9 @@ pub enum StateError {
     /// The address of the database can't be used.
     #[error("the address of the state database can't be used: {0}")]
     Address(#[source] DatabaseError),
+    /// What was asked for could not be handed on.
+    #[error("what was read of the state database could not be written: {0}")]
+    Output(#[source] io::Error),
     /// A file or folder could not be read or written.
     #[error("{}: {source}", path.display())]
     File {

@@ -32,8 +32,8 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
-mod api;
 mod audit;
+mod backup;
 mod conversation;
 mod database;
 mod error;
@@ -43,6 +43,9 @@ mod job;
 mod key;
 mod member;
 mod page;
+mod queue;
+mod row;
+mod schema;
 mod subject;
 mod time;
 mod usage;

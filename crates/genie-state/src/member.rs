@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{ParseError, Subject, Timestamp};
+use sqlx::any::AnyRow;
+
+use crate::row::{Columns, all};
+use crate::{Page, Paged, ParseError, State, StateError, Subject, Timestamp, WorkspaceId};
 
 /// What a member may do. What each role allows is decided by the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,4 +78,109 @@ pub struct Member {
     pub role: Role,
     /// Since when it has this role.
     pub since: Timestamp,
+}
+
+impl State {
+    /// Gives a subject a role in a workspace, in place of the one it had.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::NotFound`] where there is no such workspace.
+    pub async fn set_member(
+        &self,
+        id: &WorkspaceId,
+        subject: &Subject,
+        role: Role,
+    ) -> Result<Member, StateError> {
+        let mut write = self.begin().await?;
+        let row = sqlx::query(
+            "INSERT INTO members (workspace, subject, role, since) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (workspace, subject) DO UPDATE SET role = excluded.role, \
+             since = CASE WHEN members.role = excluded.role THEN members.since \
+                     ELSE excluded.since END \
+             RETURNING subject, role, since",
+        )
+        .bind(id.to_string())
+        .bind(subject.to_string())
+        .bind(role.as_str())
+        .bind(Timestamp::now().as_micros())
+        .fetch_one(&mut *write)
+        .await?;
+        let member = read_member(&row)?;
+        write.commit().await?;
+        Ok(member)
+    }
+
+    /// Takes a subject's role away. `false` where it had none.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn remove_member(
+        &self,
+        id: &WorkspaceId,
+        subject: &Subject,
+    ) -> Result<bool, StateError> {
+        let mut write = self.begin().await?;
+        let removed = sqlx::query("DELETE FROM members WHERE workspace = $1 AND subject = $2")
+            .bind(id.to_string())
+            .bind(subject.to_string())
+            .execute(&mut *write)
+            .await?
+            .rows_affected();
+        write.commit().await?;
+        Ok(removed > 0)
+    }
+
+    /// The members of a workspace, by subject.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn members(&self, id: &WorkspaceId, page: Page) -> Result<Paged<Member>, StateError> {
+        let count = sqlx::query("SELECT COUNT(*) AS n FROM members WHERE workspace = $1")
+            .bind(id.to_string())
+            .fetch_one(self.reader())
+            .await?;
+        let rows = sqlx::query(
+            "SELECT subject, role, since FROM members WHERE workspace = $1 \
+             ORDER BY subject LIMIT $2 OFFSET $3",
+        )
+        .bind(id.to_string())
+        .bind(page.limit())
+        .bind(page.offset())
+        .fetch_all(self.reader())
+        .await?;
+        Ok(Paged {
+            count: count.number("n")?,
+            results: all(&rows, read_member)?,
+        })
+    }
+
+    /// The role of a subject in a workspace, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn role_of(
+        &self,
+        id: &WorkspaceId,
+        subject: &Subject,
+    ) -> Result<Option<Role>, StateError> {
+        sqlx::query("SELECT role FROM members WHERE workspace = $1 AND subject = $2")
+            .bind(id.to_string())
+            .bind(subject.to_string())
+            .fetch_optional(self.reader())
+            .await?
+            .map(|row| row.parsed("role"))
+            .transpose()
+    }
+}
+
+fn read_member(row: &AnyRow) -> Result<Member, StateError> {
+    Ok(Member {
+        subject: row.parsed("subject")?,
+        role: row.parsed("role")?,
+        since: row.time("since")?,
+    })
 }
