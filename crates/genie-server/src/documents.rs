@@ -54,6 +54,9 @@ pub enum SinkError {
     /// Others are being indexed.
     #[error("documents are being indexed; try again in a moment")]
     Busy,
+    /// The service is being stopped.
+    #[error("the service is being stopped")]
+    Stopped,
     /// A model or the index failed; the client is not told why.
     #[error("the document could not be indexed")]
     Backend(#[source] BackendError),
@@ -247,6 +250,7 @@ pub(crate) async fn add(
                 reason,
             ),
             SinkError::Busy => Failure::busy(),
+            SinkError::Stopped => Failure::stopping(),
             SinkError::Backend(_) => {
                 log(&error);
                 Failure::internal()

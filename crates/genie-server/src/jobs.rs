@@ -162,7 +162,12 @@ pub(crate) async fn work_on_next(service: &Arc<Service>, worker: &str) -> Result
     };
     tracing::info!(job = %job.id, kind = job.kind, attempt = job.attempts, "working on a job");
     let outcome = run(service, accounts, &job, worker).await;
-    let is_over = !matches!(outcome, JobOutcome::Retry { .. }) || job.attempts >= 3;
+    let is_over = match outcome {
+        JobOutcome::Done { .. } | JobOutcome::Failed { .. } => true,
+        // The last try of three; after it the job is set aside.
+        JobOutcome::Retry { .. } => job.attempts >= 3,
+        JobOutcome::HandedBack => false,
+    };
     if accounts.state.finish(&job.id, worker, outcome).await? && is_over {
         forget(service, accounts, &job).await;
     }
@@ -216,6 +221,7 @@ async fn run(service: &Arc<Service>, accounts: &Accounts, job: &Job, worker: &st
         },
         // The same bytes are as unreadable the next time.
         Ok(Err(SinkError::Unreadable { reason })) => JobOutcome::Failed { reason },
+        Ok(Err(SinkError::Stopped)) => JobOutcome::HandedBack,
         Ok(Err(error)) => {
             log(&error);
             JobOutcome::Retry {

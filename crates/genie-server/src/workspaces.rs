@@ -19,7 +19,7 @@ use crate::access::{Access, Done};
 use crate::app::Service;
 use crate::body::ApiJson;
 use crate::documents::DocumentSink;
-use crate::failure::{Failure, Field};
+use crate::failure::{Failure, Field, log};
 use crate::paging::{PageBody, Paging};
 
 const LONGEST_NAME: usize = 200;
@@ -39,7 +39,7 @@ pub trait Workspaces: Send + Sync {
     /// # Errors
     ///
     /// Fails when something of it is still there.
-    fn erase(&self, workspace: &WorkspaceId) -> Result<(), StoreError>;
+    fn erase(&self, workspace: &Workspace) -> Result<(), StoreError>;
 }
 
 /// A workspace that can be asked.
@@ -246,10 +246,20 @@ pub(crate) async fn remove(
         return Err(crate::access::no_such_workspace());
     }
     let workspaces = Arc::clone(&accounts.workspaces);
-    let erased = id.clone();
-    tokio::task::spawn_blocking(move || workspaces.erase(&erased))
-        .await
-        .map_err(|_| Failure::internal())??;
+    let uploads = accounts.uploads.join(id.as_str());
+    let erased = access.workspace.clone();
+    tokio::task::spawn_blocking(move || {
+        workspaces.erase(&erased)?;
+        match std::fs::remove_dir_all(uploads) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                log(&error);
+                Err(Failure::storage(&error))
+            }
+            _ => Ok(()),
+        }
+    })
+    .await
+    .map_err(|_| Failure::internal())??;
     access
         .record(&accounts.state, Done::to("workspace.delete", &id))
         .await?;

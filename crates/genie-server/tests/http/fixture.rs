@@ -6,10 +6,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use genie_core::{
-    AnswerConfig, ChoiceRequest, Chunk, ChunkId, ContentHash, DocumentId, DocumentRecord, Embed,
-    FinishReason, FusionWeights, Generate, GenerateError, GenerateRequest, Generation, Language,
-    Lexical, MediaType, ModelInfo, Point, RerankConfig, RetrievalConfig, ServerConfig, Span, Store,
-    TextRole, TokenCodes, Usage,
+    AnswerConfig, Authentication, ChoiceRequest, Chunk, ChunkId, ContentHash, DocumentId,
+    DocumentRecord, Embed, FinishReason, FusionWeights, Generate, GenerateError, GenerateRequest,
+    Generation, Language, Lexical, MediaType, ModelInfo, Point, RerankConfig, RetrievalConfig,
+    ServerConfig, Span, Store, TextRole, TokenCodes, Usage,
 };
 use genie_rag::{Engine, EngineParts};
 use genie_server::{AddedBody, AddedStatus, AppState, DocumentSink, SinkError};
@@ -58,6 +58,8 @@ pub(crate) fn state(generate: Option<Arc<dyn Generate>>) -> AppState {
     let server = ServerConfig {
         listen: ([127, 0, 0, 1], 8080).into(),
         allow_remote: false,
+        authentication: Authentication::SingleUser,
+        requests_per_minute: 600,
         max_requests: 8,
         max_body_bytes: 64 << 10,
     };
