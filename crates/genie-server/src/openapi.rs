@@ -125,6 +125,12 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         "tags": [tag],
         "parameters": parameters,
         "responses": responses(route, error, generator),
+        "x-genie-needs": match route.need {
+            Need::Public => "public",
+            Need::Known => "known",
+            Need::Operator => "operator",
+            Need::May(permission) => permission.scope(),
+        },
     });
     if route.need == Need::Public {
         operation["security"] = json!([]);
