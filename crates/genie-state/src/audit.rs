@@ -5,7 +5,7 @@ use std::io;
 use genie_core::ContentHash;
 use sqlx::any::AnyRow;
 
-use crate::row::{Columns, all};
+use crate::row::{Columns, all, stored};
 use crate::{Page, Paged, State, StateError, Subject, Timestamp, WorkspaceId};
 
 /// Something that happened, to be recorded.
@@ -188,7 +188,19 @@ impl State {
         let mut seen = 0_u64;
         let mut head = BEGINNING.to_owned();
         loop {
-            let rows = self.batch_after(seen).await?;
+            let rows = match self.batch_after(seen, BATCH).await {
+                // Text that is none is found by reading records one by one.
+                Err(StateError::Unreadable(_)) => match self.batch_after(seen, 1).await {
+                    Err(StateError::Unreadable(_)) => {
+                        return Ok(AuditVerdict::Broken {
+                            sequence: seen + 1,
+                            reason: "hash: the record can't be read".to_owned(),
+                        });
+                    }
+                    one => one?,
+                },
+                batch => batch?,
+            };
             if rows.is_empty() {
                 return self.verify_end(seen, head).await;
             }
@@ -227,7 +239,7 @@ impl State {
              (SELECT a.hash FROM audit a WHERE a.sequence = $1) AS seen_hash \
              FROM audit_head h WHERE h.id = 1",
         )
-        .bind(crate::row::stored(seen))
+        .bind(stored(seen))
         .fetch_optional(self.reader())
         .await?;
         let Some(row) = row else {
@@ -266,7 +278,7 @@ impl State {
     ) -> Result<u64, StateError> {
         let (mut seen, mut given) = (0, 0);
         loop {
-            let rows = self.batch_after(seen).await?;
+            let rows = self.batch_after(seen, BATCH).await?;
             if rows.is_empty() {
                 return Ok(given);
             }
@@ -281,11 +293,11 @@ impl State {
 
     /// Records in order, so many at a time that no long read keeps the journal
     /// from being cleared.
-    async fn batch_after(&self, sequence: u64) -> Result<Vec<AnyRow>, StateError> {
+    async fn batch_after(&self, sequence: u64, most: i64) -> Result<Vec<AnyRow>, StateError> {
         Ok(
             sqlx::query("SELECT * FROM audit WHERE sequence > $1 ORDER BY sequence LIMIT $2")
-                .bind(crate::row::stored(sequence))
-                .bind(BATCH)
+                .bind(stored(sequence))
+                .bind(most)
                 .fetch_all(self.reader())
                 .await?,
         )

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
-use sqlx::{Any, AnyPool, ConnectOptions, Executor, Transaction};
+use sqlx::{Any, AnyPool, ConnectOptions, Connection, Executor, Transaction};
 
 use crate::{StateError, backup, schema};
 
@@ -200,6 +200,13 @@ async fn connect(
     let options: AnyConnectOptions = url
         .parse::<AnyConnectOptions>()?
         .disable_statement_logging();
+    // A pool tries until its patience ends and then only says so; this says
+    // at once what is wrong.
+    let mut first = options.connect().await?;
+    if let Some(settings) = settings {
+        first.execute(sqlx::raw_sql(settings)).await?;
+    }
+    first.close().await?;
     let mut pool = AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(PATIENCE);

@@ -113,10 +113,6 @@ impl State {
     /// # Errors
     ///
     /// Where the database does not answer.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "every part of a lease is needed each time, and none has a default"
-    )]
     pub async fn progress(
         &self,
         id: &JobId,

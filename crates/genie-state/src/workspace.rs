@@ -208,7 +208,7 @@ impl State {
             .await?;
         let rows = sqlx::query(
             "SELECT w.* FROM workspaces w JOIN members m ON m.workspace = w.id \
-             WHERE m.subject = $1 AND w.deleted IS NULL ORDER BY w.id LIMIT $2 OFFSET $3",
+             WHERE m.subject = $1 ORDER BY w.id LIMIT $2 OFFSET $3",
         )
         .bind(subject.to_string())
         .bind(page.limit())
