@@ -47,6 +47,24 @@ impl Places {
     pub fn state(&self) -> PathBuf {
         self.home.join("state")
     }
+
+    /// The state's database, where it is a file.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.state().join("genie.db")
+    }
+
+    /// Where documents wait for their indexing.
+    #[must_use]
+    pub fn uploads(&self) -> PathBuf {
+        self.state().join("uploads")
+    }
+
+    /// The folder of the workspaces other than the default one.
+    #[must_use]
+    pub fn workspaces(&self) -> PathBuf {
+        self.home.join("workspaces")
+    }
 }
 
 /// How passages are found.
@@ -114,6 +132,18 @@ pub struct AnswerConfig {
     pub max_tokens: usize,
 }
 
+/// Who may use the service without a key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Authentication {
+    /// Programs on this machine, which is the service's only user. Never
+    /// together with an address that other machines reach.
+    #[default]
+    SingleUser,
+    /// Nobody.
+    Required,
+}
+
 /// How the service listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerConfig {
@@ -121,6 +151,10 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// The owner accepts that anybody who reaches the address can ask.
     pub allow_remote: bool,
+    /// Who may use it without a key.
+    pub authentication: Authentication,
+    /// Requests a minute that one key may make; 0 is no limit.
+    pub requests_per_minute: u32,
     /// Requests in work at a time; more are answered 429.
     pub max_requests: usize,
     /// Bytes of a request body at most.
@@ -143,8 +177,11 @@ pub struct Config {
     pub threads: usize,
     /// A Qdrant server; `None` is the engine in process.
     pub qdrant_url: Option<String>,
-    /// The collection's name on a server.
+    /// The collection's name on a server; those of workspaces begin with it.
     pub collection: String,
+    /// A PostgreSQL server for the state, `postgres://…`, with its password;
+    /// `None` is a SQLite file.
+    pub database_url: Option<String>,
     /// How passages are found.
     pub retrieval: RetrievalConfig,
     /// How answers are made.
@@ -168,11 +205,17 @@ pub enum ConfigError {
         /// The most accepted.
         high: String,
     },
+    /// Other machines would be let in without a key.
+    #[error(
+        "server.authentication is \"single-user\", which is for this machine alone, but \
+         --allow-remote lets other machines in; set it to \"required\""
+    )]
+    OpenToAll,
     /// The address can be reached from other machines.
     #[error(
-        "{listen} can be reached from other machines, and this service has no accounts yet; \
-         listen on 127.0.0.1, put a proxy with authentication and TLS in front, or pass \
-         --allow-remote to accept the risk"
+        "{listen} can be reached from other machines, and what is sent there can be read on the \
+         way; listen on 127.0.0.1 behind a proxy with TLS, or pass --allow-remote to accept the \
+         risk (every request needs a key then)"
     )]
     NotLoopback {
         /// The address asked for.
@@ -234,6 +277,10 @@ impl Config {
             1 << 30,
         )?;
         within("threads", self.threads, 0, 1024)?;
+        let lets_all_in = self.server.authentication == Authentication::SingleUser;
+        if self.server.allow_remote && lets_all_in {
+            return Err(ConfigError::OpenToAll);
+        }
         if !self.server.listen.ip().is_loopback() && !self.server.allow_remote {
             return Err(ConfigError::NotLoopback {
                 listen: self.server.listen,
@@ -277,6 +324,7 @@ mod tests {
             threads: 0,
             qdrant_url: None,
             collection: "genie".into(),
+            database_url: None,
             retrieval: RetrievalConfig {
                 top_k: 6,
                 candidates: 50,
@@ -294,6 +342,8 @@ mod tests {
             server: ServerConfig {
                 listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
                 allow_remote: false,
+                authentication: Authentication::SingleUser,
+                requests_per_minute: 600,
                 max_requests: 16,
                 max_body_bytes: 1 << 20,
             },
@@ -325,6 +375,8 @@ mod tests {
         open.server.listen = SocketAddr::from(([0, 0, 0, 0], 8080));
         assert!(open.clone().validate().is_err());
         open.server.allow_remote = true;
+        assert_eq!(open.clone().validate(), Err(ConfigError::OpenToAll));
+        open.server.authentication = Authentication::Required;
         assert!(open.validate().is_ok());
     }
 }

@@ -30,8 +30,8 @@ mod store;
 
 pub use answer::{Answer, AnswerTimings, Citation, Passage, Stage, Stages, Usage};
 pub use config::{
-    AnswerConfig, Config, ConfigError, Cut, DeviceChoice, Places, RerankConfig, RetrievalConfig,
-    ServerConfig,
+    AnswerConfig, Authentication, Config, ConfigError, Cut, DeviceChoice, Places, RerankConfig,
+    RetrievalConfig, ServerConfig,
 };
 pub use date::{Date, DateRange, ParseDateError};
 pub use document::{Block, BlockKind, Chunk, Document, MediaType};

@@ -10,14 +10,16 @@ use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
+use genie_core::Answer;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::access::{Access, Done};
 use crate::app::Service;
 use crate::body::ApiJson;
 use crate::failure::{Failure, Surface};
-use crate::question::{AnswerRequest, SearchRequestBody};
+use crate::question::{AnswerRequest, SearchRequestBody, wants_stream};
 use crate::wire::{AnswerBody, PassageBody, SearchBody};
 use crate::work::{Job, Piece, Stop, streamed, whole, with_engine};
 
@@ -27,34 +29,85 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn answer(
     State(service): State<Arc<Service>>,
+    access: Access,
     stop: Stop,
     headers: HeaderMap,
     ApiJson(request): ApiJson<AnswerRequest>,
 ) -> Result<Response, Failure> {
-    let wants_stream = request.wants_stream(&headers);
+    let wants_stream = wants_stream(request.stream, &headers);
     let job = Job {
-        question: request.into_question()?,
+        question: access.bounded(request.into_question()?),
         field: "question",
         permit: service.admit()?,
+        workspace: access.open(&service).await?,
         stop,
     };
     if wants_stream {
-        return Ok(events(streamed(&service, job), |piece| vec![event(piece)]));
+        let answering = recorded(&service, &access, streamed(&service, job));
+        return Ok(events(answering, pieces()));
     }
     let answer = whole(&service, job).await?;
+    answered(&service, &access, &answer).await?;
     Ok(Json(AnswerBody::from(&answer)).into_response())
+}
+
+/// Counts and records an answer that was given.
+pub(crate) async fn answered(
+    service: &Service,
+    access: &Access,
+    answer: &Answer,
+) -> Result<(), Failure> {
+    service.meter.answer(access, answer);
+    let Some(accounts) = &service.state.accounts else {
+        return Ok(());
+    };
+    let done = Done {
+        action: "answer",
+        object: None,
+        model: answer.model.clone(),
+    };
+    access.record(&accounts.state, done).await
+}
+
+/// The same pieces; the answer is recorded before its end is told.
+pub(crate) fn recorded(
+    service: &Arc<Service>,
+    access: &Access,
+    mut pieces: mpsc::Receiver<Piece>,
+) -> mpsc::Receiver<Piece> {
+    let (sender, receiver) = mpsc::channel(1);
+    let (service, access) = (Arc::clone(service), access.clone());
+    // Not joined: it ends with either of the two channels.
+    tokio::spawn(async move {
+        while let Some(piece) = pieces.recv().await {
+            let piece = match piece {
+                Piece::Done(answer) => match answered(&service, &access, &answer).await {
+                    Ok(()) => Piece::Done(answer),
+                    Err(failure) => Piece::Failed(failure),
+                },
+                other => other,
+            };
+            if sender.send(piece).await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 pub(crate) async fn search(
     State(service): State<Arc<Service>>,
+    access: Access,
     ApiJson(request): ApiJson<SearchRequestBody>,
 ) -> Result<Json<SearchBody>, Failure> {
-    let request = request.into_request()?;
-    let permit = service.admit()?;
+    let mut request = request.into_request()?;
+    let preset = access.workspace.settings.top_k.map(|top_k| top_k as usize);
+    request.limit = request.limit.or(preset);
     let query = request.query.trim().to_owned();
-    let outcome = with_engine(&service, permit, move |engine| engine.search(request))
+    let outcome = with_engine(&service, &access, move |engine| engine.search(request))
         .await?
         .map_err(|error| Failure::of_engine(error, "query"))?;
+    service.meter.search(&access);
     Ok(Json(SearchBody::new(&query, &outcome)))
 }
 
@@ -107,11 +160,51 @@ struct Sources {
     passages: Vec<PassageBody>,
 }
 
-fn event(piece: Piece) -> Event {
-    match piece {
-        Piece::Sources(passages) => json_event(Some("sources"), &Sources { passages }),
-        Piece::Delta(text) => json_event(Some("delta"), &json!({"text": text})),
-        Piece::Done(answer) => json_event(Some("done"), &AnswerBody::from(&*answer)),
-        Piece::Failed(failure) => json_event(Some("error"), &failure.body(Surface::Tmf)),
+/// Turns pieces into events. Pieces of text are verified sentences, so each is
+/// told twice: as text to be shown and as a sentence with its citations.
+pub(crate) fn pieces() -> impl FnMut(Piece) -> Vec<Event> + Send + 'static {
+    let mut sentences = 0_usize;
+    move |piece| match piece {
+        Piece::Sources(passages) => vec![json_event(Some("sources"), &Sources { passages })],
+        Piece::Delta(text) => {
+            let delta = json_event(Some("delta"), &json!({"text": text}));
+            let sentence = json!({
+                "index": sentences,
+                "text": text.trim(),
+                "citations": cited(&text),
+            });
+            sentences += 1;
+            vec![delta, json_event(Some("sentence"), &sentence)]
+        }
+        Piece::Done(answer) => {
+            let body = AnswerBody::from(&*answer);
+            let citations = json!({"citations": body.citations});
+            vec![
+                json_event(Some("citations"), &citations),
+                json_event(Some("done"), &body),
+            ]
+        }
+        Piece::Failed(failure) => {
+            vec![json_event(Some("error"), &failure.body(Surface::Tmf))]
+        }
+    }
+}
+
+/// The numbers of the markers `[n]` in a sentence.
+fn cited(text: &str) -> Vec<usize> {
+    text.split('[')
+        .skip(1)
+        .filter_map(|rest| rest.split_once(']')?.0.parse().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markers_are_told_from_other_brackets() {
+        assert_eq!(cited("Ten [sic] cables [1][12]. "), [1, 12]);
+        assert!(cited("None [a1] and [ 2").is_empty());
     }
 }

@@ -1,34 +1,54 @@
 //! The router and what its handlers share.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use genie_core::ServerConfig;
 use genie_rag::Engine;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use genie_state::{State, Workspace, WorkspaceId, WorkspaceSettings};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::access::authorize;
 use crate::documents::DocumentSink;
 use crate::failure::Failure;
+use crate::limits::Limits;
+use crate::meter::Meter;
 use crate::metrics::Metrics;
-use crate::{answer, documents, envelope, health, openai, origin, page};
+use crate::routes::{Needs, routes};
+use crate::upkeep::Upkeep;
+use crate::workspaces::{OpenWorkspace, Workspaces};
+use crate::{envelope, origin};
 
 /// How long the work of one request may take: a long answer of a small model
 /// on two old cores.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// What is kept of callers and workspaces.
+#[derive(Clone)]
+pub struct Accounts {
+    /// Workspaces, keys, conversations, jobs, usage, the trail.
+    pub state: State,
+    /// The indexes of workspaces other than the default one.
+    pub workspaces: Arc<dyn Workspaces>,
+    /// The folder where documents wait for their indexing.
+    pub uploads: PathBuf,
+}
+
 /// What the service is made of.
 #[derive(Clone)]
 pub struct AppState {
-    /// Answers and searches.
+    /// Answers and searches in the default workspace.
     pub engine: Arc<Engine>,
-    /// Takes documents that are sent to the service; without one it takes
-    /// none.
+    /// Takes documents of the default workspace; without one it takes none.
     pub indexer: Option<Arc<dyn DocumentSink>>,
+    /// Without accounts there is one workspace, no key is valid, and nothing
+    /// is kept.
+    pub accounts: Option<Accounts>,
     /// The name of the service, which is also the id of its default model.
     pub name: String,
     /// The version of the program.
@@ -47,6 +67,7 @@ impl AppState {
         Self {
             engine,
             indexer: None,
+            accounts: None,
             name: "genie".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             server,
@@ -58,45 +79,37 @@ impl AppState {
 /// The routes of the service.
 ///
 /// Requests have to be extended with their peer's address, as [`crate::serve`]
-/// does, for documents to be added or removed: that is for loopback peers.
+/// does: callers without a key are those on this machine.
 pub fn app(state: AppState) -> Router {
+    app_with_upkeep(state).0
+}
+
+/// As [`app`], with the work that goes on beside it.
+pub fn app_with_upkeep(state: AppState) -> (Router, Upkeep) {
+    let routes = routes();
     let service = Arc::new(Service {
         permits: Arc::new(Semaphore::new(state.server.max_requests)),
         metrics: Metrics::new(&state.version),
         started: std::time::SystemTime::now(),
+        needs: Needs::of(&routes),
+        limits: Limits::new(state.server.requests_per_minute),
+        meter: Meter::default(),
+        has_jobs: Notify::new(),
         state,
     });
-    Router::new()
-        .route("/", get(page::index))
-        .route("/app.js", get(page::script))
-        .route("/style.css", get(page::style))
-        .route("/icon.svg", get(page::icon))
-        .route("/v1/chat/completions", post(openai::chat_completions))
-        .route("/v1/embeddings", post(openai::embeddings))
-        .route("/v1/rerank", post(openai::rerank))
-        .route("/v1/models", get(openai::models))
-        .route("/v1/models/{model}", get(openai::model))
-        .route("/api/v1/answer", post(answer::answer))
-        .route("/api/v1/search", post(answer::search))
-        .route(
-            "/api/v1/documents",
-            get(documents::list).post(documents::add),
-        )
-        .route(
-            "/api/v1/documents/{id}",
-            get(documents::read).delete(documents::remove),
-        )
-        .route("/healthcheck", get(health::healthcheck))
-        .route("/actuator/health", get(health::readiness))
-        .route("/actuator/health/liveness", get(health::liveness))
-        .route("/actuator/health/readiness", get(health::readiness))
-        .route("/metrics", get(health::metrics))
+    let router = routes
+        .into_iter()
+        .fold(Router::new(), |router, route| {
+            router.route(route.path, route.handler)
+        })
         .fallback(no_such_route)
+        .layer(from_fn_with_state(Arc::clone(&service), authorize))
         .layer(from_fn_with_state(Arc::clone(&service), origin::guard))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(Arc::clone(&service), envelope::envelope))
         .layer(from_fn(envelope::correlate))
-        .with_state(service)
+        .with_state(Arc::clone(&service));
+    (router, Upkeep { service })
 }
 
 /// What handlers share.
@@ -104,6 +117,11 @@ pub(crate) struct Service {
     pub(crate) state: AppState,
     pub(crate) metrics: Metrics,
     pub(crate) started: std::time::SystemTime,
+    pub(crate) needs: Needs,
+    pub(crate) limits: Limits,
+    pub(crate) meter: Meter,
+    /// Told when a job was queued.
+    pub(crate) has_jobs: Notify,
     permits: Arc<Semaphore>,
 }
 
@@ -115,6 +133,52 @@ impl Service {
             self.metrics.rejected();
             Failure::busy()
         })
+    }
+
+    /// What is kept, or that nothing is.
+    pub(crate) fn with_accounts(&self) -> Result<&Accounts, Failure> {
+        self.state.accounts.as_ref().ok_or_else(|| {
+            Failure::new(
+                axum::http::StatusCode::NOT_IMPLEMENTED,
+                "no_accounts",
+                "this service keeps no workspaces, keys or conversations",
+            )
+        })
+    }
+
+    /// As [`Self::with_accounts`] for those who only need the state.
+    pub(crate) fn accounts(&self) -> Result<&State, Failure> {
+        self.with_accounts().map(|accounts| &accounts.state)
+    }
+
+    /// The workspace of this id.
+    pub(crate) async fn workspace(&self, id: &WorkspaceId) -> Result<Option<Workspace>, Failure> {
+        match &self.state.accounts {
+            Some(accounts) => Ok(accounts.state.workspace(id).await?),
+            None => Ok((*id == WorkspaceId::default_workspace()).then(Workspace::alone)),
+        }
+    }
+
+    /// The index and the models of a workspace.
+    pub(crate) async fn open(&self, workspace: &Workspace) -> Result<OpenWorkspace, Failure> {
+        let has_settings = workspace.settings != WorkspaceSettings::default();
+        let accounts = match &self.state.accounts {
+            Some(accounts) if has_settings || workspace.id != WorkspaceId::default_workspace() => {
+                accounts
+            }
+            _ => {
+                return Ok(OpenWorkspace {
+                    engine: Arc::clone(&self.state.engine),
+                    indexer: self.state.indexer.clone(),
+                });
+            }
+        };
+        let workspaces = Arc::clone(&accounts.workspaces);
+        let workspace = workspace.clone();
+        tokio::task::spawn_blocking(move || workspaces.open(&workspace))
+            .await
+            .map_err(|_| Failure::internal())?
+            .map_err(Failure::from)
     }
 
     /// Requests that are in work now.

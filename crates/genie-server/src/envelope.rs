@@ -11,21 +11,33 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
+use crate::access::Correlation;
 use crate::app::Service;
 use crate::failure::{Failure, Surface};
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 /// The id that an X-Road security server gives a request.
 const X_ROAD_ID: HeaderName = HeaderName::from_static("x-road-id");
+/// Why the caller asks, as a security server passes it on.
+const X_ROAD_ISSUE: HeaderName = HeaderName::from_static("x-road-issue");
 const CORRELATION_ID_LENGTH: usize = 128;
 
 /// Pages bring their own policy; nothing else may do anything in a browser.
 const NOTHING_ALLOWED: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// Gives the request a correlation id and everything logged for it a span.
-pub(crate) async fn correlate(request: Request, next: Next) -> Response {
+pub(crate) async fn correlate(mut request: Request, next: Next) -> Response {
     let id = correlation_id(request.headers());
     let span = tracing::info_span!("request", correlation_id = %id);
+    let intent = request
+        .headers()
+        .get(X_ROAD_ISSUE)
+        .and_then(|issue| issue.to_str().ok());
+    let correlation = Correlation {
+        id: id.clone(),
+        intent: intent.filter(|intent| is_sound(intent)).map(str::to_owned),
+    };
+    request.extensions_mut().insert(correlation);
     let mut response = next.run(request).instrument(span).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(CORRELATION_ID, value);
@@ -80,7 +92,7 @@ fn shaped(mut response: Response, surface: Surface) -> Response {
         None => return response,
     };
     let mut shaped = (status, Json(failure.body(surface))).into_response();
-    for name in [header::RETRY_AFTER, header::ALLOW] {
+    for name in [header::RETRY_AFTER, header::ALLOW, header::WWW_AUTHENTICATE] {
         if let Some(value) = response.headers_mut().remove(&name) {
             shaped.headers_mut().insert(name, value);
         }

@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use genie_core::{EmbedError, GenerateError, StoreError};
 use genie_rag::RagError;
+use genie_state::StateError;
 use serde_json::{Value, json};
 
 /// Seconds that a client which found the service full is asked to wait.
@@ -20,6 +21,8 @@ pub(crate) struct Failure {
     pub(crate) code: &'static str,
     pub(crate) message: String,
     pub(crate) fields: Vec<Field>,
+    /// Seconds until another try makes sense, where that is known.
+    pub(crate) retry_after: Option<u64>,
 }
 
 /// What is wrong with one field of a request.
@@ -55,6 +58,7 @@ impl Failure {
             code,
             message: message.into(),
             fields: Vec::new(),
+            retry_after: None,
         }
     }
 
@@ -86,6 +90,37 @@ impl Failure {
             "busy",
             "the service is working on as many requests as it accepts; try again in a moment",
         )
+    }
+
+    /// There are no valid credentials; which ones were wrong is not told.
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "this needs a valid key, as in `Authorization: Bearer gk_…`",
+        )
+    }
+
+    /// The caller is known and may not do this.
+    pub(crate) fn forbidden() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "the caller's role and scopes do not allow this",
+        )
+    }
+
+    /// Something could not be kept on disk.
+    pub(crate) fn storage(error: &std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "disk_full",
+                "the disk of the service is full",
+            )
+        } else {
+            Self::internal()
+        }
     }
 
     pub(crate) fn internal() -> Self {
@@ -136,6 +171,8 @@ impl Failure {
                 "message": self.message,
                 "type": match self.status {
                     StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+                    StatusCode::UNAUTHORIZED => "authentication_error",
+                    StatusCode::FORBIDDEN => "permission_error",
                     status if status.is_server_error() => "server_error",
                     _ => "invalid_request_error",
                 },
@@ -167,9 +204,15 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         if self.status == StatusCode::TOO_MANY_REQUESTS {
+            let seconds = self.retry_after.unwrap_or(RETRY_AFTER_SECONDS);
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response.extensions_mut().insert(self);
         response
@@ -194,6 +237,40 @@ impl From<StoreError> for Failure {
             | StoreError::Io { .. }
             | StoreError::Corrupt { .. }
             | StoreError::Backend { .. } => Self::internal(),
+        }
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Exists => Self::new(StatusCode::CONFLICT, "exists", "it is there already"),
+            StateError::NotFound => {
+                Self::new(StatusCode::NOT_FOUND, "not_found", "there is no such thing")
+            }
+            StateError::Protected => {
+                Self::new(StatusCode::CONFLICT, "protected", "it can't be removed")
+            }
+            StateError::Unavailable(_) => {
+                log(&error);
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "state_unavailable",
+                    "the state of the service can't be reached at the moment",
+                )
+            }
+            StateError::DiskFull { .. } => {
+                log(&error);
+                Self::new(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    "disk_full",
+                    "the disk that holds the state is full",
+                )
+            }
+            _ => {
+                log(&error);
+                Self::internal()
+            }
         }
     }
 }

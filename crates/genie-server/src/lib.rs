@@ -7,13 +7,15 @@
 //! command line prints the same bodies and reads them back when it sends its
 //! work to a running server.
 //!
-//! There are no accounts yet, so the service is meant for the machine it runs
-//! on: a `Host` that is not this machine is refused (a page elsewhere could
-//! otherwise point its own name here), and so are changes asked for by pages
-//! of another origin.
+//! Every route says what it needs of its caller, and one layer in front of all
+//! of them checks it: callers are keys, or programs on this machine while it
+//! is the service's only user. A `Host` that is not this machine is refused
+//! there (a page elsewhere could otherwise point its own name here), and so
+//! are changes asked for by pages of another origin.
 //!
-//! What must not happen: a request that waits without limit, work that goes
-//! on for somebody who left, an error that tells about the inside.
+//! What must not happen: a route that nobody guards, a request that waits
+//! without limit, work that goes on for somebody who left, an error that tells
+//! about the inside.
 //!
 //! ```
 //! use genie_core::Usage;
@@ -23,26 +25,44 @@
 //! assert_eq!(usage.total_tokens, 10);
 //! ```
 
+mod access;
 mod answer;
 mod app;
 mod body;
+mod conversations;
 mod documents;
 mod envelope;
 mod failure;
 mod health;
+mod jobs;
+mod keys;
+mod limits;
+mod members;
+mod meter;
 mod metrics;
 mod openai;
+mod openapi;
 mod origin;
 mod page;
+mod paging;
+mod person;
 mod question;
+mod routes;
 mod serve;
+mod trail;
+mod upkeep;
 mod wire;
 mod work;
+mod workspaces;
 
-pub use app::{AppState, app};
+pub use app::{Accounts, AppState, app, app_with_upkeep};
 pub use documents::{AddedBody, AddedStatus, DocumentBody, DocumentSink, DocumentsBody, SinkError};
+pub use openapi::openapi;
+pub use paging::PageBody;
 pub use serve::{ServeError, serve};
+pub use upkeep::Upkeep;
 pub use wire::{
     AnswerBody, AnswerTimingsBody, CitationBody, PassageBody, SearchBody, SearchTimingsBody,
     StageBody, StagesBody, UsageBody,
 };
+pub use workspaces::{OpenWorkspace, Workspaces};

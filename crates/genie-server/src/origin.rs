@@ -1,10 +1,9 @@
-//! Who may ask, while there are no accounts: programs on this machine and the
-//! service's own page.
+//! Which names and which pages a browser may use to get here.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -35,18 +34,6 @@ pub(crate) async fn guard(
         Ok(()) => next.run(request).await,
         Err(failure) => failure.into_response(),
     }
-}
-
-/// Refuses peers on other machines, and those that nothing is known of.
-pub(crate) fn loopback_only(peer: Option<&ConnectInfo<SocketAddr>>) -> Result<(), Failure> {
-    if peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
-        return Ok(());
-    }
-    Err(Failure::new(
-        StatusCode::FORBIDDEN,
-        "loopback_only",
-        "documents are added and removed from the machine that the service runs on",
-    ))
 }
 
 /// The one name that the request is for.

@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, header};
 use genie_core::{ChatMessage, ChatRole, Date, DateRange, DocumentId, Filter, Language};
 use genie_rag::{Question, SearchRequest};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::failure::{Failure, Field};
@@ -17,7 +18,7 @@ const LONGEST_FILTER: usize = 100;
 
 /// The body of `POST /api/v1/answer`. A misspelt field is an error: a filter
 /// that is silently ignored gives answers from documents that were excluded.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AnswerRequest {
     question: String,
@@ -32,11 +33,11 @@ pub(crate) struct AnswerRequest {
     #[serde(default)]
     max_tokens: Option<usize>,
     #[serde(default)]
-    stream: bool,
+    pub(crate) stream: bool,
 }
 
 /// The body of `POST /api/v1/search`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SearchRequestBody {
     query: String,
@@ -48,14 +49,14 @@ pub(crate) struct SearchRequestBody {
     filter: FilterRequest,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Turn {
     role: String,
     content: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct FilterRequest {
     documents: Vec<String>,
@@ -66,20 +67,6 @@ struct FilterRequest {
 }
 
 impl AnswerRequest {
-    /// Whether the answer is wanted as server-sent events.
-    pub(crate) fn wants_stream(&self, headers: &HeaderMap) -> bool {
-        self.stream
-            || headers
-                .get_all(header::ACCEPT)
-                .iter()
-                .filter_map(|value| value.to_str().ok())
-                .flat_map(|value| value.split(','))
-                .any(|range| {
-                    let essence = range.split(';').next().unwrap_or_default();
-                    essence.trim().eq_ignore_ascii_case("text/event-stream")
-                })
-    }
-
     /// The question, checked.
     pub(crate) fn into_question(self) -> Result<Question, Failure> {
         let mut problems = Problems::default();
@@ -95,6 +82,20 @@ impl AnswerRequest {
         problems.none_or_fail()?;
         Ok(question)
     }
+}
+
+/// Whether an answer is wanted as server-sent events.
+pub(crate) fn wants_stream(asked: bool, headers: &HeaderMap) -> bool {
+    asked
+        || headers
+            .get_all(header::ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|range| {
+                let essence = range.split(';').next().unwrap_or_default();
+                essence.trim().eq_ignore_ascii_case("text/event-stream")
+            })
 }
 
 impl SearchRequestBody {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use genie_core::{Answer, Citation, Passage, Stage, Stages, Usage};
 use genie_rag::SearchOutcome;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The body of `POST /api/v1/answer`, and what `genie ask --json` prints.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AnswerBody {
     /// The text, with `[n]` behind what citation `n` supports.
     pub answer: String,
@@ -30,7 +31,7 @@ pub struct AnswerBody {
 }
 
 /// A place in a document that supports part of an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CitationBody {
     /// The number that stands in the text as `[n]`, from 1.
     pub number: usize,
@@ -51,7 +52,7 @@ pub struct CitationBody {
 }
 
 /// A retrieved passage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PassageBody {
     /// Path or URI as ingested.
     pub document: String,
@@ -79,7 +80,7 @@ pub struct PassageBody {
 }
 
 /// The place of a passage among the candidates, stage by stage.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StagesBody {
     /// By the cosine of the whole passage's vector.
     pub dense: StageBody,
@@ -92,7 +93,7 @@ pub struct StagesBody {
 }
 
 /// A place and what gave it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StageBody {
     /// From 1.
     pub rank: usize,
@@ -101,7 +102,7 @@ pub struct StageBody {
 }
 
 /// Milliseconds of an answer's steps.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AnswerTimingsBody {
     /// The question's vectors.
     pub embed: f64,
@@ -115,7 +116,7 @@ pub struct AnswerTimingsBody {
 }
 
 /// Tokens, as OpenAI counts them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UsageBody {
     /// Tokens of the rendered prompt.
     pub prompt_tokens: usize,
@@ -126,7 +127,7 @@ pub struct UsageBody {
 }
 
 /// The body of `POST /api/v1/search`, and what `genie search --json` prints.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SearchBody {
     /// What was looked for.
     pub query: String,
@@ -139,7 +140,7 @@ pub struct SearchBody {
 }
 
 /// Milliseconds of a search's steps.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SearchTimingsBody {
     /// The query's vectors.
     pub embed: f64,

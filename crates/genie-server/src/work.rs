@@ -15,9 +15,11 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::Instant;
 
+use crate::access::Access;
 use crate::app::Service;
 use crate::failure::Failure;
 use crate::wire::PassageBody;
+use crate::workspaces::OpenWorkspace;
 
 /// Pieces of an answer that wait for a slow reader before generation does.
 const PIECES_AHEAD: usize = 32;
@@ -38,6 +40,8 @@ pub(crate) struct Job {
     pub(crate) question: Question,
     /// Names the question in errors.
     pub(crate) field: &'static str,
+    /// Where it is answered.
+    pub(crate) workspace: OpenWorkspace,
     /// Held until the work really ends.
     pub(crate) permit: OwnedSemaphorePermit,
     pub(crate) stop: Stop,
@@ -82,13 +86,14 @@ pub(crate) async fn whole(service: &Arc<Service>, job: Job) -> Result<Answer, Fa
     let Job {
         question,
         field,
+        workspace,
         permit,
         mut stop,
     } = job;
     let left = LeaveGuard::default();
     let seen = Arc::clone(&left.0);
     let answering = blocking(service, permit, move |service| {
-        let result = service.state.engine.answer(question, &mut |_| {
+        let result = workspace.engine.answer(question, &mut |_| {
             if seen.load(Ordering::Relaxed) {
                 ControlFlow::Break(())
             } else {
@@ -112,6 +117,7 @@ pub(crate) fn streamed(service: &Arc<Service>, job: Job) -> mpsc::Receiver<Piece
     let Job {
         question,
         field,
+        workspace,
         permit,
         stop,
     } = job;
@@ -123,7 +129,7 @@ pub(crate) fn streamed(service: &Arc<Service>, job: Job) -> mpsc::Receiver<Piece
     };
     // Not joined: it reports through the channel, and ends when that closes.
     drop(blocking(service, permit, move |service| {
-        let result = service.state.engine.answer(question, &mut |event| {
+        let result = workspace.engine.answer(question, &mut |event| {
             outlet.send(match event {
                 AnswerEvent::Sources(passages) => {
                     Piece::Sources(passages.iter().map(PassageBody::from).collect())
@@ -166,13 +172,16 @@ where
     async move { running.await.map_err(|_| Failure::internal()) }
 }
 
-/// As [`blocking`] for calls that only need the engine.
+/// As [`blocking`] for calls that only need the engine of the caller's
+/// workspace.
 pub(crate) async fn with_engine<T: Send + 'static>(
     service: &Arc<Service>,
-    permit: OwnedSemaphorePermit,
+    access: &Access,
     work: impl FnOnce(&Engine) -> T + Send + 'static,
 ) -> Result<T, Failure> {
-    let running = blocking(service, permit, move |service| work(&service.state.engine));
+    let permit = service.admit()?;
+    let engine = access.open(service).await?.engine;
+    let running = blocking(service, permit, move |_| work(&engine));
     tokio::time::timeout(service.state.request_timeout, running)
         .await
         .unwrap_or_else(|_| Err(Failure::too_slow()))

@@ -270,6 +270,24 @@ impl State {
     }
 }
 
+impl State {
+    /// The jobs of a workspace that are not over, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn open_jobs(&self, workspace: &WorkspaceId) -> Result<Vec<Job>, StateError> {
+        let rows = sqlx::query(
+            "SELECT * FROM jobs WHERE workspace = $1 AND state IN ('queued', 'running') \
+             ORDER BY created, id",
+        )
+        .bind(workspace.to_string())
+        .fetch_all(self.reader())
+        .await?;
+        all(&rows, read_job)
+    }
+}
+
 fn read_job(row: &AnyRow) -> Result<Job, StateError> {
     Ok(Job {
         id: row.parsed("id")?,

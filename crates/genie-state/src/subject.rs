@@ -7,7 +7,9 @@ use crate::database::Engine;
 use crate::feedback::read_feedback;
 use crate::row::{Columns, all};
 use crate::usage::read_usage;
-use crate::{Conversation, Feedback, Message, State, StateError, Subject, UsageRow, WorkspaceId};
+use crate::{
+    Conversation, Feedback, Message, State, StateError, Subject, Timestamp, UsageRow, WorkspaceId,
+};
 
 /// What a workspace holds of a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +105,33 @@ impl State {
         write.commit().await?;
         self.clear_journal().await?;
         Ok(conversations)
+    }
+
+    /// Erases the conversations of a workspace that nobody changed since, with
+    /// their messages and what was said of them, as [`Self::erase_subject`]
+    /// erases. Gives how many there were.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::NotCleared`] where all is deleted and the journal still
+    /// holds it.
+    pub async fn erase_conversations_before(
+        &self,
+        workspace: &WorkspaceId,
+        before: Timestamp,
+    ) -> Result<u64, StateError> {
+        let mut write = self.begin().await?;
+        let erased = sqlx::query("DELETE FROM conversations WHERE workspace = $1 AND changed < $2")
+            .bind(workspace.to_string())
+            .bind(before.as_micros())
+            .execute(&mut *write)
+            .await?
+            .rows_affected();
+        write.commit().await?;
+        if erased > 0 {
+            self.clear_journal().await?;
+        }
+        Ok(erased)
     }
 
     /// Brings the journal of a SQLite file into the file and empties it, so

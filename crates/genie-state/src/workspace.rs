@@ -60,6 +60,21 @@ pub struct Workspace {
     pub version: u32,
 }
 
+impl Workspace {
+    /// The one workspace of an installation that keeps no state.
+    #[must_use]
+    pub fn alone() -> Self {
+        Self {
+            id: WorkspaceId::default_workspace(),
+            name: "default".to_owned(),
+            settings: WorkspaceSettings::default(),
+            created: Timestamp::from_micros(0),
+            changed: Timestamp::from_micros(0),
+            version: 1,
+        }
+    }
+}
+
 /// What shall change; `None` leaves it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct WorkspaceChange {

@@ -10,6 +10,7 @@ mod remote;
 mod render;
 mod settings;
 mod starter;
+mod tenants;
 mod wiring;
 
 use std::process::ExitCode;

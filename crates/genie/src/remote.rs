@@ -7,15 +7,16 @@ use anyhow::{Context, bail};
 use genie_server::{AddedBody, AnswerBody, DocumentBody, DocumentsBody, SearchBody};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use ureq::Agent;
+use ureq::{Agent, RequestBuilder};
 
 use crate::cli::Asking;
-use crate::interrupt;
+use crate::{interrupt, settings};
 
 /// The service's address with a client for it.
 pub(crate) struct Remote {
     url: String,
     agent: Agent,
+    key: Option<String>,
 }
 
 impl Remote {
@@ -34,6 +35,15 @@ impl Remote {
         Self {
             url: url.trim_end_matches('/').to_owned(),
             agent,
+            key: settings::api_key(),
+        }
+    }
+
+    /// The request with the key that the service may need.
+    fn with_key<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.key {
+            Some(key) => request.header("Authorization", format!("Bearer {key}")),
+            None => request,
         }
     }
 
@@ -66,8 +76,7 @@ impl Remote {
             set(&mut body, "history", Some(turns));
         }
         let response = self
-            .agent
-            .post(format!("{}/api/v1/answer", self.url))
+            .with_key(self.agent.post(format!("{}/api/v1/answer", self.url)))
             .header("Accept", "text/event-stream")
             .send_json(&body)
             .with_context(|| self.unreachable())?;
@@ -104,8 +113,7 @@ impl Remote {
         set(&mut body, "top_k", asking.top_k);
         set(&mut body, "filter", asking.only.body()?);
         let response = self
-            .agent
-            .post(format!("{}/api/v1/search", self.url))
+            .with_key(self.agent.post(format!("{}/api/v1/search", self.url)))
             .send_json(&body)
             .with_context(|| self.unreachable())?;
         Ok(self.checked(response)?.into_body().read_json()?)
@@ -117,8 +125,7 @@ impl Remote {
         let mut next = Some("/api/v1/documents?pageSize=500".to_owned());
         while let Some(path) = next {
             let response = self
-                .agent
-                .get(format!("{}{path}", self.url))
+                .with_key(self.agent.get(format!("{}{path}", self.url)))
                 .call()
                 .with_context(|| self.unreachable())?;
             let page: DocumentsBody = self.checked(response)?.into_body().read_json()?;
@@ -132,8 +139,10 @@ impl Remote {
     pub(crate) fn add(&self, uri: &str, bytes: &[u8]) -> anyhow::Result<AddedBody> {
         let label = utf8_percent_encode(uri, NON_ALPHANUMERIC);
         let response = self
-            .agent
-            .post(format!("{}/api/v1/documents?uri={label}", self.url))
+            .with_key(
+                self.agent
+                    .post(format!("{}/api/v1/documents?uri={label}", self.url)),
+            )
             .header("Content-Type", "application/octet-stream")
             .send(bytes)
             .with_context(|| self.unreachable())?;
@@ -143,8 +152,10 @@ impl Remote {
     /// Removes a document.
     pub(crate) fn delete(&self, id: &str) -> anyhow::Result<()> {
         let response = self
-            .agent
-            .delete(format!("{}/api/v1/documents/{id}", self.url))
+            .with_key(
+                self.agent
+                    .delete(format!("{}/api/v1/documents/{id}", self.url)),
+            )
             .call()
             .with_context(|| self.unreachable())?;
         self.checked(response).map(drop)
@@ -153,8 +164,7 @@ impl Remote {
     /// The body of its health check.
     pub(crate) fn health(&self) -> anyhow::Result<Value> {
         let response = self
-            .agent
-            .get(format!("{}/healthcheck", self.url))
+            .with_key(self.agent.get(format!("{}/healthcheck", self.url)))
             .call()
             .with_context(|| self.unreachable())?;
         Ok(self.checked(response)?.into_body().read_json()?)

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use genie_core::{
-    AnswerConfig, Config, Cut, DeviceChoice, FusionWeights, Places, RerankConfig, RetrievalConfig,
-    ServerConfig,
+    AnswerConfig, Authentication, Config, Cut, DeviceChoice, FusionWeights, Places, RerankConfig,
+    RetrievalConfig, ServerConfig,
 };
 use serde::Deserialize;
 
@@ -59,7 +59,16 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
             context_tokens: file.answer.context_tokens.unwrap_or(2400),
             max_tokens: file.answer.max_tokens.unwrap_or(320),
         },
+        database_url: database_url().or(file.database_url),
         server: ServerConfig {
+            authentication: file.server.authentication.unwrap_or(
+                if serve.allow_remote || file.server.allow_remote.unwrap_or(false) {
+                    Authentication::Required
+                } else {
+                    Authentication::SingleUser
+                },
+            ),
+            requests_per_minute: file.server.requests_per_minute.unwrap_or(600),
             listen: serve
                 .listen
                 .or(file.server.listen)
@@ -99,6 +108,20 @@ pub(crate) fn qdrant_api_key() -> Option<String> {
         .filter(|key| !key.is_empty())
 }
 
+/// A key for a service that needs one; read from the environment alone, too.
+pub(crate) fn api_key() -> Option<String> {
+    std::env::var("GENIE_API_KEY")
+        .ok()
+        .filter(|key| !key.is_empty())
+}
+
+/// It holds a password, so there is no flag for it.
+fn database_url() -> Option<String> {
+    std::env::var("GENIE_DATABASE_URL")
+        .ok()
+        .filter(|url| !url.is_empty())
+}
+
 fn absolute(path: PathBuf) -> anyhow::Result<PathBuf> {
     std::path::absolute(&path).with_context(|| format!("{} is no usable path", path.display()))
 }
@@ -122,6 +145,7 @@ struct File {
     threads: Option<usize>,
     qdrant_url: Option<String>,
     collection: Option<String>,
+    database_url: Option<String>,
     retrieval: Retrieval,
     answer: Answer,
     server: Server,
@@ -165,6 +189,8 @@ struct Answer {
 struct Server {
     listen: Option<SocketAddr>,
     allow_remote: Option<bool>,
+    authentication: Option<Authentication>,
+    requests_per_minute: Option<u32>,
     max_requests: Option<usize>,
     max_body_bytes: Option<usize>,
 }

@@ -126,7 +126,12 @@ impl Parts {
         Ok(Self::joined(vectors, edge.clone(), Some(edge)))
     }
 
-    fn joined(vectors: &Vectors, store: Arc<dyn Store>, edge: Option<Arc<EdgeStore>>) -> Self {
+    /// These models with this index.
+    pub(crate) fn joined(
+        vectors: &Vectors,
+        store: Arc<dyn Store>,
+        edge: Option<Arc<EdgeStore>>,
+    ) -> Self {
         Self {
             embed: Arc::clone(&vectors.embed),
             lexical: Arc::clone(&vectors.lexical),
@@ -152,16 +157,24 @@ impl Parts {
     /// installed is no reason to fail: answers are quoted passages then, and
     /// marked as such.
     pub(crate) fn engine(&self, common: &Common, config: &Config) -> anyhow::Result<Engine> {
-        let models = models(common, &config.places)?;
-        Ok(Engine::new(EngineParts {
+        Ok(self.engine_with(language_model(common, config)?, config))
+    }
+
+    /// As [`Self::engine`] with a language model that is loaded.
+    pub(crate) fn engine_with(
+        &self,
+        generate: Option<Arc<dyn Generate>>,
+        config: &Config,
+    ) -> Engine {
+        Engine::new(EngineParts {
             embed: Arc::clone(&self.embed),
             lexical: Arc::clone(&self.lexical),
             tokens: self.tokens.clone(),
             store: Arc::clone(&self.store),
-            generate: chat_model(&models, config)?,
+            generate,
             retrieval: config.retrieval,
             answer: config.answer,
-        }))
+        })
     }
 }
 
@@ -199,10 +212,15 @@ fn embedder(
     Ok(TextEmbedder::load(&files, options)?)
 }
 
-fn chat_model(models: &ModelStore, config: &Config) -> anyhow::Result<Option<Arc<dyn Generate>>> {
+/// The configured language model, if there is one and it is installed.
+pub(crate) fn language_model(
+    common: &Common,
+    config: &Config,
+) -> anyhow::Result<Option<Arc<dyn Generate>>> {
     let Some(name) = &config.chat_model else {
         return Ok(None);
     };
+    let models = models(common, &config.places)?;
     let name: ModelName = name.parse()?;
     let installed = match models.locate(&name) {
         Ok(installed) => installed,

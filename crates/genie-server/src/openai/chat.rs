@@ -9,9 +9,10 @@ use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 
 use super::body::Completion;
-use super::models::check_chat_model;
+use super::models::{check_chat_model, workspace_of};
 use super::request::ChatRequest;
-use crate::answer::{events, json_event};
+use crate::access::{Access, Permission};
+use crate::answer::{answered, events, json_event, recorded};
 use crate::app::Service;
 use crate::body::ApiJson;
 use crate::failure::{Failure, Surface};
@@ -19,17 +20,15 @@ use crate::work::{Job, Piece, Stop, streamed, whole};
 
 pub(crate) async fn chat_completions(
     State(service): State<Arc<Service>>,
+    access: Access,
     stop: Stop,
     ApiJson(request): ApiJson<ChatRequest>,
 ) -> Result<Response, Failure> {
-    let model = match &request.model {
-        Some(model) => {
-            check_chat_model(&service, model)?;
-            model.clone()
-        }
-        None => service.state.name.clone(),
+    let (model, access) = match &request.model {
+        Some(model) => (model.clone(), asked(&service, access, model).await?),
+        None => (service.state.name.clone(), access),
     };
-    let question = request.question()?;
+    let question = access.bounded(request.question()?);
     let completion = Completion {
         id: format!("chatcmpl-{}", uuid::Uuid::new_v4().simple()),
         created: SystemTime::now()
@@ -42,6 +41,7 @@ pub(crate) async fn chat_completions(
         question,
         field: "messages",
         permit: service.admit()?,
+        workspace: access.open(&service).await?,
         stop,
     };
     if request.stream == Some(true) {
@@ -49,12 +49,24 @@ pub(crate) async fn chat_completions(
             completion,
             includes_usage: request.includes_usage(),
         };
-        return Ok(events(streamed(&service, job), move |piece| {
-            chunks.of(piece)
-        }));
+        let answering = recorded(&service, &access, streamed(&service, job));
+        return Ok(events(answering, move |piece| chunks.of(piece)));
     }
     let answer = whole(&service, job).await?;
+    answered(&service, &access, &answer).await?;
     Ok(Json(completion.whole(&answer)).into_response())
+}
+
+/// The access to what the model's name names: a workspace, or the one that
+/// the request is about anyway.
+async fn asked(service: &Service, access: Access, model: &str) -> Result<Access, Failure> {
+    match workspace_of(service, model) {
+        Some(id) => access.moved(service, id, Permission::Answer).await,
+        None => {
+            check_chat_model(service, model)?;
+            Ok(access)
+        }
+    }
 }
 
 /// Turns the pieces of an answer into chunks.

@@ -8,10 +8,12 @@ use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use genie_core::{EmbedError, Embedding, TextRole};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::models::check_embedding_model;
+use crate::access::Access;
 use crate::app::Service;
 use crate::body::ApiJson;
 use crate::failure::Failure;
@@ -22,7 +24,7 @@ const MOST_INPUTS: usize = 2048;
 /// Between batches it is seen whether the client is still there.
 const BATCH: usize = 32;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct EmbeddingsRequest {
     #[serde(default)]
     model: Option<String>,
@@ -37,7 +39,7 @@ pub(crate) struct EmbeddingsRequest {
     input_type: InputType,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Encoding {
     #[default]
@@ -45,7 +47,7 @@ enum Encoding {
     Base64,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum InputType {
     Query,
@@ -55,6 +57,7 @@ enum InputType {
 
 pub(crate) async fn embeddings(
     State(service): State<Arc<Service>>,
+    access: Access,
     ApiJson(request): ApiJson<EmbeddingsRequest>,
 ) -> Result<Json<Value>, Failure> {
     let identity = service.state.engine.embed().identity();
@@ -74,10 +77,9 @@ pub(crate) async fn embeddings(
         InputType::Query => TextRole::Query,
         InputType::Passage => TextRole::Passage,
     };
-    let permit = service.admit()?;
     let left = Arc::new(AtomicBool::new(false));
     let guard = SetOnDrop(Arc::clone(&left));
-    let embedded = with_engine(&service, permit, move |engine| {
+    let embedded = with_engine(&service, &access, move |engine| {
         let mut all: Vec<Embedding> = Vec::with_capacity(texts.len());
         for batch in texts.chunks(BATCH) {
             if left.load(Ordering::Relaxed) {

@@ -7,7 +7,8 @@ mod models;
 mod request;
 mod rerank;
 
-pub(crate) use chat::chat_completions;
-pub(crate) use embeddings::embeddings;
-pub(crate) use models::{model, models};
-pub(crate) use rerank::rerank;
+pub(crate) use self::chat::chat_completions;
+pub(crate) use self::embeddings::{EmbeddingsRequest, embeddings};
+pub(crate) use self::models::{model, models};
+pub(crate) use self::request::ChatRequest;
+pub(crate) use self::rerank::{RerankRequest, rerank};

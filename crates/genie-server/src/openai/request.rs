@@ -2,6 +2,7 @@
 
 use genie_core::{ChatMessage, ChatRole, Sampling};
 use genie_rag::Question;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use crate::question::{LONGEST_HISTORY, MAX_TOKENS};
 /// Fields that are not listed change nothing about an answer (`user`,
 /// `metadata`, `store` …) and are ignored. Listed as [`Value`] are those that
 /// would change it and can't be honoured.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct ChatRequest {
     pub(super) model: Option<String>,
@@ -40,14 +41,14 @@ pub(crate) struct ChatRequest {
     web_search_options: Option<Value>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 struct Message {
     role: String,
     #[serde(default)]
     content: Value,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 struct StreamOptions {
     #[serde(default)]
     include_usage: bool,

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::models::check_embedding_model;
+use crate::access::Access;
 use crate::app::Service;
 use crate::body::ApiJson;
 use crate::failure::Failure;
@@ -18,7 +20,7 @@ use crate::work::with_engine;
 /// tens a second on two cores.
 const MOST_DOCUMENTS: usize = 256;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct RerankRequest {
     #[serde(default)]
     model: Option<String>,
@@ -31,7 +33,7 @@ pub(crate) struct RerankRequest {
 }
 
 /// A text, alone or in an object.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum Document {
     Text(String),
@@ -48,6 +50,7 @@ impl Document {
 
 pub(crate) async fn rerank(
     State(service): State<Arc<Service>>,
+    access: Access,
     ApiJson(request): ApiJson<RerankRequest>,
 ) -> Result<Json<Value>, Failure> {
     if let Some(model) = &request.model {
@@ -69,11 +72,10 @@ pub(crate) async fn rerank(
         .map(Document::into_text)
         .collect();
     let texts = Arc::new(texts);
-    let permit = service.admit()?;
     let query = request.query;
     let ranked = {
         let texts = Arc::clone(&texts);
-        with_engine(&service, permit, move |engine| {
+        with_engine(&service, &access, move |engine| {
             engine.rerank(&query, &texts)
         })
         .await?

@@ -6,13 +6,13 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use genie_core::{
-    AnswerConfig, ChoiceRequest, Chunk, ChunkId, ContentHash, DocumentId, DocumentRecord, Embed,
-    FinishReason, FusionWeights, Generate, GenerateError, GenerateRequest, Generation, Language,
-    Lexical, MediaType, ModelInfo, Point, RerankConfig, RetrievalConfig, ServerConfig, Span, Store,
-    TextRole, TokenCodes, Usage,
+    AnswerConfig, Authentication, ChoiceRequest, Chunk, ChunkId, ContentHash, DocumentId,
+    DocumentRecord, Embed, FinishReason, FusionWeights, Generate, GenerateError, GenerateRequest,
+    Generation, Language, Lexical, MediaType, ModelInfo, Point, RerankConfig, RetrievalConfig,
+    ServerConfig, Span, Store, TextRole, TokenCodes, Usage,
 };
 use genie_rag::{Engine, EngineParts};
-use genie_server::{AddedBody, AddedStatus, AppState, DocumentSink, SinkError};
+use genie_server::{AddedBody, AddedStatus, AppState, DocumentSink, OpenWorkspace, SinkError};
 use genie_testkit::{FakeEmbed, FakeLexical, MemoryStore};
 
 pub(crate) const EXCHANGE: &str = "The exchange opened in 2019. It connects 42 networks. \
@@ -34,11 +34,31 @@ pub(crate) fn state(generate: Option<Arc<dyn Generate>>) -> AppState {
     ] {
         put(&*store, uri, title, text, language);
     }
+    let server = ServerConfig {
+        listen: ([127, 0, 0, 1], 8080).into(),
+        allow_remote: false,
+        authentication: Authentication::SingleUser,
+        requests_per_minute: 600,
+        max_requests: 8,
+        max_body_bytes: 64 << 10,
+    };
+    let OpenWorkspace { engine, indexer } = opened(&store, generate);
+    AppState {
+        indexer,
+        ..AppState::new(engine, server)
+    }
+}
+
+/// An index with this language model.
+pub(crate) fn opened(
+    store: &Arc<MemoryStore>,
+    generate: Option<Arc<dyn Generate>>,
+) -> OpenWorkspace {
     let engine = Engine::new(EngineParts {
         embed: Arc::new(FakeEmbed::new()),
         lexical: Arc::new(FakeLexical::new()),
         tokens: None,
-        store: Arc::clone(&store) as Arc<dyn Store>,
+        store: Arc::clone(store) as Arc<dyn Store>,
         generate,
         retrieval: RetrievalConfig {
             top_k: 5,
@@ -55,15 +75,11 @@ pub(crate) fn state(generate: Option<Arc<dyn Generate>>) -> AppState {
             max_tokens: 100,
         },
     });
-    let server = ServerConfig {
-        listen: ([127, 0, 0, 1], 8080).into(),
-        allow_remote: false,
-        max_requests: 8,
-        max_body_bytes: 64 << 10,
-    };
-    AppState {
-        indexer: Some(Arc::new(Sink { store })),
-        ..AppState::new(Arc::new(engine), server)
+    OpenWorkspace {
+        engine: Arc::new(engine),
+        indexer: Some(Arc::new(Sink {
+            store: Arc::clone(store),
+        })),
     }
 }
 

@@ -7,9 +7,12 @@
 mod answers;
 mod fixture;
 mod indexed;
+mod isolation;
 mod limits;
 mod openai;
 mod serving;
+mod tenants;
+mod workspaces;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -4,20 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use genie_core::Config;
-use genie_ingest::Source;
-use genie_rag::{IndexError, IndexStatus, Indexer};
-use genie_server::{AddedBody, AddedStatus, AppState, DocumentSink, SinkError, app, serve};
+use genie_core::{Authentication, Config};
+use genie_server::{Accounts, AppState, app_with_upkeep, serve};
+use genie_state::{Database, State};
 use tokio::net::TcpListener;
 
 use crate::cli::{Common, Serve};
-use crate::wiring::Parts;
+use crate::tenants::{Sink, Tenants};
+use crate::wiring::{self, Parts, Vectors};
 use crate::{Ended, interrupt, progress, settings};
 
 use super::say;
 
 /// How often the flag that signals raise is looked at.
 const SIGNAL_POLL: Duration = Duration::from_millis(100);
+/// What is left to do once requests are over gets this long.
+const LAST_WORK: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
@@ -30,35 +32,71 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     // The port first: it is the quickest thing to fail, and loading models
     // takes seconds.
     let listener = runtime.block_on(bind(&config))?;
+    let state = runtime.block_on(state(&config))?;
     let waiting = progress::waiting("loading models");
-    let parts = Parts::open(common, &config)?;
-    let engine = Arc::new(parts.engine(common, &config)?);
+    let vectors = Vectors::load(common, &config)?;
+    let parts = Parts::of(&vectors, &config)?;
+    let generate = wiring::language_model(common, &config)?;
+    let engine = Arc::new(parts.engine_with(generate.clone(), &config));
     waiting.finish_and_clear();
     let address = listener.local_addr()?;
     if let Some(edge) = &parts.edge {
         edge.set_holder_url(Some(format!("http://{address}")))?;
     }
-    let mut state = AppState::new(Arc::clone(&engine), config.server);
-    state.server.listen = address;
-    state.indexer = Some(Arc::new(Sink {
-        indexer: parts.indexer(),
-    }));
+    let tenants = Tenants::new(vectors, generate, config.clone(), Arc::clone(&parts.store));
+    let mut service = AppState::new(Arc::clone(&engine), config.server);
+    service.server.listen = address;
+    service.indexer = Some(Arc::new(Sink::new(parts.indexer())));
+    service.accounts = Some(Accounts {
+        state: state.clone(),
+        workspaces: Arc::new(tenants),
+        uploads: config.places.uploads(),
+    });
     let model = engine
         .generate()
         .map_or("none: answers are quoted passages", |model| {
             model.model().name.as_str()
         });
+    let keys = match config.server.authentication {
+        Authentication::SingleUser => "",
+        Authentication::Required => " Every request needs a key; `genie key create` makes one.",
+    };
     say(&format!(
-        "genie is ready on http://{address} (language model: {model}). Ctrl-C stops it.\n"
+        "genie is ready on http://{address} (language model: {model}).{keys} Ctrl-C stops it.\n"
     ))?;
-    let outcome = runtime.block_on(serve(listener, app(state), async {
-        while !interrupt::requested() {
-            tokio::time::sleep(SIGNAL_POLL).await;
+    let (router, upkeep) = app_with_upkeep(service);
+    let upkeep = runtime.spawn(upkeep.run(interrupted()));
+    let outcome = runtime.block_on(serve(listener, router, interrupted()));
+    runtime.block_on(async {
+        // It writes down what is still in memory; a job that takes longer
+        // goes to the next start.
+        let ended = tokio::time::timeout(LAST_WORK, upkeep).await;
+        if !matches!(ended, Ok(Ok(()))) {
+            tracing::warn!("work beside the requests did not end in time");
         }
-    }));
-    runtime.shutdown_timeout(Duration::from_secs(5));
+        state.close().await;
+    });
+    runtime.shutdown_timeout(Duration::from_secs(3));
     outcome?;
     Ok(Ended::Done)
+}
+
+/// Returns when the program is to stop.
+async fn interrupted() {
+    while !interrupt::requested() {
+        tokio::time::sleep(SIGNAL_POLL).await;
+    }
+}
+
+/// The state as configured, brought up to date.
+async fn state(config: &Config) -> anyhow::Result<State> {
+    let database = match &config.database_url {
+        Some(url) => Database::Postgres(url.clone()),
+        None => Database::Sqlite(config.places.database()),
+    };
+    State::open(&database)
+        .await
+        .context("the state can't be opened")
 }
 
 async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
@@ -69,41 +107,4 @@ async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
              `--listen 127.0.0.1:0` takes a free one"
         )
     })
-}
-
-/// Takes documents that are sent to the service.
-struct Sink {
-    indexer: Indexer,
-}
-
-impl DocumentSink for Sink {
-    fn add(&self, uri: String, bytes: Vec<u8>) -> Result<AddedBody, SinkError> {
-        let source = Source {
-            bytes: &bytes,
-            uri: &uri,
-            media_type: None,
-        };
-        let indexed = self
-            .indexer
-            .index(&source, &mut |_| !interrupt::requested());
-        let indexed = indexed.map_err(|error| match error {
-            IndexError::Ingest(error) => SinkError::Unreadable {
-                reason: error.to_string(),
-            },
-            IndexError::Embed(genie_core::EmbedError::Busy) | IndexError::Cancelled => {
-                SinkError::Busy
-            }
-            error => SinkError::Backend(Box::new(error)),
-        })?;
-        Ok(AddedBody {
-            id: indexed.document.id.to_string(),
-            uri: indexed.document.uri,
-            status: match indexed.status {
-                IndexStatus::Indexed => AddedStatus::Indexed,
-                IndexStatus::Unchanged => AddedStatus::Unchanged,
-                IndexStatus::Replaced => AddedStatus::Replaced,
-            },
-            chunks: indexed.document.chunks,
-        })
-    }
 }

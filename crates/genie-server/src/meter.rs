@@ -1,0 +1,75 @@
+//! Usage, counted in memory and written down every few seconds: a write for
+//! each search would be slower than the search.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use genie_core::Answer;
+use genie_state::{State, StateError, Subject, Timestamp, UsageDelta, WorkspaceId};
+
+use crate::access::Access;
+
+/// What was used since the last time it was written down.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    waiting: Mutex<HashMap<(WorkspaceId, Subject), UsageDelta>>,
+}
+
+impl Meter {
+    /// A search.
+    pub(crate) fn search(&self, access: &Access) {
+        self.add(access, |used| used.searches += 1);
+    }
+
+    /// An answer with its tokens.
+    pub(crate) fn answer(&self, access: &Access, answer: &Answer) {
+        self.add(access, |used| {
+            used.answers += 1;
+            used.prompt_tokens += answer.usage.prompt_tokens as u64;
+            used.completion_tokens += answer.usage.completion_tokens as u64;
+        });
+    }
+
+    /// A document that was taken.
+    pub(crate) fn document(&self, access: &Access) {
+        self.add(access, |used| used.documents += 1);
+    }
+
+    fn add(&self, access: &Access, count: impl FnOnce(&mut UsageDelta)) {
+        let key = (access.workspace.id.clone(), access.caller.subject());
+        count(self.lock().entry(key).or_default());
+    }
+
+    /// Writes down what waits; what can't be written waits on.
+    pub(crate) async fn flush(&self, state: &State) -> Result<(), StateError> {
+        let waiting = std::mem::take(&mut *self.lock());
+        let mut failed = Ok(());
+        for ((workspace, subject), used) in waiting {
+            let now = Timestamp::now();
+            match state
+                .count_usage(&workspace, &subject, used.clone(), now)
+                .await
+            {
+                Ok(()) => {}
+                // Removed while it was used.
+                Err(StateError::NotFound) => {}
+                Err(error) => {
+                    let mut waiting = self.lock();
+                    let again = waiting.entry((workspace, subject)).or_default();
+                    again.searches += used.searches;
+                    again.answers += used.answers;
+                    again.prompt_tokens += used.prompt_tokens;
+                    again.completion_tokens += used.completion_tokens;
+                    again.documents += used.documents;
+                    failed = Err(error);
+                }
+            }
+        }
+        failed
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(WorkspaceId, Subject), UsageDelta>> {
+        // Counters are never half-changed.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,107 @@
+//! What is kept of the caller: shown, exported, erased.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::access::{Access, Done, Permission};
+use crate::app::Service;
+use crate::conversations::{ConversationBody, FeedbackBody, MessageBody};
+use crate::failure::Failure;
+use crate::keys::RoleBody;
+use crate::trail::UsageDay;
+
+/// Who the caller is to this service.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct MeBody {
+    subject: String,
+    /// The workspace that requests without one are about.
+    workspace: String,
+    role: RoleBody,
+    /// What may be done there.
+    scopes: Vec<&'static str>,
+    /// Whether the caller runs the installation.
+    operator: bool,
+}
+
+/// All that is kept of a caller in a workspace.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ExportBody {
+    subject: String,
+    workspace: String,
+    conversations: Vec<ExportedConversation>,
+    feedback: Vec<FeedbackBody>,
+    usage: Vec<UsageDay>,
+}
+
+/// A conversation with all of its messages.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ExportedConversation {
+    #[serde(flatten)]
+    conversation: ConversationBody,
+    history: Vec<MessageBody>,
+}
+
+/// What was erased.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ErasedBody {
+    /// Conversations, with their messages and what was said of them.
+    conversations: u64,
+}
+
+pub(crate) async fn me(access: Access) -> Json<MeBody> {
+    let may = |permission: &Permission| access.caller.may(access.role, *permission);
+    Json(MeBody {
+        subject: access.caller.subject().to_string(),
+        workspace: access.workspace.id.to_string(),
+        role: access.role.into(),
+        scopes: Permission::ALL
+            .iter()
+            .filter(|p| may(p))
+            .map(|p| p.scope())
+            .collect(),
+        operator: access.caller.is_operator(),
+    })
+}
+
+pub(crate) async fn export(
+    State(service): State<Arc<Service>>,
+    access: Access,
+) -> Result<Json<ExportBody>, Failure> {
+    let state = service.accounts()?;
+    let subject = access.caller.subject();
+    let data = state.export_subject(&access.workspace.id, &subject).await?;
+    access
+        .record(state, Done::to("person.export", &subject))
+        .await?;
+    Ok(Json(ExportBody {
+        subject: subject.to_string(),
+        workspace: access.workspace.id.to_string(),
+        conversations: data
+            .conversations
+            .into_iter()
+            .map(|(conversation, messages)| ExportedConversation {
+                conversation: conversation.into(),
+                history: messages.into_iter().map(MessageBody::from).collect(),
+            })
+            .collect(),
+        feedback: data.feedback.into_iter().map(FeedbackBody::from).collect(),
+        usage: data.usage.into_iter().map(UsageDay::from).collect(),
+    }))
+}
+
+pub(crate) async fn erase(
+    State(service): State<Arc<Service>>,
+    access: Access,
+) -> Result<Json<ErasedBody>, Failure> {
+    let state = service.accounts()?;
+    let subject = access.caller.subject();
+    let conversations = state.erase_subject(&access.workspace.id, &subject).await?;
+    access
+        .record(state, Done::to("person.erase", &subject))
+        .await?;
+    Ok(Json(ErasedBody { conversations }))
+}

@@ -1,0 +1,108 @@
+//! What the service does without being asked: jobs, usage, retention.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use genie_state::Timestamp;
+
+use crate::app::Service;
+use crate::failure::{Failure, log};
+use crate::jobs;
+
+/// How long counted usage stays in memory at most.
+const FLUSH: Duration = Duration::from_secs(5);
+/// Jobs of a worker that died become due without anybody saying so.
+const LOOK_FOR_JOBS: Duration = Duration::from_secs(10);
+const RETENTION: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Runs beside the router; nothing is lost if it never does, it only waits.
+pub struct Upkeep {
+    pub(crate) service: Arc<Service>,
+}
+
+impl Upkeep {
+    /// Works until `stop` is done, then finishes the job at hand and writes
+    /// down what is still in memory.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) {
+        let service = &self.service;
+        let Ok(state) = service.accounts() else {
+            return;
+        };
+        let worker = uuid::Uuid::new_v4().to_string();
+        let (stopping, _) = tokio::sync::watch::channel(false);
+        let indexing = async {
+            let mut is_stopping = stopping.subscribe();
+            while !*is_stopping.borrow() {
+                let worked = jobs::work_on_next(service, &worker).await;
+                if let Err(failure) = &worked {
+                    tracing::warn!(code = failure.code, "the queue of jobs failed");
+                }
+                if matches!(worked, Ok(true)) {
+                    continue;
+                }
+                tokio::select! {
+                    () = service.has_jobs.notified() => {}
+                    () = tokio::time::sleep(LOOK_FOR_JOBS) => {}
+                    _ = is_stopping.changed() => {}
+                }
+            }
+        };
+        let counting = async {
+            let mut is_stopping = stopping.subscribe();
+            while !*is_stopping.borrow() {
+                tokio::select! {
+                    () = tokio::time::sleep(FLUSH) => {}
+                    _ = is_stopping.changed() => {}
+                }
+                if let Err(error) = service.meter.flush(state).await {
+                    log(&error);
+                }
+            }
+        };
+        let forgetting = async {
+            let mut is_stopping = stopping.subscribe();
+            while !*is_stopping.borrow() {
+                if let Err(failure) = forget_old(service).await {
+                    tracing::warn!(code = failure.code, "old conversations could not be erased");
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(RETENTION) => {}
+                    _ = is_stopping.changed() => {}
+                }
+            }
+        };
+        let telling = async {
+            stop.await;
+            // Fails only when nobody works any more.
+            let _ = stopping.send(true);
+        };
+        tokio::join!(indexing, counting, forgetting, telling);
+    }
+}
+
+/// Erases conversations that are older than their workspace keeps them.
+async fn forget_old(service: &Service) -> Result<(), Failure> {
+    let state = service.accounts()?;
+    let mut number = 1;
+    loop {
+        let page = genie_state::Page::new(number, 200).map_err(|_| Failure::internal())?;
+        let workspaces = state.workspaces(page).await?;
+        for workspace in &workspaces.results {
+            let Some(days) = workspace.settings.retention_days else {
+                continue;
+            };
+            let before = Timestamp::now().before(DAY * days);
+            let erased = state
+                .erase_conversations_before(&workspace.id, before)
+                .await?;
+            if erased > 0 {
+                tracing::info!(workspace = %workspace.id, erased, "erased old conversations");
+            }
+        }
+        if workspaces.results.len() < 200 {
+            return Ok(());
+        }
+        number += 1;
+    }
+}

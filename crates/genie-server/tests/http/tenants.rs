@@ -1,0 +1,161 @@
+//! A service with accounts: a state in a folder of its own, and an index in
+//! memory for each workspace.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{Request, header};
+use genie_core::{Authentication, Generate, Store, StoreError};
+use genie_server::{Accounts, AppState, OpenWorkspace, Upkeep, Workspaces, app_with_upkeep};
+use genie_state::{
+    ApiKey, Database, NewKey, NewWorkspace, Role, State, Subject, Timestamp, Workspace,
+    WorkspaceId, WorkspaceSettings,
+};
+use genie_testkit::MemoryStore;
+use serde_json::Value;
+
+use crate::fixture;
+use crate::{Reply, send};
+
+/// The service, with what it stands on.
+pub(crate) struct Service {
+    pub(crate) app: Router,
+    pub(crate) state: State,
+    pub(crate) upkeep: Option<Upkeep>,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+/// Two workspaces beside the default one: `health` and `energy`.
+pub(crate) async fn service(
+    generate: Option<Arc<dyn Generate>>,
+    change: impl FnOnce(&mut AppState),
+) -> Service {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = Database::Sqlite(folder.path().join("state/genie.db"));
+    let state = State::open(&database).await.expect("a state");
+    for id in ["health", "energy"] {
+        let new = NewWorkspace {
+            id: id.parse().expect("an id"),
+            name: id.to_uppercase(),
+            settings: WorkspaceSettings::default(),
+            by: Subject::local(),
+        };
+        state.create_workspace(new).await.expect("a workspace");
+    }
+    let mut service = fixture::state(generate.clone());
+    service.accounts = Some(Accounts {
+        state: state.clone(),
+        workspaces: Arc::new(Memory {
+            generate,
+            open: Mutex::default(),
+        }),
+        uploads: folder.path().join("uploads"),
+    });
+    change(&mut service);
+    let (app, upkeep) = app_with_upkeep(service);
+    Service {
+        app,
+        state,
+        upkeep: Some(upkeep),
+        folder,
+    }
+}
+
+/// Every request needs a key.
+pub(crate) fn with_keys(service: &mut AppState) {
+    service.server.authentication = Authentication::Required;
+    service.server.requests_per_minute = 0;
+}
+
+struct Memory {
+    generate: Option<Arc<dyn Generate>>,
+    open: Mutex<HashMap<WorkspaceId, Arc<MemoryStore>>>,
+}
+
+impl Workspaces for Memory {
+    fn open(&self, workspace: &Workspace) -> Result<OpenWorkspace, StoreError> {
+        let mut open = self.open.lock().expect("nobody panics with it");
+        let store = Arc::clone(open.entry(workspace.id.clone()).or_default());
+        Ok(fixture::opened(&store, self.generate.clone()))
+    }
+
+    fn erase(&self, workspace: &Workspace) -> Result<(), StoreError> {
+        let mut open = self.open.lock().expect("nobody panics with it");
+        if let Some(store) = open.remove(&workspace.id) {
+            assert!(store.count().is_ok());
+        }
+        Ok(())
+    }
+}
+
+impl Service {
+    /// A key of this role in a workspace, or in all of them.
+    pub(crate) async fn key(&self, workspace: Option<&str>, role: Role) -> String {
+        self.key_with(workspace, role, &[], None).await.1
+    }
+
+    /// As [`Self::key`] with scopes and an end.
+    pub(crate) async fn key_with(
+        &self,
+        workspace: Option<&str>,
+        role: Role,
+        scopes: &[&str],
+        expires: Option<Timestamp>,
+    ) -> (ApiKey, String) {
+        let new = NewKey {
+            name: "test".to_owned(),
+            workspace: workspace.map(|id| id.parse().expect("an id")),
+            role,
+            scopes: scopes.iter().map(ToString::to_string).collect(),
+            expires,
+            by: Subject::local(),
+        };
+        let (key, secret) = self.state.create_key(new).await.expect("a key");
+        (key, secret.reveal().to_owned())
+    }
+
+    /// A request from another machine.
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        body: Option<Value>,
+    ) -> Reply {
+        self.ask_with(method, path, key, body, &[]).await
+    }
+
+    /// As [`Self::ask`] with more headers.
+    pub(crate) async fn ask_with(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Reply {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "localhost:8080")
+            .extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 50_000))));
+        if !key.is_empty() {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Body::from(body.to_string())
+            }
+            None => Body::empty(),
+        };
+        send(&self.app, request.body(body).expect("a request")).await
+    }
+}

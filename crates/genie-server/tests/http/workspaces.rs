@@ -1,0 +1,498 @@
+//! Workspaces, keys, conversations, jobs and the trail, as applications use
+//! them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use genie_state::Role;
+use serde_json::{Value, json};
+
+use crate::fixture::Talker;
+use crate::tenants::{Service, service, with_keys};
+
+async fn with_talker() -> Service {
+    let talker = Talker::saying(&["It connects 42 networks. ", "It was painted in 1999."]);
+    service(Some(Arc::new(talker)), with_keys).await
+}
+
+const EXCHANGE: &str = "The exchange opened in 2019. It connects 42 networks. \
+    Members pay one fee a year.";
+const QUESTION: &str = "How many networks does the exchange connect since it opened?";
+
+async fn filled(service: &Service, key: &str) {
+    let text = json!({"uri": "exchange.txt", "text": EXCHANGE});
+    let added = service
+        .ask("POST", "/api/v1/documents", key, Some(text))
+        .await;
+    assert_eq!(added.status, 201, "{}", added.text);
+}
+
+#[tokio::test]
+async fn a_workspace_is_made_changed_and_erased() {
+    let service = service(None, with_keys).await;
+    let operator = service.key(None, Role::Owner).await;
+    let ask = async |method: &str, path: &str, body: Option<Value>| {
+        service.ask(method, path, &operator, body).await
+    };
+    let new = json!({"id": "transport", "name": "Ministry of Transport", "settings": {"top_k": 3}});
+    let made = ask("POST", "/api/v1/workspaces", Some(new.clone())).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    assert_eq!(made.header("location"), "/api/v1/workspaces/transport");
+    assert_eq!(made.json()["settings"]["top_k"], 3);
+    assert_eq!(
+        ask("POST", "/api/v1/workspaces", Some(new)).await.status,
+        409
+    );
+    for wrong in [
+        json!({"id": "Transport"}),
+        json!({"id": ""}),
+        json!({"id": "a".repeat(64)}),
+        json!({"id": "x", "settings": {"top_k": 0}}),
+        json!({"id": "x", "settings": {"languages": ["de"]}}),
+        json!({"id": "x", "settings": {"colour": "red"}}),
+        json!({"id": "x", "name": " "}),
+    ] {
+        let reply = ask("POST", "/api/v1/workspaces", Some(wrong.clone())).await;
+        assert_eq!(reply.status, 400, "{wrong}");
+    }
+    let changed = ask(
+        "PATCH",
+        "/api/v1/workspaces/transport",
+        Some(json!({"settings": {"top_k": 7, "answers": "quoted"}})),
+    )
+    .await;
+    assert_eq!(changed.json()["version"], 2, "{}", changed.text);
+    assert_eq!(changed.json()["name"], "Ministry of Transport");
+    let history = ask("GET", "/api/v1/workspaces/transport/settings/history", None).await;
+    assert_eq!(
+        history.json()["results"][0]["settings"]["top_k"],
+        7,
+        "{}",
+        history.text
+    );
+    let all = ask("GET", "/api/v1/workspaces?pageSize=2", None)
+        .await
+        .json();
+    assert_eq!(all["count"], 4);
+    assert_eq!(all["next"], "/api/v1/workspaces?page=2&pageSize=2");
+    assert_eq!(
+        ask("DELETE", "/api/v1/workspaces/transport", None)
+            .await
+            .status,
+        204
+    );
+    assert_eq!(
+        ask("GET", "/api/v1/workspaces/transport", None)
+            .await
+            .status,
+        404
+    );
+    assert_eq!(
+        ask("DELETE", "/api/v1/workspaces/default", None)
+            .await
+            .status,
+        409
+    );
+}
+
+#[tokio::test]
+async fn keys_are_made_rotated_and_revoked() {
+    let service = service(None, with_keys).await;
+    let owner = service.key(Some("health"), Role::Owner).await;
+    let path = "/api/v1/workspaces/health/keys";
+    let new = json!({"name": "the portal", "role": "reader", "scopes": ["search"], "expires": "2099-01-01T00:00:00Z"});
+    let made = service.ask("POST", path, &owner, Some(new)).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let made = made.json();
+    let (id, secret) = (
+        made["id"].as_str().expect("an id"),
+        made["secret"].as_str().expect("a secret"),
+    );
+    assert!(secret.starts_with(made["prefix"].as_str().expect("a prefix")));
+    let me = service.ask("GET", "/api/v1/me", secret, None).await.json();
+    assert_eq!(me["workspace"], "health");
+    assert_eq!(me["scopes"], json!(["search"]));
+    let listed = service.ask("GET", path, &owner, None).await;
+    assert_eq!(listed.json()["count"], 2);
+    assert!(!listed.text.contains(secret), "secrets are told once");
+    let rotated = service
+        .ask("POST", &format!("{path}/{id}/rotate"), &owner, None)
+        .await
+        .json();
+    let newer = rotated["secret"].as_str().expect("a secret");
+    assert_eq!(
+        service.ask("GET", "/api/v1/me", secret, None).await.status,
+        401
+    );
+    assert_eq!(
+        service.ask("GET", "/api/v1/me", newer, None).await.status,
+        200
+    );
+    assert_eq!(
+        service
+            .ask("DELETE", &format!("{path}/{id}"), &owner, None)
+            .await
+            .status,
+        204
+    );
+    assert_eq!(
+        service.ask("GET", "/api/v1/me", newer, None).await.status,
+        401
+    );
+    for wrong in [
+        json!({"name": "", "role": "reader"}),
+        json!({"name": "x", "role": "king"}),
+        json!({"name": "x", "role": "reader", "scopes": ["manage"]}),
+        json!({"name": "x", "role": "reader", "scopes": ["fly"]}),
+        json!({"name": "x", "role": "reader", "expires": "2001-01-01T00:00:00Z"}),
+        json!({"name": "x", "role": "reader", "expires": "soon"}),
+    ] {
+        let reply = service.ask("POST", path, &owner, Some(wrong.clone())).await;
+        assert_eq!(reply.status, 400, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_hands_out_more_than_they_have() {
+    let service = service(None, with_keys).await;
+    let (_, manager) = service
+        .key_with(Some("health"), Role::Owner, &["manage"], None)
+        .await;
+    let path = "/api/v1/workspaces/health/keys";
+    let wide = json!({"name": "x", "role": "reader"});
+    assert_eq!(
+        service.ask("POST", path, &manager, Some(wide)).await.status,
+        403
+    );
+    let same = json!({"name": "x", "role": "owner", "scopes": ["manage"]});
+    assert_eq!(
+        service.ask("POST", path, &manager, Some(same)).await.status,
+        201
+    );
+    // Nor do they by rotating one that has more.
+    let (other, _) = service
+        .key_with(Some("health"), Role::Owner, &[], None)
+        .await;
+    let rotate = format!("{path}/{}/rotate", other.id);
+    assert_eq!(
+        service.ask("POST", &rotate, &manager, None).await.status,
+        403
+    );
+}
+
+#[tokio::test]
+async fn a_conversation_is_kept_rated_exported_and_erased() {
+    let service = with_talker().await;
+    let key = service.key(Some("health"), Role::Editor).await;
+    filled(&service, &key).await;
+    let opened = service
+        .ask("POST", "/api/v1/conversations", &key, Some(json!({})))
+        .await;
+    let id = opened.json()["id"].as_str().expect("an id").to_owned();
+    let messages = format!("/api/v1/conversations/{id}/messages");
+    let asked = service
+        .ask("POST", &messages, &key, Some(json!({"question": QUESTION})))
+        .await;
+    assert_eq!(asked.status, 201, "{}", asked.text);
+    let exchange = asked.json();
+    assert_eq!(exchange["question"]["text"], QUESTION);
+    assert_eq!(
+        exchange["answer"]["answer"]["citations"][0]["document"],
+        "exchange.txt"
+    );
+    let streamed = service
+        .ask_with(
+            "POST",
+            &messages,
+            &key,
+            Some(json!({"question": QUESTION})),
+            &[("accept", "text/event-stream")],
+        )
+        .await;
+    let events: Vec<String> = streamed
+        .events()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(
+        events.first().map(String::as_str),
+        Some("sources"),
+        "{}",
+        streamed.text
+    );
+    assert_eq!(&events[events.len() - 2..], ["citations", "done"]);
+    assert!(events.contains(&"sentence".to_owned()));
+    let kept = service.ask("GET", &messages, &key, None).await.json();
+    assert_eq!(kept["count"], 4);
+    assert_eq!(kept["results"][3]["author"], "assistant");
+    let named = service
+        .ask("GET", &format!("/api/v1/conversations/{id}"), &key, None)
+        .await
+        .json();
+    assert_eq!(named["title"], QUESTION);
+    let answer = kept["results"][1]["id"].as_str().expect("an id");
+    let question = kept["results"][0]["id"].as_str().expect("an id");
+    let rate = async |id: &str, body: Value| {
+        service
+            .ask(
+                "PUT",
+                &format!("/api/v1/messages/{id}/feedback"),
+                &key,
+                Some(body),
+            )
+            .await
+    };
+    assert_eq!(rate(answer, json!({"rating": 6})).await.status, 400);
+    assert_eq!(rate(answer, json!({})).await.status, 400);
+    assert_eq!(rate(question, json!({"rating": 5})).await.status, 404);
+    assert_eq!(
+        rate(answer, json!({"rating": 5, "wrong_citation": 1}))
+            .await
+            .status,
+        200
+    );
+    let owner = service.key(Some("health"), Role::Owner).await;
+    let said = service
+        .ask("GET", "/api/v1/feedback", &owner, None)
+        .await
+        .json();
+    assert_eq!(said["results"][0]["wrong_citation"], 1);
+    let export = service
+        .ask("GET", "/api/v1/me/data", &key, None)
+        .await
+        .json();
+    assert_eq!(
+        export["conversations"][0]["history"]
+            .as_array()
+            .map(Vec::len),
+        Some(4)
+    );
+    let erased = service.ask("DELETE", "/api/v1/me/data", &key, None).await;
+    assert_eq!(erased.json()["conversations"], 1);
+    assert_eq!(service.ask("GET", &messages, &key, None).await.status, 404);
+}
+
+#[tokio::test]
+async fn what_was_done_is_in_the_trail_without_content() {
+    let service = with_talker().await;
+    let key = service.key(Some("health"), Role::Editor).await;
+    filled(&service, &key).await;
+    let headers = [
+        ("x-correlation-id", "case-17"),
+        ("x-road-issue", "permit-4711"),
+    ];
+    let answered = service
+        .ask_with(
+            "POST",
+            "/api/v1/answer",
+            &key,
+            Some(json!({"question": QUESTION})),
+            &headers,
+        )
+        .await;
+    assert_eq!(answered.status, 200, "{}", answered.text);
+    assert_eq!(
+        service.ask("GET", "/api/v1/keys", &key, None).await.status,
+        403
+    );
+    let auditor = service.key(Some("health"), Role::Auditor).await;
+    let trail = service.ask("GET", "/api/v1/audit", &auditor, None).await;
+    let records = trail.json();
+    let newest = &records["results"][0];
+    assert_eq!(newest["action"], "answer", "{}", trail.text);
+    assert_eq!(newest["correlation"], "case-17");
+    assert_eq!(newest["intent"], "permit-4711");
+    assert_eq!(newest["model"], "fake-chat");
+    assert!(!trail.text.contains("networks"), "no content in the trail");
+    let operator = service.key(None, Role::Owner).await;
+    let verdict = service
+        .ask("GET", "/api/v1/audit/verify", &operator, None)
+        .await
+        .json();
+    assert_eq!(verdict["whole"], true);
+    assert_eq!(verdict["records"], 3, "added, answered, denied");
+}
+
+#[tokio::test]
+async fn a_document_is_indexed_as_a_job() {
+    let mut service = service(None, with_keys).await;
+    let upkeep = service.upkeep.take().expect("not taken yet");
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let working = tokio::spawn(upkeep.run(async {
+        stopped.await.expect("it is stopped");
+    }));
+    let key = service.key(Some("health"), Role::Editor).await;
+    let queue = async |text: &str| {
+        let body = json!({"uri": "exchange.txt", "text": text});
+        let reply = service
+            .ask_with(
+                "POST",
+                "/api/v1/documents",
+                &key,
+                Some(body),
+                &[("prefer", "respond-async")],
+            )
+            .await;
+        assert_eq!(reply.status, 202, "{}", reply.text);
+        let path = format!(
+            "/api/v1/jobs/{}",
+            reply.json()["id"].as_str().expect("an id")
+        );
+        for _ in 0..500 {
+            let job = service.ask("GET", &path, &key, None).await.json();
+            if job["state"] != "queued" && job["state"] != "running" {
+                return job;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the job does not end");
+    };
+    let done = queue(EXCHANGE).await;
+    assert_eq!(done["state"], "done", "{done}");
+    assert_eq!(done["result"]["uri"], "exchange.txt");
+    let listed = service
+        .ask("GET", "/api/v1/documents", &key, None)
+        .await
+        .json();
+    assert_eq!(listed["count"], 1);
+    // What no try can read is set aside at once, with the reason.
+    let failed = queue("bad").await;
+    assert_eq!(
+        (&failed["state"], &failed["attempts"]),
+        (&json!("failed"), &json!(1)),
+        "{failed}"
+    );
+    assert_eq!(failed["reason"], "this is no document");
+    stop.send(()).expect("it runs");
+    working.await.expect("no panic");
+    let waiting =
+        std::fs::read_dir(service.folder.path().join("uploads/health")).expect("a folder");
+    assert_eq!(waiting.count(), 0, "bytes of finished jobs are gone");
+}
+
+#[tokio::test]
+async fn usage_is_counted_by_day_and_caller() {
+    let mut service = with_talker().await;
+    let key = service.key(Some("health"), Role::Owner).await;
+    filled(&service, &key).await;
+    for _ in 0..3 {
+        service
+            .ask(
+                "POST",
+                "/api/v1/search",
+                &key,
+                Some(json!({"query": "networks"})),
+            )
+            .await;
+    }
+    service
+        .ask(
+            "POST",
+            "/api/v1/answer",
+            &key,
+            Some(json!({"question": QUESTION})),
+        )
+        .await;
+    // Written down at the latest when the service ends.
+    let upkeep = service.upkeep.take().expect("not taken yet");
+    upkeep.run(std::future::ready(())).await;
+    let usage = service.ask("GET", "/api/v1/usage", &key, None).await.json();
+    let day = &usage["results"][0];
+    assert_eq!(
+        (&day["searches"], &day["answers"], &day["documents"]),
+        (&json!(3), &json!(1), &json!(1)),
+        "{usage}"
+    );
+    assert!(day["completion_tokens"].as_u64() > Some(0));
+    assert_eq!(
+        service
+            .ask("GET", "/api/v1/usage?from=yesterday", &key, None)
+            .await
+            .status,
+        400
+    );
+}
+
+#[tokio::test]
+async fn a_workspace_is_a_model() {
+    let service = with_talker().await;
+    let key = service.key(Some("health"), Role::Editor).await;
+    filled(&service, &key).await;
+    let models = service.ask("GET", "/v1/models", &key, None).await.json();
+    let ids: Vec<&str> = models["data"]
+        .as_array()
+        .expect("models")
+        .iter()
+        .filter_map(|model| model["id"].as_str())
+        .collect();
+    assert!(
+        ids.contains(&"genie/health") && !ids.contains(&"genie/energy"),
+        "{ids:?}"
+    );
+    let chat = async |key: &str, model: &str| {
+        let body = json!({"model": model, "messages": [{"role": "user", "content": QUESTION}]});
+        service
+            .ask("POST", "/v1/chat/completions", key, Some(body))
+            .await
+    };
+    let answered = chat(&key, "genie/health").await;
+    assert_eq!(
+        answered.json()["citations"][0]["document"],
+        "exchange.txt",
+        "{}",
+        answered.text
+    );
+    assert_eq!(chat(&key, "genie/energy").await.status, 404);
+    let operator = service.key(None, Role::Owner).await;
+    let answered = chat(&operator, "genie/health").await;
+    assert_eq!(
+        answered.json()["citations"][0]["document"],
+        "exchange.txt",
+        "{}",
+        answered.text
+    );
+}
+
+#[tokio::test]
+async fn limits_and_quotas_end_a_caller_not_the_others() {
+    let service = service(None, |state| {
+        with_keys(state);
+        state.server.requests_per_minute = 5;
+    })
+    .await;
+    let key = service.key(Some("health"), Role::Editor).await;
+    let mut statuses = Vec::new();
+    for _ in 0..8 {
+        let reply = service.ask("GET", "/api/v1/me", &key, None).await;
+        if reply.status == 429 {
+            let wait: u64 = reply.header("retry-after").parse().expect("seconds");
+            assert!((1..=13).contains(&wait), "{wait}");
+        }
+        statuses.push(reply.status.as_u16());
+    }
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 429).count(),
+        3,
+        "{statuses:?}"
+    );
+    let other = service.key(Some("health"), Role::Editor).await;
+    assert_eq!(
+        service.ask("GET", "/api/v1/me", &other, None).await.status,
+        200
+    );
+    // A workspace that is full says so.
+    let operator = service.key(None, Role::Owner).await;
+    let full = json!({"settings": {"max_documents": 1}});
+    service
+        .ask("PATCH", "/api/v1/workspaces/health", &operator, Some(full))
+        .await;
+    filled(&service, &other).await;
+    let more = json!({"uri": "more.txt", "text": "Nobody has seen more."});
+    let refused = service
+        .ask("POST", "/api/v1/documents", &other, Some(more))
+        .await;
+    assert_eq!(
+        (refused.status.as_u16(), &refused.json()["code"]),
+        (409, &json!("quota_reached"))
+    );
+}

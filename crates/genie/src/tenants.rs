@@ -1,0 +1,186 @@
+//! The indexes of workspaces: one for each, so that no filter stands between
+//! two tenants.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use genie_core::{Config, Generate, Store, StoreError};
+use genie_ingest::Source;
+use genie_rag::{Engine, EngineParts, IndexError, IndexStatus, Indexer};
+use genie_server::{AddedBody, AddedStatus, DocumentSink, OpenWorkspace, SinkError, Workspaces};
+use genie_state::{Workspace, WorkspaceId};
+use genie_store::{EdgeStore, HolderNote, ServerOptions, ServerStore};
+
+use crate::wiring::{Parts, Vectors};
+use crate::{interrupt, settings};
+
+/// Indexes that stay open; each holds its vectors in memory.
+const MOST_OPEN: usize = 64;
+
+/// The workspaces of an installation.
+pub(crate) struct Tenants {
+    vectors: Vectors,
+    generate: Option<Arc<dyn Generate>>,
+    config: Config,
+    /// The index of the default workspace.
+    default: Arc<dyn Store>,
+    open: Mutex<HashMap<String, Arc<dyn Store>>>,
+}
+
+impl Tenants {
+    /// Workspaces beside the default one, whose index is open.
+    pub(crate) fn new(
+        vectors: Vectors,
+        generate: Option<Arc<dyn Generate>>,
+        config: Config,
+        default: Arc<dyn Store>,
+    ) -> Self {
+        Self {
+            vectors,
+            generate,
+            config,
+            default,
+            open: Mutex::default(),
+        }
+    }
+
+    fn store(&self, workspace: &Workspace) -> Result<Arc<dyn Store>, StoreError> {
+        if workspace.id == WorkspaceId::default_workspace() {
+            return Ok(Arc::clone(&self.default));
+        }
+        let name = name(workspace);
+        // Nothing that could panic is done with it.
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = open.get(&name) {
+            return Ok(Arc::clone(store));
+        }
+        if open.len() >= MOST_OPEN {
+            // Those that nobody uses at this moment.
+            open.retain(|_, store| Arc::strong_count(store) > 1);
+        }
+        let identity = self.vectors.identity.clone();
+        let store: Arc<dyn Store> = match &self.config.qdrant_url {
+            Some(url) => {
+                let options = ServerOptions {
+                    url: url.clone(),
+                    api_key: settings::qdrant_api_key(),
+                    collection: format!("{}-{name}", self.config.collection),
+                };
+                Arc::new(ServerStore::connect(options, identity)?)
+            }
+            None => {
+                let folder = self.folder(workspace).join("index");
+                Arc::new(EdgeStore::open(&folder, identity, HolderNote::default())?)
+            }
+        };
+        open.insert(name, Arc::clone(&store));
+        Ok(store)
+    }
+
+    fn folder(&self, workspace: &Workspace) -> PathBuf {
+        self.config.places.workspaces().join(name(workspace))
+    }
+}
+
+/// What its index is called. The time is part of it, so that a new workspace
+/// never finds what an earlier one of the same id has left.
+fn name(workspace: &Workspace) -> String {
+    format!("{}-{}", workspace.id, workspace.created.as_micros())
+}
+
+impl Workspaces for Tenants {
+    fn open(&self, workspace: &Workspace) -> Result<OpenWorkspace, StoreError> {
+        let store = self.store(workspace)?;
+        let settings = &workspace.settings;
+        let mut retrieval = self.config.retrieval;
+        if let Some(top_k) = settings.top_k {
+            retrieval.top_k = top_k as usize;
+        }
+        if let Some(least) = settings.min_similarity {
+            retrieval.min_similarity = least;
+        }
+        let mut answer = self.config.answer;
+        if let Some(most) = settings.max_tokens {
+            answer.max_tokens = most as usize;
+        }
+        let writes = settings.answers.as_deref() != Some("quoted");
+        let engine = Engine::new(EngineParts {
+            embed: Arc::clone(&self.vectors.embed),
+            lexical: Arc::clone(&self.vectors.lexical),
+            tokens: self.vectors.tokens.clone(),
+            store: Arc::clone(&store),
+            generate: self.generate.clone().filter(|_| writes),
+            retrieval,
+            answer,
+        });
+        let indexer = Parts::joined(&self.vectors, store, None).indexer();
+        Ok(OpenWorkspace {
+            engine: Arc::new(engine),
+            indexer: Some(Arc::new(Sink { indexer })),
+        })
+    }
+
+    fn erase(&self, workspace: &Workspace) -> Result<(), StoreError> {
+        if self.config.qdrant_url.is_some() {
+            let store = self.store(workspace)?;
+            for document in store.documents()? {
+                store.delete(&document.id)?;
+            }
+        }
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.remove(&name(workspace));
+        drop(open);
+        let folder = self.folder(workspace);
+        match std::fs::remove_dir_all(&folder) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(StoreError::Io {
+                location: folder.to_string_lossy().into_owned(),
+                source,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Takes documents that are sent to the service.
+pub(crate) struct Sink {
+    indexer: Indexer,
+}
+
+impl Sink {
+    /// Takes them into this index.
+    pub(crate) fn new(indexer: Indexer) -> Self {
+        Self { indexer }
+    }
+}
+
+impl DocumentSink for Sink {
+    fn add(&self, uri: String, bytes: Vec<u8>) -> Result<AddedBody, SinkError> {
+        let source = Source {
+            bytes: &bytes,
+            uri: &uri,
+            media_type: None,
+        };
+        let indexed = self
+            .indexer
+            .index(&source, &mut |_| !interrupt::requested());
+        let indexed = indexed.map_err(|error| match error {
+            IndexError::Ingest(error) => SinkError::Unreadable {
+                reason: error.to_string(),
+            },
+            IndexError::Embed(genie_core::EmbedError::Busy) => SinkError::Busy,
+            IndexError::Cancelled => SinkError::Stopped,
+            error => SinkError::Backend(Box::new(error)),
+        })?;
+        Ok(AddedBody {
+            id: indexed.document.id.to_string(),
+            uri: indexed.document.uri,
+            status: match indexed.status {
+                IndexStatus::Indexed => AddedStatus::Indexed,
+                IndexStatus::Unchanged => AddedStatus::Unchanged,
+                IndexStatus::Replaced => AddedStatus::Replaced,
+            },
+            chunks: indexed.document.chunks,
+        })
+    }
+}
