@@ -116,7 +116,7 @@ pub(crate) fn api_key() -> Option<String> {
 }
 
 /// It holds a password, so there is no flag for it.
-fn database_url() -> Option<String> {
+pub(crate) fn database_url() -> Option<String> {
     std::env::var("GENIE_DATABASE_URL")
         .ok()
         .filter(|url| !url.is_empty())
