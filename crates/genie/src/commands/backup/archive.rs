@@ -157,8 +157,12 @@ impl Reader {
         for entry in self.tar.entries().with_context(no_backup)? {
             interrupt::check()?;
             let mut entry = entry.with_context(no_backup)?;
-            let path = entry.path().with_context(no_backup)?;
-            let path = path.to_str().map(str::to_owned).with_context(no_backup)?;
+            let path = entry
+                .path()
+                .with_context(no_backup)?
+                .to_str()
+                .map(str::to_owned)
+                .with_context(no_backup)?;
             if manifest.is_some() || entry.header().entry_type() != EntryType::Regular {
                 bail!("{shown} is no backup: {path:?} does not belong there");
             }
