@@ -161,6 +161,15 @@ pub struct ServerConfig {
     pub max_body_bytes: usize,
 }
 
+/// A certificate chain and its key, as PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, the service's own certificate first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 /// All of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -188,6 +197,8 @@ pub struct Config {
     pub answer: AnswerConfig,
     /// How the service listens.
     pub server: ServerConfig,
+    /// What it speaks TLS with; `None` is plain HTTP.
+    pub tls: Option<TlsFiles>,
 }
 
 /// A setting is out of its range.
@@ -207,15 +218,16 @@ pub enum ConfigError {
     },
     /// Other machines would be let in without a key.
     #[error(
-        "server.authentication is \"single-user\", which is for this machine alone, but \
-         --allow-remote lets other machines in; set it to \"required\""
+        "server.authentication is \"single-user\", which is for this machine alone, but the \
+         service is set up for other machines; set it to \"required\""
     )]
     OpenToAll,
     /// The address can be reached from other machines.
     #[error(
         "{listen} can be reached from other machines, and what is sent there can be read on the \
-         way; listen on 127.0.0.1 behind a proxy with TLS, or pass --allow-remote to accept the \
-         risk (every request needs a key then)"
+         way; give it a certificate with --tls-certificate and --tls-key, listen on 127.0.0.1 \
+         behind a proxy with TLS, or pass --allow-remote to accept the risk (every request needs \
+         a key then)"
     )]
     NotLoopback {
         /// The address asked for.
@@ -277,11 +289,12 @@ impl Config {
             1 << 30,
         )?;
         within("threads", self.threads, 0, 1024)?;
+        let is_open = !self.server.listen.ip().is_loopback();
         let lets_all_in = self.server.authentication == Authentication::SingleUser;
-        if self.server.allow_remote && lets_all_in {
+        if lets_all_in && (self.server.allow_remote || (is_open && self.tls.is_some())) {
             return Err(ConfigError::OpenToAll);
         }
-        if !self.server.listen.ip().is_loopback() && !self.server.allow_remote {
+        if is_open && self.tls.is_none() && !self.server.allow_remote {
             return Err(ConfigError::NotLoopback {
                 listen: self.server.listen,
             });
@@ -347,6 +360,7 @@ mod tests {
                 max_requests: 16,
                 max_body_bytes: 1 << 20,
             },
+            tls: None,
         }
     }
 
@@ -377,6 +391,12 @@ mod tests {
         open.server.allow_remote = true;
         assert_eq!(open.clone().validate(), Err(ConfigError::OpenToAll));
         open.server.authentication = Authentication::Required;
+        assert!(open.clone().validate().is_ok());
+        open.server.allow_remote = false;
+        open.tls = Some(TlsFiles {
+            certificate: "chain.pem".into(),
+            key: "key.pem".into(),
+        });
         assert!(open.validate().is_ok());
     }
 }

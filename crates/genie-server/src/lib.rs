@@ -49,6 +49,7 @@ mod person;
 mod question;
 mod routes;
 mod serve;
+mod tls;
 mod trail;
 mod upkeep;
 mod wire;
@@ -60,7 +61,8 @@ pub use app::{Accounts, AppState, app, app_with_upkeep};
 pub use documents::{AddedBody, AddedStatus, DocumentBody, DocumentSink, DocumentsBody, SinkError};
 pub use openapi::openapi;
 pub use paging::PageBody;
-pub use serve::{ServeError, serve};
+pub use serve::{ServeError, serve, serve_tls};
+pub use tls::{Certificate, TlsError};
 pub use upkeep::Upkeep;
 pub use wire::{
     AnswerBody, AnswerTimingsBody, CitationBody, PassageBody, SearchBody, SearchTimingsBody,

@@ -2,12 +2,16 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener, ListenerExt as _};
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::tls::{Certificate, TlsListener, renew};
 use crate::work::Stop;
 
 /// How long requests may go on after the service was told to stop; whoever
@@ -22,6 +26,9 @@ pub enum ServeError {
     /// The listener failed.
     #[error("the service can't accept connections")]
     Accept(#[source] io::Error),
+    /// TLS can't be set up.
+    #[error("TLS can't be set up")]
+    Tls(#[from] rustls::Error),
 }
 
 /// Serves `app` until `shutdown` is done, then accepts nothing more, gives
@@ -41,12 +48,37 @@ pub async fn serve(
     serve_with_grace(listener, app, shutdown, GRACE).await
 }
 
-async fn serve_with_grace(
+/// As [`serve`] over TLS 1.3; a renewed certificate is taken into use within
+/// seconds.
+///
+/// # Errors
+///
+/// Fails when the listener does, and where TLS can't be set up.
+pub async fn serve_tls(
     listener: TcpListener,
+    certificate: Arc<Certificate>,
+    app: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let greeted = TlsListener::new(listener, &certificate)?;
+    // The peer's address is only handed on by listeners that are tapped.
+    let serving = serve_with_grace(greeted.tap_io(|_| ()), app, shutdown, GRACE);
+    tokio::select! {
+        ended = serving => ended,
+        () = renew(&certificate) => Ok(()),
+    }
+}
+
+async fn serve_with_grace<L>(
+    listener: L,
     app: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
     grace: Duration,
-) -> Result<(), ServeError> {
+) -> Result<(), ServeError>
+where
+    L: Listener<Addr = SocketAddr>,
+    SocketAddr: for<'a> Connected<IncomingStream<'a, L>>,
+{
     let (told, mut is_told) = watch::channel(false);
     let (cut, is_cut) = watch::channel(false);
     let app = app

@@ -126,6 +126,7 @@ pub(crate) enum Command {
     /// Read, check and publish the trail of who did what
     Audit(AuditCommand),
     /// Check and show the settings
+    #[command(after_help = "Examples:\n  genie config check\n  genie config show --json")]
     Config(ConfigCommand),
     /// Make, check and restore backups
     Backup(BackupCommand),
@@ -135,6 +136,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Measure how fast the parts are on this machine
     Bench(Bench),
+    /// Print the description of the HTTP interface (OpenAPI 3.0, JSON)
+    Openapi,
     /// Print completions for a shell
     Completions(Completions),
     /// Write manual pages into a folder
@@ -353,15 +356,24 @@ pub(crate) struct Chat {
 }
 
 #[derive(Debug, Clone, Default, Args)]
-#[command(after_help = "Examples:\n  genie serve\n  genie serve --listen 127.0.0.1:9000")]
+#[command(
+    after_help = "Examples:\n  genie serve\n  genie serve --listen 127.0.0.1:9000\n  genie serve --listen 0.0.0.0:8443 --tls-certificate chain.pem --tls-key key.pem"
+)]
 pub(crate) struct Serve {
     /// Address and port [default: 127.0.0.1:8080]
     #[arg(long, env = "GENIE_LISTEN", value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
-    /// Accept that everybody who reaches the address can ask: for a container
-    /// or behind a proxy with authentication and TLS
+    /// Let other machines in without TLS: for a container or behind a proxy
+    /// that speaks it. Every request needs a key then
     #[arg(long, env = "GENIE_ALLOW_REMOTE")]
     pub(crate) allow_remote: bool,
+    /// Speak TLS 1.3 with this certificate chain in PEM; a renewed one is
+    /// taken into use within seconds
+    #[arg(long, env = "GENIE_TLS_CERTIFICATE", value_name = "FILE")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// The certificate's private key in PEM
+    #[arg(long, env = "GENIE_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

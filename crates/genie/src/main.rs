@@ -87,6 +87,7 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Eval(arguments) => commands::eval::run(common, &arguments),
         Command::Doctor(arguments) => commands::doctor::run(common, &arguments),
         Command::Bench(arguments) => commands::bench::run(common, &arguments),
+        Command::Openapi => commands::openapi(),
         Command::Completions(arguments) => commands::completions(&arguments),
         Command::Man(arguments) => commands::man(&arguments),
     }

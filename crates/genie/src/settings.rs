@@ -26,6 +26,14 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
         .clone()
         .or(file.chat_model)
         .unwrap_or_else(|| CHAT_MODEL.to_owned());
+    let tls = tls(serve, &file.server)?;
+    let listen = serve
+        .listen
+        .or(file.server.listen)
+        .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
+    let allow_remote = serve.allow_remote || file.server.allow_remote.unwrap_or(false);
+    // Whoever sets it up for other machines gets keys without asking.
+    let is_shared = allow_remote || !listen.ip().is_loopback();
     let config = Config {
         embedding_model: common
             .embedding_model
@@ -61,22 +69,18 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
         },
         database_url: database_url().or(file.database_url),
         server: ServerConfig {
-            authentication: file.server.authentication.unwrap_or(
-                if serve.allow_remote || file.server.allow_remote.unwrap_or(false) {
-                    Authentication::Required
-                } else {
-                    Authentication::SingleUser
-                },
-            ),
+            authentication: file.server.authentication.unwrap_or(if is_shared {
+                Authentication::Required
+            } else {
+                Authentication::SingleUser
+            }),
             requests_per_minute: file.server.requests_per_minute.unwrap_or(600),
-            listen: serve
-                .listen
-                .or(file.server.listen)
-                .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
-            allow_remote: serve.allow_remote || file.server.allow_remote.unwrap_or(false),
+            listen,
+            allow_remote,
             max_requests: file.server.max_requests.unwrap_or(16),
             max_body_bytes: file.server.max_body_bytes.unwrap_or(1 << 20),
         },
+        tls,
         places,
     };
     Ok(config.validate()?)
@@ -106,6 +110,22 @@ pub(crate) fn qdrant_api_key() -> Option<String> {
     std::env::var("GENIE_QDRANT_API_KEY")
         .ok()
         .filter(|key| !key.is_empty())
+}
+
+fn tls(serve: &Serve, file: &Server) -> anyhow::Result<Option<TlsFiles>> {
+    let certificate = serve
+        .tls_certificate
+        .as_ref()
+        .or(file.tls_certificate.as_ref());
+    let key = serve.tls_key.as_ref().or(file.tls_key.as_ref());
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        })),
+        (None, None) => Ok(None),
+        _ => bail!("TLS needs both a certificate and its key: --tls-certificate and --tls-key"),
+    }
 }
 
 /// A key for a service that needs one; read from the environment alone, too.
@@ -191,6 +211,8 @@ struct Server {
     allow_remote: Option<bool>,
     authentication: Option<Authentication>,
     requests_per_minute: Option<u32>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
     max_requests: Option<usize>,
     max_body_bytes: Option<usize>,
 }
@@ -260,10 +282,20 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let mut serve = Serve {
             listen: Some("0.0.0.0:80".parse().unwrap()),
-            allow_remote: false,
+            ..Serve::default()
         };
         assert!(read(&common(home.path()), &serve).is_err());
         serve.allow_remote = true;
-        assert!(read(&common(home.path()), &serve).is_ok());
+        let open = read(&common(home.path()), &serve).unwrap();
+        assert_eq!(open.server.authentication, Authentication::Required);
+        serve.allow_remote = false;
+        serve.tls_certificate = Some("chain.pem".into());
+        assert!(
+            read(&common(home.path()), &serve).is_err(),
+            "the key is missing"
+        );
+        serve.tls_key = Some("key.pem".into());
+        let encrypted = read(&common(home.path()), &serve).unwrap();
+        assert_eq!(encrypted.server.authentication, Authentication::Required);
     }
 }

@@ -21,6 +21,8 @@ use crate::failure::Failure;
 /// Names the workspace where the path does not.
 const WORKSPACE: HeaderName = HeaderName::from_static("x-genie-workspace");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// How keys begin.
+const KEY_PREFIX: &str = "gk_";
 /// What proxies add: whoever sent these is not on this machine.
 const FORWARDED: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
 
@@ -150,33 +152,38 @@ async fn wanted(parts: &mut Parts, caller: &Caller) -> Result<WorkspaceId, Failu
     Ok(WorkspaceId::default_workspace())
 }
 
-/// Who it is, by the credentials that came along. Wrong ones are never
-/// overlooked, not even where none are needed.
+/// Who it is, by the credentials that came along. A wrong key is never
+/// overlooked, not even where none is needed.
 async fn identify(service: &Service, parts: &Parts) -> Result<Caller, Failure> {
-    if let Some(secret) = credentials(&parts.headers)? {
-        let accounts = service
-            .state
-            .accounts
-            .as_ref()
-            .ok_or_else(Failure::unauthorized)?;
-        let key = accounts
-            .state
-            .authenticate(&secret, Timestamp::now())
-            .await?;
-        return key
-            .map(|key| Caller::Key(Box::new(key)))
-            .ok_or_else(Failure::unauthorized);
-    }
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let is_here = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    let is_passed_on = FORWARDED
-        .iter()
-        .any(|name| parts.headers.contains_key(*name));
-    if service.state.server.authentication == Authentication::SingleUser && is_here && !is_passed_on
-    {
+    let secret = credentials(&parts.headers)?;
+    let is_key = secret
+        .as_deref()
+        .is_some_and(|secret| secret.starts_with(KEY_PREFIX));
+    // Clients of OpenAI's interface send something, whether it is needed or
+    // not; what is no key says nothing here.
+    if !is_key && is_only_user(service, parts) {
         return Ok(Caller::Local);
     }
-    Err(Failure::unauthorized())
+    let (Some(secret), Some(accounts)) = (secret, &service.state.accounts) else {
+        return Err(Failure::unauthorized());
+    };
+    let key = accounts
+        .state
+        .authenticate(&secret, Timestamp::now())
+        .await?;
+    key.map(|key| Caller::Key(Box::new(key)))
+        .ok_or_else(Failure::unauthorized)
+}
+
+/// Whether the request is from this machine, and this machine is the service's
+/// only user.
+fn is_only_user(service: &Service, parts: &Parts) -> bool {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    service.state.server.authentication == Authentication::SingleUser
+        && peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback())
+        && !FORWARDED
+            .iter()
+            .any(|name| parts.headers.contains_key(*name))
 }
 
 /// The one secret in the headers.

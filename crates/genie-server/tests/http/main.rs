@@ -5,6 +5,8 @@
 )]
 
 mod answers;
+mod description;
+mod encrypted;
 mod fixture;
 mod indexed;
 mod isolation;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use genie_state::{ConversationId, JobId, Subject, WorkspaceId};
 
-use super::Within;
+use super::{Serve, Within};
 
 #[derive(Debug, Args)]
 #[command(
@@ -148,8 +148,9 @@ pub(crate) enum AuditAction {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  genie config check\n  genie config show --json")]
 pub(crate) struct ConfigCommand {
+    #[command(flatten)]
+    pub(crate) serve: Serve,
     #[command(subcommand)]
     pub(crate) action: ConfigAction,
 }

@@ -8,7 +8,7 @@ use clap::{ArgMatches, CommandFactory};
 use serde_json::{Value, json};
 
 use crate::Ended;
-use crate::cli::{Cli, Common, ConfigAction, ConfigCommand, Serve};
+use crate::cli::{Cli, Common, ConfigAction, ConfigCommand};
 use crate::settings;
 use crate::table::table;
 
@@ -19,7 +19,7 @@ const HIDDEN: &str = "(hidden)";
 
 /// Runs the command.
 pub(crate) fn run(common: &Common, arguments: &ConfigCommand) -> anyhow::Result<Ended> {
-    let config = settings::read(common, &Serve::default())?;
+    let config = settings::read(common, &arguments.serve)?;
     match arguments.action {
         ConfigAction::Check => {
             let file = config.places.config_file();
@@ -64,8 +64,8 @@ type Setting = (&'static str, Value, String);
 
 /// Where settings can come from.
 struct Shown {
-    /// Of the innermost command, which has what was given anywhere.
-    flags: ArgMatches,
+    /// Of the commands from the outermost to the innermost.
+    flags: Vec<ArgMatches>,
     file: toml::Table,
 }
 
@@ -78,10 +78,12 @@ impl Shown {
                 return Err(error).with_context(|| format!("{} can't be read", file.display()));
             }
         };
-        let mut flags = Cli::command().get_matches();
-        while let Some((_, inner)) = flags.remove_subcommand() {
-            flags = inner;
+        let mut outer = Cli::command().get_matches();
+        let mut flags = Vec::new();
+        while let Some((_, inner)) = outer.remove_subcommand() {
+            flags.push(std::mem::replace(&mut outer, inner));
         }
+        flags.push(outer);
         Ok(Self { flags, file })
     }
 
@@ -155,8 +157,6 @@ impl Shown {
             ("retrieval.rerank_budget_ms", json!(rerank.budget_ms)),
             ("answer.context_tokens", json!(config.answer.context_tokens)),
             ("answer.max_tokens", json!(config.answer.max_tokens)),
-            ("server.listen", json!(server.listen.to_string())),
-            ("server.allow_remote", json!(server.allow_remote)),
             ("server.authentication", json!(server.authentication)),
             (
                 "server.requests_per_minute",
@@ -166,6 +166,31 @@ impl Shown {
             ("server.max_body_bytes", json!(server.max_body_bytes)),
         ] {
             shown.push((name, value, self.file_only(name)));
+        }
+        let tls = config.tls.as_ref();
+        for (name, value, variable) in [
+            (
+                "server.listen",
+                json!(server.listen.to_string()),
+                "GENIE_LISTEN",
+            ),
+            (
+                "server.allow_remote",
+                json!(server.allow_remote),
+                "GENIE_ALLOW_REMOTE",
+            ),
+            (
+                "server.tls_certificate",
+                tls.map_or(Value::Null, |tls| path(&tls.certificate)),
+                "GENIE_TLS_CERTIFICATE",
+            ),
+            (
+                "server.tls_key",
+                tls.map_or(Value::Null, |tls| path(&tls.key)),
+                "GENIE_TLS_KEY",
+            ),
+        ] {
+            shown.push((name, value, self.flag_or_file(name, variable)));
         }
         for (name, set) in [
             ("GENIE_QDRANT_API_KEY", settings::qdrant_api_key().is_some()),
@@ -182,16 +207,27 @@ impl Shown {
     }
 
     fn flag(&self, name: &'static str, variable: &str) -> String {
-        match self.flags.value_source(name) {
-            Some(ValueSource::CommandLine) => format!("--{}", name.replace('_', "-")),
-            Some(ValueSource::EnvVariable) => variable.to_owned(),
-            _ => "default".to_owned(),
+        let sources = self.flags.iter().filter_map(|command| {
+            // Asking a command for what it does not have would be a bug.
+            command.try_contains_id(name).ok()?;
+            command.value_source(name)
+        });
+        let mut source = "default".to_owned();
+        for given in sources {
+            match given {
+                ValueSource::CommandLine => return format!("--{}", name.replace('_', "-")),
+                ValueSource::EnvVariable => variable.clone_into(&mut source),
+                _ => {}
+            }
         }
+        source
     }
 
-    fn flag_or_file(&self, name: &'static str, variable: &str) -> String {
+    /// `setting` is the name in the file, behind whose dot the flag's name is.
+    fn flag_or_file(&self, setting: &'static str, variable: &str) -> String {
+        let name = setting.rsplit_once('.').map_or(setting, |(_, name)| name);
         match self.flag(name, variable) {
-            default if default == "default" => self.file_only(name),
+            default if default == "default" => self.file_only(setting),
             source => source,
         }
     }

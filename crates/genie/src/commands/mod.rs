@@ -48,6 +48,12 @@ pub(crate) fn man(arguments: &ManCommand) -> anyhow::Result<Ended> {
     Ok(Ended::Done)
 }
 
+/// Prints the description of the HTTP interface.
+pub(crate) fn openapi() -> anyhow::Result<Ended> {
+    say_json(&genie_server::openapi(env!("CARGO_PKG_VERSION")))?;
+    Ok(Ended::Done)
+}
+
 /// Prints to standard output; whoever closed the pipe wants no more, which is
 /// no error.
 fn say(text: &str) -> anyhow::Result<()> {

@@ -10,7 +10,7 @@ use super::{ingest, models, say, serve};
 pub(crate) fn run(common: &Common, arguments: &Quickstart) -> anyhow::Result<Ended> {
     let flags = Serve {
         listen: arguments.listen,
-        allow_remote: false,
+        ..Serve::default()
     };
     let config = settings::read(common, &flags)?;
     say(&format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use genie_core::{Authentication, Config};
-use genie_server::{Accounts, AppState, app_with_upkeep, serve};
+use genie_server::{Accounts, AppState, Certificate, app_with_upkeep, serve, serve_tls};
 use genie_state::{Database, State};
 use tokio::net::TcpListener;
 
@@ -32,6 +32,11 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     // The port first: it is the quickest thing to fail, and loading models
     // takes seconds.
     let listener = runtime.block_on(bind(&config))?;
+    let certificate = config
+        .tls
+        .as_ref()
+        .map(|files| Certificate::load(&files.certificate, &files.key).map(Arc::new))
+        .transpose()?;
     let state = runtime.block_on(state(&config))?;
     let waiting = progress::waiting("loading models");
     let vectors = Vectors::load(common, &config)?;
@@ -40,8 +45,13 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     let engine = Arc::new(parts.engine_with(generate.clone(), &config));
     waiting.finish_and_clear();
     let address = listener.local_addr()?;
+    let scheme = if certificate.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     if let Some(edge) = &parts.edge {
-        edge.set_holder_url(Some(format!("http://{address}")))?;
+        edge.set_holder_url(Some(format!("{scheme}://{address}")))?;
     }
     let tenants = Tenants::new(vectors, generate, config.clone(), Arc::clone(&parts.store));
     let mut service = AppState::new(Arc::clone(&engine), config.server);
@@ -62,11 +72,16 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
         Authentication::Required => " Every request needs a key; `genie key create` makes one.",
     };
     say(&format!(
-        "genie is ready on http://{address} (language model: {model}).{keys} Ctrl-C stops it.\n"
+        "genie is ready on {scheme}://{address} (language model: {model}).{keys} Ctrl-C stops it.\n"
     ))?;
     let (router, upkeep) = app_with_upkeep(service);
     let upkeep = runtime.spawn(upkeep.run(interrupted()));
-    let outcome = runtime.block_on(serve(listener, router, interrupted()));
+    let outcome = runtime.block_on(async {
+        match certificate {
+            Some(certificate) => serve_tls(listener, certificate, router, interrupted()).await,
+            None => serve(listener, router, interrupted()).await,
+        }
+    });
     runtime.block_on(async {
         // It writes down what is still in memory; a job that takes longer
         // goes to the next start.

@@ -1,0 +1,248 @@
+//! TLS 1.3 in front of a listener, with certificates that can be renewed while
+//! the service runs.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use axum::serve::Listener;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// How often the files of a certificate are looked at.
+const RELOAD: Duration = Duration::from_secs(10);
+/// A client that takes longer to greet holds a connection and asks nothing.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Clients that greet at a time.
+const HANDSHAKES: usize = 256;
+/// Connections that wait for the service.
+const WAITING: usize = 64;
+/// After an error of the listener itself, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A certificate chain with its key, both in PEM files.
+#[derive(Debug)]
+pub struct Certificate {
+    chain: PathBuf,
+    key: PathBuf,
+    current: RwLock<Loaded>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    certified: Arc<CertifiedKey>,
+    /// When the files were changed, at the time they were read.
+    changed: [SystemTime; 2],
+}
+
+/// A certificate can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file can't be read, or holds no PEM of its kind.
+    #[error("{} holds no usable {what} in PEM", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Certificate and key don't belong together, or are of a kind that TLS
+    /// does not know.
+    #[error("the certificate in {} can't be used with its key", path.display())]
+    Mismatch {
+        /// The certificate's file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
+}
+
+impl Certificate {
+    /// Reads a certificate chain and its key.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a file can't be read or the two don't belong together.
+    pub fn load(chain: &Path, key: &Path) -> Result<Self, TlsError> {
+        Ok(Self {
+            current: RwLock::new(read(chain, key)?),
+            chain: chain.to_owned(),
+            key: key.to_owned(),
+        })
+    }
+
+    /// Takes a renewed certificate into use; one that can't be used leaves the
+    /// earlier one in its place.
+    pub(crate) fn reload(&self) {
+        let known = {
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            current.changed
+        };
+        if changed(&self.chain, &self.key).is_ok_and(|now| now == known) {
+            return;
+        }
+        match read(&self.chain, &self.key) {
+            Ok(loaded) => {
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+                tracing::info!("a renewed certificate is in use");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the renewed certificate can't be used; the earlier one stays");
+            }
+        }
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(&current.certified))
+    }
+}
+
+fn read(chain: &Path, key: &Path) -> Result<Loaded, TlsError> {
+    let file = |path: &Path, what: &'static str| {
+        let path = path.to_owned();
+        move |source: rustls::pki_types::pem::Error| TlsError::File {
+            path,
+            what,
+            source: Box::new(source),
+        }
+    };
+    let changed = changed(chain, key).map_err(|(path, source)| TlsError::File {
+        path,
+        what: "text",
+        source: Box::new(source),
+    })?;
+    let certificates = CertificateDer::pem_file_iter(chain)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .and_then(|all| match all.is_empty() {
+            true => Err(rustls::pki_types::pem::Error::NoItemsFound),
+            false => Ok(all),
+        })
+        .map_err(file(chain, "certificate"))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(file(key, "private key"))?;
+    let provider = rustls::crypto::ring::default_provider();
+    let certified = CertifiedKey::from_der(certificates, secret, &provider).map_err(|source| {
+        TlsError::Mismatch {
+            path: chain.to_owned(),
+            source,
+        }
+    })?;
+    Ok(Loaded {
+        certified: Arc::new(certified),
+        changed,
+    })
+}
+
+fn changed(chain: &Path, key: &Path) -> Result<[SystemTime; 2], (PathBuf, io::Error)> {
+    let time = |path: &Path| {
+        std::fs::metadata(path)
+            .and_then(|metadata| metadata.modified())
+            .map_err(|error| (path.to_owned(), error))
+    };
+    Ok([time(chain)?, time(key)?])
+}
+
+/// Connections whose handshake is done.
+pub(crate) struct TlsListener {
+    ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+    address: io::Result<SocketAddr>,
+}
+
+impl TlsListener {
+    /// Greets those who connect to `listener`, each in a task of its own: one
+    /// who says nothing keeps nobody else out.
+    pub(crate) fn new(
+        listener: TcpListener,
+        certificate: &Arc<Certificate>,
+    ) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let resolver: Arc<dyn ResolvesServerCert> = certificate.clone();
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_no_client_auth()
+            .with_cert_resolver(resolver);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let address = listener.local_addr();
+        let (sender, ready) = mpsc::channel(WAITING);
+        // Not joined: it ends when the receiver is gone.
+        tokio::spawn(greet(listener, TlsAcceptor::from(Arc::new(config)), sender));
+        Ok(Self { ready, address })
+    }
+}
+
+async fn greet(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    ready: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
+) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    loop {
+        // Never closed, so it is always there.
+        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else {
+            return;
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = ready.closed() => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection can't be accepted");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let (acceptor, ready) = (acceptor.clone(), ready.clone());
+        tokio::spawn(async move {
+            let greeting = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+            drop(permit);
+            if let Ok(Ok(stream)) = greeting {
+                // Fails only when the service has ended.
+                let _ = ready.send((stream, peer)).await;
+            }
+        });
+    }
+}
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        match self.ready.recv().await {
+            Some(accepted) => accepted,
+            // The task that greets never ends before this does.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        match &self.address {
+            Ok(address) => Ok(*address),
+            Err(error) => Err(error.kind().into()),
+        }
+    }
+}
+
+/// Looks at the files again and again, until it is dropped.
+pub(crate) async fn renew(certificate: &Certificate) {
+    loop {
+        tokio::time::sleep(RELOAD).await;
+        certificate.reload();
+    }
+}
