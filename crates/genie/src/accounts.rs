@@ -5,6 +5,8 @@ use std::future::Future;
 use anyhow::{Context, bail};
 use genie_core::Config;
 use genie_state::{Database, NewAudit, Page, Paged, State, StateError, Subject, WorkspaceId};
+use rand::TryRngCore;
+use rand::rngs::OsRng;
 use tokio::runtime::Runtime;
 
 use crate::cli::{Common, Serve};
@@ -86,7 +88,7 @@ impl Accounts {
             action: action.to_owned(),
             object: Some(object.to_string()),
             outcome: "ok".to_owned(),
-            correlation: format!("command-{:016x}", rand::random::<u64>()),
+            correlation: format!("command-{:016x}", OsRng.try_next_u64()?),
             intent: None,
             model: None,
             logic: env!("CARGO_PKG_VERSION").to_owned(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use genie_core::{
     AnswerConfig, Authentication, Config, Cut, DeviceChoice, FusionWeights, Places, RerankConfig,
-    RetrievalConfig, ServerConfig,
+    RetrievalConfig, ServerConfig, TlsFiles,
 };
 use serde::Deserialize;
 
