@@ -222,7 +222,7 @@ pub(crate) fn run_job(common: &Common, arguments: JobCommand) -> anyhow::Result<
                         [key.clone(), value.unwrap_or_else(|| body[key].to_string())]
                     })
                     .collect();
-                say(&table(["", ""], &rows))?;
+                say(&table(["FIELD", "VALUE"], &rows))?;
             }
         }
         JobAction::Cancel { id, within } => {

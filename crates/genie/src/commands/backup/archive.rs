@@ -228,7 +228,11 @@ fn compare(shown: &str, listed: &[Entry], found: &[Entry]) -> anyhow::Result<()>
 fn write(from: &mut impl Read, target: &Path) -> anyhow::Result<()> {
     let unwritable = || format!("{} can't be written", target.display());
     if let Some(folder) = target.parent() {
-        fs::create_dir_all(folder).with_context(unwritable)?;
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(folder).with_context(unwritable)?;
     }
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
