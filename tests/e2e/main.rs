@@ -29,6 +29,7 @@ mod filters;
 mod genie;
 mod holder;
 mod http;
+mod interface;
 mod material;
 mod models;
 mod quickstart;

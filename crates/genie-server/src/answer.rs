@@ -44,7 +44,7 @@ pub(crate) async fn answer(
     };
     if wants_stream {
         let answering = recorded(&service, &access, streamed(&service, job));
-        return Ok(events(answering, pieces()));
+        return Ok(events(answering, |piece| vec![event(piece)]));
     }
     let answer = whole(&service, job).await?;
     answered(&service, &access, &answer).await?;
@@ -160,32 +160,43 @@ struct Sources {
     passages: Vec<PassageBody>,
 }
 
-/// Turns pieces into events. Pieces of text are verified sentences, so each is
-/// told twice: as text to be shown and as a sentence with its citations.
-pub(crate) fn pieces() -> impl FnMut(Piece) -> Vec<Event> + Send + 'static {
+fn event(piece: Piece) -> Event {
+    match piece {
+        Piece::Sources(passages) => json_event(Some("sources"), &Sources { passages }),
+        Piece::Delta(text) => json_event(Some("delta"), &json!({"text": text})),
+        Piece::Done(answer) => json_event(Some("done"), &AnswerBody::from(&*answer)),
+        Piece::Failed(failure) => json_event(Some("error"), &failure.body(Surface::Tmf)),
+    }
+}
+
+/// Turns pieces into the events of a conversation. Pieces of text are verified
+/// sentences, so each is told twice: as text to be shown and as a sentence
+/// with its citations; what the numbers stand for comes before the end.
+pub(crate) fn told_in_full() -> impl FnMut(Piece) -> Vec<Event> + Send + 'static {
     let mut sentences = 0_usize;
-    move |piece| match piece {
-        Piece::Sources(passages) => vec![json_event(Some("sources"), &Sources { passages })],
-        Piece::Delta(text) => {
-            let delta = json_event(Some("delta"), &json!({"text": text}));
-            let sentence = json!({
-                "index": sentences,
-                "text": text.trim(),
-                "citations": cited(&text),
-            });
-            sentences += 1;
-            vec![delta, json_event(Some("sentence"), &sentence)]
-        }
-        Piece::Done(answer) => {
-            let body = AnswerBody::from(&*answer);
-            let citations = json!({"citations": body.citations});
-            vec![
-                json_event(Some("citations"), &citations),
-                json_event(Some("done"), &body),
-            ]
-        }
-        Piece::Failed(failure) => {
-            vec![json_event(Some("error"), &failure.body(Surface::Tmf))]
+    move |piece| {
+        let more = match &piece {
+            Piece::Delta(text) => {
+                let index = sentences;
+                sentences += 1;
+                let sentence =
+                    json!({"index": index, "text": text.trim(), "citations": cited(text)});
+                Some(json_event(Some("sentence"), &sentence))
+            }
+            Piece::Done(answer) => {
+                let citations = AnswerBody::from(&**answer).citations;
+                Some(json_event(
+                    Some("citations"),
+                    &json!({"citations": citations}),
+                ))
+            }
+            Piece::Sources(_) | Piece::Failed(_) => None,
+        };
+        let is_end = matches!(piece, Piece::Done(_));
+        match (more, event(piece)) {
+            (Some(more), event) if is_end => vec![more, event],
+            (Some(more), event) => vec![event, more],
+            (None, event) => vec![event],
         }
     }
 }

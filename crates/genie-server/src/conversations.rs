@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::access::{Access, Done};
-use crate::answer::{answered, events};
+use crate::answer::{answered, events, told_in_full};
 use crate::app::Service;
 use crate::body::ApiJson;
 use crate::failure::Failure;
@@ -237,7 +237,7 @@ pub(crate) async fn ask(
     };
     if wants_stream {
         let pieces = kept.stream(streamed(&service, job));
-        return Ok(events(pieces, crate::answer::pieces()));
+        return Ok(events(pieces, told_in_full()));
     }
     let answer = whole(&service, job).await?;
     let exchange = kept.keep(&answer).await?;
