@@ -118,6 +118,12 @@ impl Genie {
         self
     }
 
+    /// The same settings for another home.
+    pub(crate) fn at(mut self, home: &Path) -> Self {
+        home.clone_into(&mut self.home);
+        self
+    }
+
     /// Run in this folder, so that documents have short names.
     pub(crate) fn within(mut self, folder: &Path) -> Self {
         folder.clone_into(&mut self.folder);

@@ -15,7 +15,9 @@
     reason = "tests may panic: that is how they fail"
 )]
 
+mod accounts;
 mod answers;
+mod backup;
 mod bad_input;
 mod bench;
 mod command_line;

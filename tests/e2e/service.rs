@@ -69,6 +69,15 @@ impl Service {
         reply(response.expect("an answer"))
     }
 
+    pub(crate) fn get_with_key(&self, path: &str, secret: &str) -> Reply {
+        let response = self
+            .agent
+            .get(format!("{}{path}", self.url))
+            .header("Authorization", format!("Bearer {secret}"))
+            .call();
+        reply(response.expect("an answer"))
+    }
+
     pub(crate) fn post(&self, path: &str, body: &Value) -> Reply {
         let response = self
             .agent

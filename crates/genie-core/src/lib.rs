@@ -31,7 +31,7 @@ mod store;
 pub use answer::{Answer, AnswerTimings, Citation, Passage, Stage, Stages, Usage};
 pub use config::{
     AnswerConfig, Authentication, Config, ConfigError, Cut, DeviceChoice, Places, RerankConfig,
-    RetrievalConfig, ServerConfig,
+    RetrievalConfig, ServerConfig, TlsFiles,
 };
 pub use date::{Date, DateRange, ParseDateError};
 pub use document::{Block, BlockKind, Chunk, Document, MediaType};

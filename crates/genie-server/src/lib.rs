@@ -56,6 +56,7 @@ mod wire;
 mod work;
 mod workspaces;
 
+pub use access::scopes;
 pub use app::{Accounts, AppState, app, app_with_upkeep};
 pub use documents::{AddedBody, AddedStatus, DocumentBody, DocumentSink, DocumentsBody, SinkError};
 pub use openapi::openapi;

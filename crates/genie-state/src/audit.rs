@@ -272,10 +272,10 @@ impl State {
     ///
     /// [`StateError::Output`] with the error of `on_record`, which ends it; and
     /// where the database does not answer.
-    pub async fn export_audit(
-        &self,
-        on_record: &mut (dyn FnMut(&AuditRecord) -> io::Result<()> + Send),
-    ) -> Result<u64, StateError> {
+    pub async fn export_audit<F>(&self, on_record: &mut F) -> Result<u64, StateError>
+    where
+        F: FnMut(&AuditRecord) -> io::Result<()> + ?Sized,
+    {
         let (mut seen, mut given) = (0, 0);
         loop {
             let rows = self.batch_after(seen, BATCH).await?;

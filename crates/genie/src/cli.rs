@@ -1,6 +1,8 @@
 //! The command line, as it is written.
 
+mod accounts;
 mod eval;
+mod records;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,8 +12,16 @@ use genie_core::{Date, DocumentId, Language};
 
 use crate::commands::bench::Bench;
 
+pub(crate) use self::accounts::{
+    KeyAction, KeyCommand, KeyName, Setting, Settings, UserAction, UserCommand, Within,
+    WorkspaceAction, WorkspaceCommand,
+};
 pub(crate) use self::eval::{
     Eval, EvalAction, EvalCompare, EvalGate, EvalOnly, EvalReport, EvalRun,
+};
+pub(crate) use self::records::{
+    AuditAction, AuditCommand, BackupAction, BackupCommand, ConfigAction, ConfigCommand,
+    ConversationAction, ConversationCommand, JobAction, JobCommand, ManCommand, Whose,
 };
 
 const EXAMPLES: &str = "\
@@ -103,6 +113,23 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Ask a running service whether it is well (for container health checks)
     Health(Health),
+    /// Make, change and delete workspaces
+    Workspace(WorkspaceCommand),
+    /// Make, rotate and revoke API keys
+    Key(KeyCommand),
+    /// List, set and remove members of workspaces
+    User(UserCommand),
+    /// List, show, delete and export conversations
+    Conversation(ConversationCommand),
+    /// List, show and cancel jobs
+    Job(JobCommand),
+    /// Read, check and publish the trail of who did what
+    Audit(AuditCommand),
+    /// Check and show the settings
+    #[command(after_help = "Examples:\n  genie config check\n  genie config show --json")]
+    Config(ConfigCommand),
+    /// Make, check and restore backups
+    Backup(BackupCommand),
     /// Measure retrieval and answers on questions with known answers
     Eval(Eval),
     /// Check models, index, device, processor and disk
@@ -113,6 +140,8 @@ pub(crate) enum Command {
     Openapi,
     /// Print completions for a shell
     Completions(Completions),
+    /// Write manual pages into a folder
+    Man(ManCommand),
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! The `genie` binary: configuration, wiring and the command line.
 
+mod accounts;
 mod cli;
 mod commands;
 mod files;
@@ -10,6 +11,7 @@ mod remote;
 mod render;
 mod settings;
 mod starter;
+mod table;
 mod tenants;
 mod wiring;
 
@@ -74,11 +76,20 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Chat(arguments) => commands::chat::run(common, &arguments),
         Command::Serve(arguments) => commands::serve::run(common, &arguments),
         Command::Health(arguments) => commands::health::run(&arguments),
+        Command::Workspace(arguments) => commands::workspace::run(common, arguments),
+        Command::Key(arguments) => commands::key::run(common, arguments),
+        Command::User(arguments) => commands::workspace::run_user(common, arguments),
+        Command::Conversation(arguments) => commands::conversation::run(common, arguments),
+        Command::Job(arguments) => commands::conversation::run_job(common, arguments),
+        Command::Audit(arguments) => commands::audit::run(common, arguments),
+        Command::Config(arguments) => commands::config::run(common, &arguments),
+        Command::Backup(arguments) => commands::backup::run(common, &arguments),
         Command::Eval(arguments) => commands::eval::run(common, &arguments),
         Command::Doctor(arguments) => commands::doctor::run(common, &arguments),
         Command::Bench(arguments) => commands::bench::run(common, &arguments),
         Command::Openapi => commands::openapi(),
         Command::Completions(arguments) => commands::completions(&arguments),
+        Command::Man(arguments) => commands::man(&arguments),
     }
 }
 

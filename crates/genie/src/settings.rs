@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use genie_core::{
     AnswerConfig, Authentication, Config, Cut, DeviceChoice, FusionWeights, Places, RerankConfig,
-    RetrievalConfig, ServerConfig,
+    RetrievalConfig, ServerConfig, TlsFiles,
 };
 use serde::Deserialize;
 
@@ -136,7 +136,7 @@ pub(crate) fn api_key() -> Option<String> {
 }
 
 /// It holds a password, so there is no flag for it.
-fn database_url() -> Option<String> {
+pub(crate) fn database_url() -> Option<String> {
     std::env::var("GENIE_DATABASE_URL")
         .ok()
         .filter(|url| !url.is_empty())

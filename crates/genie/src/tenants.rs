@@ -85,7 +85,7 @@ impl Tenants {
 
 /// What its index is called. The time is part of it, so that a new workspace
 /// never finds what an earlier one of the same id has left.
-fn name(workspace: &Workspace) -> String {
+pub(crate) fn name(workspace: &Workspace) -> String {
     format!("{}-{}", workspace.id, workspace.created.as_micros())
 }
 

@@ -14,4 +14,5 @@ mod permission;
 
 pub(crate) use self::authorize::authorize;
 pub(crate) use self::caller::{Access, Caller, Correlation, Done, no_such_workspace};
+pub use self::permission::scopes;
 pub(crate) use self::permission::{Need, Permission};

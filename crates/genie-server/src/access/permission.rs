@@ -36,6 +36,11 @@ pub(crate) enum Permission {
     Manage,
 }
 
+/// The scopes that a key can be narrowed to.
+pub fn scopes() -> impl Iterator<Item = &'static str> {
+    Permission::ALL.into_iter().map(Permission::scope)
+}
+
 impl Permission {
     /// All of them.
     pub(crate) const ALL: [Self; 8] = [

@@ -19,7 +19,9 @@ mod cases {
     pub(crate) fn entry(n: usize) -> NewAudit {
         NewAudit {
             subject: Subject::local(),
-            workspace: (n % 2 == 0).then(|| "health".parse().expect("a name")),
+            workspace: n
+                .is_multiple_of(2)
+                .then(|| "health".parse().expect("a name")),
             action: "document.add".to_owned(),
             object: Some(format!("object {n}")),
             outcome: "ok".to_owned(),

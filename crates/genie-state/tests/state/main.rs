@@ -4,6 +4,11 @@
 //! The server is the one that `GENIE_TEST_POSTGRES` names by URL; without it
 //! that half is skipped with a line that says so.
 
+#![allow(
+    clippy::expect_used,
+    reason = "tests fail by panicking, in the functions that they share too"
+)]
+
 mod audit;
 mod conversations;
 mod crash;

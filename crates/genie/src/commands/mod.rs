@@ -1,25 +1,32 @@
 //! One module a command.
 
 pub(crate) mod ask;
+pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod chat;
+pub(crate) mod config;
+pub(crate) mod conversation;
 pub(crate) mod corpus;
 pub(crate) mod doc;
 pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod health;
 pub(crate) mod ingest;
+pub(crate) mod key;
 pub(crate) mod models;
 pub(crate) mod quickstart;
 pub(crate) mod search;
 pub(crate) mod serve;
+pub(crate) mod workspace;
 
 use std::io::Write;
 
+use anyhow::Context;
 use clap::CommandFactory;
 
 use crate::Ended;
-use crate::cli::{Cli, Completions};
+use crate::cli::{Cli, Completions, ManCommand};
 
 /// Prints a completion script.
 pub(crate) fn completions(arguments: &Completions) -> anyhow::Result<Ended> {
@@ -29,6 +36,15 @@ pub(crate) fn completions(arguments: &Completions) -> anyhow::Result<Ended> {
         "genie",
         &mut std::io::stdout(),
     );
+    Ok(Ended::Done)
+}
+
+/// Writes a manual page for every command.
+pub(crate) fn man(arguments: &ManCommand) -> anyhow::Result<Ended> {
+    let folder = &arguments.folder;
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
+        .with_context(|| format!("{} can't be written", folder.display()))?;
     Ok(Ended::Done)
 }
 

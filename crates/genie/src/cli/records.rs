@@ -1,0 +1,209 @@
+//! The command line of what is kept: conversations, jobs, the audit trail,
+//! configuration and backups.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use genie_state::{ConversationId, JobId, Subject, WorkspaceId};
+
+use super::{Serve, Within};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  genie conversation list --workspace health --subject user:0f3a:ana@example.org\n  genie conversation export --subject user:0f3a:ana@example.org > ana.json"
+)]
+pub(crate) struct ConversationCommand {
+    #[command(subcommand)]
+    pub(crate) action: ConversationAction,
+}
+
+/// Whose conversations.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Whose {
+    #[command(flatten)]
+    pub(crate) within: Within,
+    /// Whose
+    #[arg(long, value_name = "SUBJECT", default_value = "local")]
+    pub(crate) subject: Subject,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConversationAction {
+    /// Conversations of somebody, the latest first
+    List {
+        #[command(flatten)]
+        whose: Whose,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The messages of one
+    Show {
+        /// Its id
+        id: ConversationId,
+        #[command(flatten)]
+        whose: Whose,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete one with all that was said in it
+    Delete {
+        /// Its id
+        id: ConversationId,
+        #[command(flatten)]
+        whose: Whose,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Print everything that a workspace holds of somebody, as JSON:
+    /// conversations, feedback and usage
+    Export {
+        #[command(flatten)]
+        whose: Whose,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  genie job list --workspace health\n  genie job cancel 67e55044-10b1-426f-9247-bb680e5fe0c8"
+)]
+pub(crate) struct JobCommand {
+    #[command(subcommand)]
+    pub(crate) action: JobAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobAction {
+    /// Jobs of a workspace, newest first
+    List {
+        #[command(flatten)]
+        within: Within,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// One job
+    Show {
+        /// Its id
+        id: JobId,
+        #[command(flatten)]
+        within: Within,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Cancel a job that is not finished
+    Cancel {
+        /// Its id
+        id: JobId,
+        #[command(flatten)]
+        within: Within,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes of verify and anchor: 0 the trail is whole, 3 it was changed (the first record is named), 1 it could not be read\n\nExamples:\n  genie audit verify\n  genie audit export --out trail.jsonl\n  genie audit anchor >> anchors.jsonl"
+)]
+pub(crate) struct AuditCommand {
+    #[command(subcommand)]
+    pub(crate) action: AuditAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditAction {
+    /// Records, newest first
+    List {
+        /// Only those of this workspace
+        #[arg(long, value_name = "ID")]
+        workspace: Option<WorkspaceId>,
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look whether every record is as it was written, and none is missing
+    Verify {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// Also hold the trail against an anchor that was published: the hash
+        /// of a record, 64 hexadecimal digits
+        #[arg(long, value_name = "HASH")]
+        anchor: Vec<String>,
+    },
+    /// Write all records, oldest first, one JSON object a line
+    Export {
+        /// Into this file instead of printing them
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Print the number and hash of the last record, to be published: whoever
+    /// has it can show that nothing before it was changed
+    Anchor,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigCommand {
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+    #[command(subcommand)]
+    pub(crate) action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Look whether the settings make sense
+    Check,
+    /// Every setting as it holds, and where it comes from; secrets are hidden
+    Show {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A backup holds state, indexes, documents that wait and config.toml (with the passwords in it), but no models. A running service has the index to itself: stop it for the moment of the backup.\n\nExamples:\n  genie backup create genie-2026-05-17.tar\n  genie backup verify genie-2026-05-17.tar\n  genie --home /srv/genie backup restore genie-2026-05-17.tar"
+)]
+pub(crate) struct BackupCommand {
+    #[command(subcommand)]
+    pub(crate) action: BackupAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupAction {
+    /// Write a backup of this installation into a new file
+    Create {
+        /// The file
+        file: PathBuf,
+        /// Print its contents as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put a backup into an empty home
+    Restore {
+        /// The file
+        file: PathBuf,
+    },
+    /// Read a whole backup and compare every file with its SHA-256
+    Verify {
+        /// The file
+        file: PathBuf,
+        /// Print its contents as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  genie man ~/.local/share/man/man1")]
+pub(crate) struct ManCommand {
+    /// The folder, made where it is not there
+    pub(crate) folder: PathBuf,
+}

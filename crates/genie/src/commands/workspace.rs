@@ -1,0 +1,295 @@
+//! `genie workspace` and `genie user`: workspaces and their members.
+
+use anyhow::{Context, bail};
+use genie_state::{
+    Member, NewWorkspace, StateError, Subject, Workspace, WorkspaceChange, WorkspaceId,
+    WorkspaceSettings,
+};
+use serde_json::{Value, json};
+
+use crate::accounts::Accounts;
+use crate::cli::{
+    Common, Serve, Setting, Settings, UserAction, UserCommand, WorkspaceAction, WorkspaceCommand,
+};
+use crate::table::table;
+use crate::wiring::{Place, place};
+use crate::{Ended, settings, tenants};
+
+use super::{confirmed, say, say_json};
+
+/// Runs `genie workspace`.
+pub(crate) fn run(common: &Common, arguments: WorkspaceCommand) -> anyhow::Result<Ended> {
+    let accounts = Accounts::open(common)?;
+    match arguments.action {
+        WorkspaceAction::List { json } => {
+            let all = accounts.every(|page| accounts.state.workspaces(page))?;
+            if json {
+                say_json(&all.iter().map(body).collect::<Vec<_>>())?;
+            } else {
+                let rows: Vec<_> = all
+                    .iter()
+                    .map(|w| [w.id.to_string(), w.name.clone(), w.created.to_string()])
+                    .collect();
+                say(&table(["ID", "NAME", "CREATED"], &rows))?;
+            }
+        }
+        WorkspaceAction::Create {
+            id,
+            name,
+            settings,
+            json,
+        } => {
+            let new = NewWorkspace {
+                name: name.unwrap_or_else(|| id.to_string()),
+                id,
+                settings: merged(WorkspaceSettings::default(), settings),
+                by: Subject::local(),
+            };
+            let made = create(&accounts, new)?;
+            accounts.record("workspace.create", Some(&made.id), &made.id)?;
+            show(&accounts, &made, json)?;
+        }
+        WorkspaceAction::Show { id, json } => {
+            show(&accounts, &found(&accounts, &id)?, json)?;
+        }
+        WorkspaceAction::Set {
+            id,
+            name,
+            settings,
+            unset,
+            json,
+        } => {
+            let before = found(&accounts, &id)?;
+            let mut wanted = before.settings.clone();
+            unset.into_iter().for_each(|one| clear(&mut wanted, one));
+            let wanted = merged(wanted, settings);
+            if name.is_none() && wanted == before.settings {
+                bail!("nothing is to be changed; `genie workspace set --help` shows what can be");
+            }
+            let change = WorkspaceChange {
+                name,
+                settings: (wanted != before.settings).then_some(wanted),
+            };
+            let local = Subject::local();
+            let changed = accounts
+                .wait(accounts.state.change_workspace(&id, change, &local))?
+                .with_context(|| format!("the workspace {id} was deleted meanwhile"))?;
+            accounts.record("workspace.change", Some(&id), &id)?;
+            show(&accounts, &changed, json)?;
+        }
+        WorkspaceAction::Delete { id, yes } => delete(common, &accounts, &id, yes)?,
+    }
+    Ok(Ended::Done)
+}
+
+fn create(accounts: &Accounts, new: NewWorkspace) -> anyhow::Result<Workspace> {
+    let id = new.id.clone();
+    accounts
+        .wait(accounts.state.create_workspace(new))
+        .map_err(|error| match error.downcast_ref() {
+            Some(StateError::Exists) => anyhow::anyhow!(
+                "the name {id} is taken, or was: names of deleted workspaces are not used again"
+            ),
+            _ => error,
+        })
+}
+
+fn delete(common: &Common, accounts: &Accounts, id: &WorkspaceId, yes: bool) -> anyhow::Result<()> {
+    let config = settings::read(common, &Serve::default())?;
+    let workspace = found(accounts, id)?;
+    if matches!(place(&config), Place::Service(_)) {
+        bail!(
+            "a running service has the documents of the workspaces open; \
+             delete {id} there (DELETE /api/v1/workspaces/{id}), or stop it first"
+        );
+    }
+    if config.qdrant_url.is_some() {
+        bail!(
+            "the documents of {id} are on a Qdrant server; delete it through the service \
+             (DELETE /api/v1/workspaces/{id})"
+        );
+    }
+    let question = format!("Delete the workspace {id} with its documents and conversations?");
+    if !confirmed(&question, yes)? {
+        return Ok(());
+    }
+    if !accounts.wait(accounts.state.delete_workspace(id))? {
+        bail!("the workspace {id} was deleted meanwhile");
+    }
+    for folder in [
+        config.places.workspaces().join(tenants::name(&workspace)),
+        config.places.uploads().join(id.as_str()),
+    ] {
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error)
+                    .with_context(|| format!("{} could not be removed", folder.display()));
+            }
+            _ => {}
+        }
+    }
+    accounts.record("workspace.delete", Some(id), id)?;
+    say(&format!("deleted {id}\n"))
+}
+
+fn found(accounts: &Accounts, id: &WorkspaceId) -> anyhow::Result<Workspace> {
+    accounts
+        .wait(accounts.state.workspace(id))?
+        .with_context(|| format!("there is no workspace {id}; `genie workspace list` shows them"))
+}
+
+fn show(accounts: &Accounts, workspace: &Workspace, json: bool) -> anyhow::Result<()> {
+    let history = accounts.every(|page| accounts.state.settings_history(&workspace.id, page))?;
+    if json {
+        let mut body = body(workspace);
+        body["history"] = history
+            .iter()
+            .map(|version| {
+                json!({
+                    "version": version.version,
+                    "name": version.name,
+                    "settings": version.settings,
+                    "by": version.by.to_string(),
+                    "at": version.at.to_string(),
+                })
+            })
+            .collect();
+        return say_json(&body);
+    }
+    let settings = serde_json::to_value(&workspace.settings)?;
+    let mut rows = vec![
+        ["id".to_owned(), workspace.id.to_string()],
+        ["name".to_owned(), workspace.name.clone()],
+        ["created".to_owned(), workspace.created.to_string()],
+        ["changed".to_owned(), workspace.changed.to_string()],
+        ["version".to_owned(), workspace.version.to_string()],
+    ];
+    rows.extend(
+        settings
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| {
+                let value = match value {
+                    Value::Null => "as installed".to_owned(),
+                    Value::String(text) => text.clone(),
+                    Value::Array(list) if list.is_empty() => "as installed".to_owned(),
+                    Value::Array(list) => {
+                        let list: Vec<_> = list.iter().filter_map(Value::as_str).collect();
+                        list.join(", ")
+                    }
+                    other => other.to_string(),
+                };
+                [key.clone(), value]
+            }),
+    );
+    say(&table(["SETTING", "VALUE"], &rows))?;
+    let rows: Vec<_> = history
+        .iter()
+        .map(|v| [v.version.to_string(), v.at.to_string(), v.by.to_string()])
+        .collect();
+    say(&format!("\n{}", table(["VERSION", "AT", "BY"], &rows)))
+}
+
+fn body(workspace: &Workspace) -> Value {
+    json!({
+        "id": workspace.id.to_string(),
+        "name": workspace.name,
+        "settings": workspace.settings,
+        "created": workspace.created.to_string(),
+        "changed": workspace.changed.to_string(),
+        "version": workspace.version,
+    })
+}
+
+fn merged(mut before: WorkspaceSettings, given: Settings) -> WorkspaceSettings {
+    if !given.languages.is_empty() {
+        before.languages = given
+            .languages
+            .iter()
+            .map(|language| language.code().to_owned())
+            .collect();
+    }
+    WorkspaceSettings {
+        languages: before.languages,
+        top_k: given.top_k.or(before.top_k),
+        min_similarity: given.min_similarity.or(before.min_similarity),
+        max_tokens: given.max_tokens.or(before.max_tokens),
+        retention_days: given.retention_days.or(before.retention_days),
+        max_documents: given.max_documents.or(before.max_documents),
+        requests_per_minute: given.requests_per_minute.or(before.requests_per_minute),
+        answers: given.answers.or(before.answers),
+    }
+}
+
+fn clear(settings: &mut WorkspaceSettings, setting: Setting) {
+    match setting {
+        Setting::Language => settings.languages.clear(),
+        Setting::TopK => settings.top_k = None,
+        Setting::MinSimilarity => settings.min_similarity = None,
+        Setting::MaxTokens => settings.max_tokens = None,
+        Setting::RetentionDays => settings.retention_days = None,
+        Setting::MaxDocuments => settings.max_documents = None,
+        Setting::RequestsPerMinute => settings.requests_per_minute = None,
+        Setting::Answers => settings.answers = None,
+    }
+}
+
+/// Runs `genie user`.
+pub(crate) fn run_user(common: &Common, arguments: UserCommand) -> anyhow::Result<Ended> {
+    let accounts = Accounts::open(common)?;
+    match arguments.action {
+        UserAction::List { within, json } => {
+            accounts.needs(&within.workspace)?;
+            let all = accounts.every(|page| accounts.state.members(&within.workspace, page))?;
+            if json {
+                say_json(&all.iter().map(member).collect::<Vec<_>>())?;
+            } else {
+                let rows: Vec<_> = all
+                    .iter()
+                    .map(|m| {
+                        [
+                            m.subject.to_string(),
+                            m.role.to_string(),
+                            m.since.to_string(),
+                        ]
+                    })
+                    .collect();
+                say(&table(["SUBJECT", "ROLE", "SINCE"], &rows))?;
+            }
+        }
+        UserAction::Set {
+            subject,
+            role,
+            within,
+            json,
+        } => {
+            let id = &within.workspace;
+            accounts.needs(id)?;
+            let set = accounts.wait(accounts.state.set_member(id, &subject, role))?;
+            accounts.record("member.set", Some(id), &subject)?;
+            if json {
+                say_json(&member(&set))?;
+            } else {
+                say(&format!("{subject} is {role} of {id}\n"))?;
+            }
+        }
+        UserAction::Remove { subject, within } => {
+            let id = &within.workspace;
+            if !accounts.wait(accounts.state.remove_member(id, &subject))? {
+                bail!("{subject} is no member of {id}; `genie user list` shows them");
+            }
+            accounts.record("member.remove", Some(id), &subject)?;
+            say(&format!("{subject} is no member of {id} any more\n"))?;
+        }
+    }
+    Ok(Ended::Done)
+}
+
+fn member(member: &Member) -> Value {
+    json!({
+        "subject": member.subject.to_string(),
+        "role": member.role.to_string(),
+        "since": member.since.to_string(),
+    })
+}
