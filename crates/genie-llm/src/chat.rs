@@ -225,6 +225,8 @@ impl Generate for ChatModel {
             sampling: request.sampling,
             max_tokens: request.max_tokens,
             stop: request.stop,
+            tenant: request.tenant,
+            lookup: request.lookup,
             events,
             left: caller.left(),
         };
@@ -286,6 +288,7 @@ impl Generate for ChatModel {
         let ask = Ask {
             prompt,
             openings,
+            tenant: request.tenant,
             reply,
             left: caller.left(),
         };

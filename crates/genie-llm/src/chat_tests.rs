@@ -1,6 +1,6 @@
 use std::sync::mpsc;
 
-use genie_core::{ChatRole, Sampling};
+use genie_core::{ChatRole, Sampling, Tenant};
 
 use super::*;
 use crate::tiny::Tiny;
@@ -11,13 +11,7 @@ fn load(tiny: &Tiny) -> ChatModel {
 }
 
 fn request(text: &str) -> GenerateRequest {
-    GenerateRequest {
-        messages: vec![ChatMessage::new(ChatRole::User, text)],
-        prefill: String::new(),
-        sampling: Sampling::greedy(),
-        max_tokens: 24,
-        stop: Vec::new(),
-    }
+    GenerateRequest::new(vec![ChatMessage::new(ChatRole::User, text)], 24)
 }
 
 fn listen(model: &ChatModel, request: GenerateRequest) -> (Generation, String) {
@@ -77,6 +71,7 @@ fn a_prompt_with_a_known_beginning_gives_what_a_fresh_one_gives() {
             messages: request(&question).messages,
             choices,
             first: false,
+            tenant: Tenant::default(),
         };
         let a = used.choose(ask.clone()).expect("weighed");
         let b = fresh.choose(ask).expect("weighed");
@@ -129,6 +124,8 @@ fn the_worker_stops_within_a_step_when_the_caller_has_left() {
             sampling: Sampling::greedy(),
             max_tokens: 900,
             stop: Vec::new(),
+            tenant: Tenant::default(),
+            lookup: true,
             events: events.clone(),
             left: Arc::clone(left),
         })
@@ -200,6 +197,7 @@ fn too_long_a_prompt_is_an_error_and_nothing_is_cut() {
         messages: long.messages,
         choices: vec!["Yes".to_owned()],
         first: false,
+        tenant: Tenant::default(),
     };
     assert!(matches!(
         model.choose(ask),
@@ -269,6 +267,8 @@ fn a_full_queue_is_busy() {
             sampling: Sampling::greedy(),
             max_tokens: 1,
             stop: Vec::new(),
+            tenant: Tenant::default(),
+            lookup: true,
             events,
             left: caller.left(),
         };
@@ -291,6 +291,7 @@ fn choices_are_log_probabilities() {
         messages: request("Yes or no?").messages,
         choices: ["Yes", "No", ""].map(str::to_owned).to_vec(),
         first: false,
+        tenant: Tenant::default(),
     };
     let weights = model.choose(ask).expect("weighed");
     assert!(weights[0] < 0.0 && weights[0].is_finite(), "{weights:?}");

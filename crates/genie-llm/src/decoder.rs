@@ -105,9 +105,14 @@ impl Decoder {
     }
 
     /// Reads `tokens` behind what the cache holds and gives back the last
-    /// layer's output for the last of them, of shape [1, hidden]. The cache
-    /// must have room.
-    pub(crate) fn read(&self, tokens: &[u32], cache: &mut KvCache) -> TensorResult<Tensor> {
+    /// layer's output for the last `wanted` of them, of shape [wanted,
+    /// hidden]. The cache must have room.
+    pub(crate) fn read(
+        &self,
+        tokens: &[u32],
+        wanted: usize,
+        cache: &mut KvCache,
+    ) -> TensorResult<Tensor> {
         let count = tokens.len();
         let start = cache.len();
         let mut x = self.embedding.rows(tokens, &self.device)?;
@@ -127,7 +132,7 @@ impl Decoder {
             x = (x + self.attend(&input, &scene, cache)?)?;
             if index + 1 == self.layers.len() {
                 // Nobody reads the other positions any more.
-                x = x.narrow(0, count - 1, 1)?.contiguous()?;
+                x = x.narrow(0, count - wanted, wanted)?.contiguous()?;
             }
             let input = self.normalize(&x, &layer.feed_forward_norm)?;
             let gate = layer.gate.forward(&input)?;
@@ -143,14 +148,17 @@ impl Decoder {
         Ok(x)
     }
 
-    /// The logits, one for each token of the vocabulary, of an output of
-    /// [`Decoder::read`].
-    pub(crate) fn logits(&self, output: &Tensor) -> TensorResult<Vec<f32>> {
+    /// The logits of each row of an output of [`Decoder::read`], one for each
+    /// token of the vocabulary.
+    pub(crate) fn logits(&self, output: &Tensor) -> TensorResult<Vec<Vec<f32>>> {
         let normalized = self.normalize(output, &self.norm)?;
-        self.output
-            .forward(&normalized)?
-            .flatten_all()?
-            .to_vec1::<f32>()
+        self.output.forward(&normalized)?.to_vec2::<f32>()
+    }
+
+    /// Whether a row of a batch comes out bit for bit as it would alone, which
+    /// our kernels on the processor see to and others don't.
+    pub(crate) fn rows_are_independent(&self) -> bool {
+        self.device.is_cpu()
     }
 
     fn normalize(&self, x: &Tensor, weight: &Tensor) -> TensorResult<Tensor> {

@@ -20,20 +20,15 @@
 //! use std::ops::ControlFlow;
 //! use std::path::Path;
 //!
-//! use genie_core::{ChatMessage, ChatRole, ContentHash, Generate, GenerateRequest, Sampling};
+//! use genie_core::{ChatMessage, ChatRole, ContentHash, Generate, GenerateRequest};
 //! use genie_llm::{ChatModel, ChatModelOptions};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let hash = ContentHash::of(b"as the registry says");
 //! let options = ChatModelOptions::new("some-model", hash);
 //! let model = ChatModel::load(Path::new("model.gguf"), options)?;
-//! let request = GenerateRequest {
-//!     messages: vec![ChatMessage::new(ChatRole::User, "What is an IXP?")],
-//!     prefill: String::new(),
-//!     sampling: Sampling::greedy(),
-//!     max_tokens: 100,
-//!     stop: Vec::new(),
-//! };
+//! let question = ChatMessage::new(ChatRole::User, "What is an IXP?");
+//! let request = GenerateRequest::new(vec![question], 100);
 //! let answer = model.generate(request, &mut |piece| {
 //!     print!("{piece}");
 //!     ControlFlow::Continue(())
@@ -50,6 +45,9 @@ mod decoder;
 mod error;
 mod gguf;
 mod job;
+mod lookup;
+#[cfg(test)]
+mod lookup_tests;
 #[cfg(test)]
 mod reference_tests;
 mod rope;

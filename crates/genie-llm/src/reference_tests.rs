@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use genie_core::Tenant;
 use serde::Deserialize;
 
 use crate::decoder::Decoder;
@@ -190,7 +191,9 @@ fn follow(run: &Run, own: f32, session: &mut Session, tokenizer: &Tokenizer, tal
     assert_eq!(prompt, run.prompt, "tokens of {:?}", run.text);
     assert_eq!(run.steps.len(), 64);
     let mut logits = session
-        .begin(&prompt, &mut || ControlFlow::Continue(()))
+        .begin(&Tenant::default(), &prompt, &mut || {
+            ControlFlow::Continue(())
+        })
         .expect("read")
         .expect("nobody broke off");
     for (index, step) in run.steps.iter().enumerate() {
@@ -212,7 +215,7 @@ fn follow(run: &Run, own: f32, session: &mut Session, tokenizer: &Tokenizer, tal
             let tie = TIE.max(own);
             tally.unexplained += usize::from(theirs >= tie && gap >= tie);
         }
-        logits = session.step(step.token).expect("read");
+        logits = session.step(&[step.token]).expect("read").remove(0);
     }
 }
 

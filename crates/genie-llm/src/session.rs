@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use candle_core::Tensor;
 use genie_compute::on_pool;
+use genie_core::Tenant;
 
 use crate::LlmError;
 use crate::cache::KvCache;
@@ -12,13 +14,15 @@ use crate::decoder::Decoder;
 const CHUNK: usize = 256;
 
 /// A decoder together with the keys and values of what it read last. A prompt
-/// that begins like the last one is read from where they part.
+/// of the same tenant that begins like the last one is read from where they
+/// part.
 #[derive(Debug)]
 pub(crate) struct Session {
     decoder: Decoder,
     cache: KvCache,
     /// The tokens whose keys and values the cache holds.
     held: Vec<u32>,
+    tenant: Tenant,
     limit: usize,
 }
 
@@ -30,6 +34,7 @@ impl Session {
             decoder,
             cache,
             held: Vec::new(),
+            tenant: Tenant::default(),
             limit,
         })
     }
@@ -38,20 +43,18 @@ impl Session {
     /// where `go_on`, asked between chunks, broke off.
     pub(crate) fn begin(
         &mut self,
+        tenant: &Tenant,
         prompt: &[u32],
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Option<Vec<f32>>, LlmError> {
         self.check(prompt, prompt.len())?;
-        let shared = self
-            .held
-            .iter()
-            .zip(prompt)
-            .take_while(|(held, new)| held == new)
-            .count()
+        let mut shared = 0;
+        if self.tenant == *tenant {
             // The last token is read in any case: its logits are wanted.
-            .min(prompt.len() - 1);
-        self.cache.truncate(shared);
-        self.held.truncate(shared);
+            shared = common(&self.held, prompt).min(prompt.len() - 1);
+        }
+        self.keep(shared);
+        self.tenant = tenant.clone();
         tracing::debug!(prompt = prompt.len(), shared, "reading a prompt");
 
         let mut output = None;
@@ -59,19 +62,42 @@ impl Session {
             if go_on().is_break() {
                 return Ok(None);
             }
-            output = Some(self.read(chunk)?);
+            output = Some(self.read(chunk, 1)?);
         }
         let Some(output) = output else {
             return Err(LlmError::EmptyPrompt);
         };
-        Ok(Some(on_pool(|| self.decoder.logits(&output))?))
+        self.logits(&output)?
+            .pop()
+            .map_or(Err(LlmError::EmptyPrompt), |logits| Ok(Some(logits)))
     }
 
-    /// Reads one more token and gives the logits behind it.
-    pub(crate) fn step(&mut self, token: u32) -> Result<Vec<f32>, LlmError> {
-        self.check(&[token], self.held.len() + 1)?;
-        let output = self.read(&[token])?;
-        Ok(on_pool(|| self.decoder.logits(&output))?)
+    /// Reads more tokens in one pass and gives the logits behind each.
+    pub(crate) fn step(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, LlmError> {
+        self.check(tokens, self.held.len() + tokens.len())?;
+        let output = self.read(tokens, tokens.len())?;
+        self.logits(&output)
+    }
+
+    /// Forgets what stands behind the first `length` tokens.
+    pub(crate) fn keep(&mut self, length: usize) {
+        self.cache.truncate(length);
+        self.held.truncate(length);
+    }
+
+    /// The tokens read so far.
+    pub(crate) fn held(&self) -> &[u32] {
+        &self.held
+    }
+
+    /// Tokens for which there is room.
+    pub(crate) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.held.len())
+    }
+
+    /// Whether several tokens of a pass come out as they would one by one.
+    pub(crate) fn steps_are_exact(&self) -> bool {
+        self.decoder.rows_are_independent()
     }
 
     fn check(&self, tokens: &[u32], total: usize) -> Result<(), LlmError> {
@@ -94,10 +120,19 @@ impl Session {
         }
     }
 
-    fn read(&mut self, chunk: &[u32]) -> Result<candle_core::Tensor, LlmError> {
+    fn read(&mut self, chunk: &[u32], wanted: usize) -> Result<Tensor, LlmError> {
         self.cache.reserve(chunk.len(), self.limit)?;
-        let output = on_pool(|| self.decoder.read(chunk, &mut self.cache))?;
+        let output = on_pool(|| self.decoder.read(chunk, wanted, &mut self.cache))?;
         self.held.extend_from_slice(chunk);
         Ok(output)
     }
+
+    fn logits(&self, output: &Tensor) -> Result<Vec<Vec<f32>>, LlmError> {
+        Ok(on_pool(|| self.decoder.logits(output))?)
+    }
+}
+
+/// How many tokens both begin with.
+fn common(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
