@@ -146,7 +146,10 @@ fn session(tiny: &Tiny) -> (Session, Tokenizer) {
     let tokenizer = Tokenizer::read(&gguf).expect("a tokenizer");
     let decoder = Decoder::load(&mut gguf, &Device::Cpu).expect("a decoder");
     let limit = decoder.config().context;
-    (Session::new(decoder, limit).expect("a session"), tokenizer)
+    (
+        Session::new(decoder, limit, 1 << 20).expect("a session"),
+        tokenizer,
+    )
 }
 
 #[test]
@@ -306,4 +309,46 @@ fn tokens_are_counted_without_template() {
     assert_eq!(model.count_tokens(""), 0);
     assert_eq!(model.count_tokens("the"), 1);
     assert_eq!(model.count_tokens("<|im_end|>"), "<|im_end|>".len());
+}
+
+/// How a session reads: how many tokens of a prompt it knew, and the logits.
+fn known(session: &mut Session, tenant: &Tenant, prompt: &[u32]) -> (usize, Vec<f32>) {
+    let shared = session.reuse(tenant, &prompt[..prompt.len() - 1]);
+    let logits = session
+        .begin(tenant, prompt, &mut || ControlFlow::Continue(()))
+        .expect("read")
+        .expect("nobody broke off");
+    (shared.expect("copied"), logits)
+}
+
+#[test]
+fn what_was_read_before_another_prompt_is_known_again() {
+    let passages: Vec<u32> = (0..200).map(|at| (at * 7) % 90).collect();
+    let ask = |end: &[u32]| [&passages[..], end].concat();
+    let other: Vec<u32> = (1..300).map(|at| (at * 11) % 90).collect();
+    let tenant = Tenant::new("one");
+    let (mut session, _) = session(&Tiny::default());
+    assert_eq!(known(&mut session, &tenant, &ask(&[1, 2, 3])).0, 0);
+    assert_eq!(known(&mut session, &tenant, &other).0, 0);
+    let (shared, again) = known(&mut session, &tenant, &ask(&[4, 5]));
+    // Whole blocks of it.
+    assert_eq!(shared, 192);
+    let (mut fresh, _) = self::session(&Tiny::default());
+    let (_, wanted) = known(&mut fresh, &tenant, &ask(&[4, 5]));
+    for (a, b) in again.iter().zip(&wanted) {
+        assert!((a - b).abs() < 1e-4, "{a} {b}");
+    }
+    // Where the last prompt is the one, every token of it counts.
+    assert_eq!(known(&mut session, &tenant, &ask(&[4, 5, 6, 7])).0, 202);
+}
+
+#[test]
+fn nobody_profits_from_what_another_tenant_asked() {
+    let prompt: Vec<u32> = (0..100).collect();
+    let [one, other] = ["one", "other"].map(Tenant::new);
+    let (mut session, _) = session(&Tiny::default());
+    known(&mut session, &one, &prompt);
+    assert_eq!(known(&mut session, &other, &prompt).0, 0);
+    assert_eq!(known(&mut session, &Tenant::default(), &prompt).0, 0);
+    assert_eq!(known(&mut session, &one, &prompt).0, 96);
 }

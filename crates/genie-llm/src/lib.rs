@@ -8,8 +8,8 @@
 //! them.
 //!
 //! One thread owns the model and works off a bounded queue. It keeps the keys
-//! and values of the last prompt, so that a second question about the same
-//! passages costs its own tokens only.
+//! and values of earlier prompts, each tenant's apart, so that a second
+//! question about the same passages costs its own tokens only.
 //!
 //! A model file and a retrieved passage both come from outside. The header is
 //! checked against the file's size before anything is allocated, the chat
@@ -48,6 +48,7 @@ mod job;
 mod lookup;
 #[cfg(test)]
 mod lookup_tests;
+mod prefix;
 #[cfg(test)]
 mod reference_tests;
 mod rope;

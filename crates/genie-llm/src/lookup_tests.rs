@@ -27,7 +27,7 @@ impl Model {
         let decoder = Decoder::load(&mut gguf, &Device::Cpu).expect("a decoder");
         let limit = decoder.config().context;
         Self {
-            session: Session::new(decoder, limit).expect("a session"),
+            session: Session::new(decoder, limit, 1 << 20).expect("a session"),
             tokenizer,
         }
     }

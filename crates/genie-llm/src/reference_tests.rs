@@ -162,7 +162,7 @@ fn followed(name: &str, path: &Path, device: &Device) -> (Tally, Own) {
     let mut gguf = Gguf::open(path).expect("opened");
     let tokenizer = Tokenizer::read(&gguf).expect("a tokenizer");
     let decoder = Decoder::load(&mut gguf, device).expect("a decoder");
-    let mut session = Session::new(decoder, 2048).expect("a session");
+    let mut session = Session::new(decoder, 2048, 0).expect("a session");
     let mut tally = Tally::default();
     let reference = reference(name);
     assert_eq!(reference.runs.len(), 10);

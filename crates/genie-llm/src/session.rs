@@ -9,13 +9,14 @@ use genie_core::Tenant;
 use crate::LlmError;
 use crate::cache::KvCache;
 use crate::decoder::Decoder;
+use crate::prefix::{BLOCK, Prefixes};
 
 /// Tokens read between two looks at whether anybody still waits.
 const CHUNK: usize = 256;
 
-/// A decoder together with the keys and values of what it read last. A prompt
-/// of the same tenant that begins like the last one is read from where they
-/// part.
+/// A decoder together with the keys and values of what it read last, and of
+/// what was read before that. A prompt is read from where it parts with what
+/// was read for the same tenant.
 #[derive(Debug)]
 pub(crate) struct Session {
     decoder: Decoder,
@@ -23,18 +24,23 @@ pub(crate) struct Session {
     /// The tokens whose keys and values the cache holds.
     held: Vec<u32>,
     tenant: Tenant,
+    /// What was held before.
+    kept: Prefixes,
+
     limit: usize,
 }
 
 impl Session {
-    /// At most `limit` tokens fit, prompt and answer together.
-    pub(crate) fn new(decoder: Decoder, limit: usize) -> Result<Self, LlmError> {
+    /// At most `limit` tokens fit, prompt and answer together. Of what was
+    /// read before, `budget` bytes are kept.
+    pub(crate) fn new(decoder: Decoder, limit: usize, budget: usize) -> Result<Self, LlmError> {
         let cache = decoder.new_cache()?;
         Ok(Self {
             decoder,
             cache,
             held: Vec::new(),
             tenant: Tenant::default(),
+            kept: Prefixes::new(budget),
             limit,
         })
     }
@@ -48,13 +54,8 @@ impl Session {
         go_on: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Option<Vec<f32>>, LlmError> {
         self.check(prompt, prompt.len())?;
-        let mut shared = 0;
-        if self.tenant == *tenant {
-            // The last token is read in any case: its logits are wanted.
-            shared = common(&self.held, prompt).min(prompt.len() - 1);
-        }
-        self.keep(shared);
-        self.tenant = tenant.clone();
+        // The last token is read in any case: its logits are wanted.
+        let shared = self.reuse(tenant, &prompt[..prompt.len() - 1])?;
         tracing::debug!(prompt = prompt.len(), shared, "reading a prompt");
 
         let mut output = None;
@@ -70,6 +71,37 @@ impl Session {
         self.logits(&output)?
             .pop()
             .map_or(Err(LlmError::EmptyPrompt), |logits| Ok(Some(logits)))
+    }
+
+    /// Makes the cache hold as much of `tokens` as is known, and gives their
+    /// number.
+    pub(crate) fn reuse(&mut self, tenant: &Tenant, tokens: &[u32]) -> Result<usize, LlmError> {
+        let shared = if self.tenant == *tenant {
+            common(&self.held, tokens)
+        } else {
+            0
+        };
+        if shared < self.held.len() {
+            let Self {
+                kept, cache, held, ..
+            } = self;
+            kept.keep(&self.tenant, held, |start| cache.copy(start..start + BLOCK))?;
+        }
+        self.keep(shared);
+        self.tenant = tenant.clone();
+        let known = self.kept.find(tenant, tokens);
+        if known.len() * BLOCK > shared {
+            let whole = shared / BLOCK;
+            self.keep(whole * BLOCK);
+            self.cache
+                .reserve((known.len() - whole) * BLOCK, self.limit)?;
+            for block in &known[whole..] {
+                self.cache.append(block)?;
+            }
+            self.held
+                .extend_from_slice(&tokens[whole * BLOCK..known.len() * BLOCK]);
+        }
+        Ok(self.held.len())
     }
 
     /// Reads more tokens in one pass and gives the logits behind each.
