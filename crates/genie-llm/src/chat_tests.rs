@@ -114,45 +114,6 @@ fn whoever_breaks_off_gets_no_more_and_the_next_one_is_served() {
 }
 
 #[test]
-fn the_worker_stops_within_a_step_when_the_caller_has_left() {
-    let (mut session, tokenizer) = session(&Tiny::default());
-    let left = Arc::new(AtomicBool::new(false));
-    let (events, arrived) = crossbeam_channel::bounded(1000);
-    let talk = |left: &Arc<AtomicBool>, events: &crossbeam_channel::Sender<Event>| {
-        Job::Talk(Talk {
-            prompt: vec![5; 700],
-            sampling: Sampling::greedy(),
-            max_tokens: 900,
-            stop: Vec::new(),
-            tenant: Tenant::default(),
-            lookup: true,
-            events: events.clone(),
-            left: Arc::clone(left),
-        })
-    };
-    left.store(true, Ordering::Relaxed);
-    job::run(&mut session, &tokenizer, talk(&left, &events));
-    let all: Vec<Event> = arrived.try_iter().collect();
-    let [Event::End(Ok(end))] = all.as_slice() else {
-        panic!("only an end was expected: {all:?}");
-    };
-    assert_eq!(end.finish, FinishReason::Cancelled);
-    assert_eq!(end.completion_tokens, 0);
-}
-
-fn session(tiny: &Tiny) -> (Session, Tokenizer) {
-    let (_folder, path) = tiny.write();
-    let mut gguf = Gguf::open(&path).expect("opened");
-    let tokenizer = Tokenizer::read(&gguf).expect("a tokenizer");
-    let decoder = Decoder::load(&mut gguf, &Device::Cpu).expect("a decoder");
-    let limit = decoder.config().context;
-    (
-        Session::new(decoder, limit, 1 << 20).expect("a session"),
-        tokenizer,
-    )
-}
-
-#[test]
 fn a_stop_string_ends_the_text_and_is_not_part_of_it() {
     let model = load(&Tiny::default());
     let whole = listen(&model, request("Say something.")).0;
@@ -234,6 +195,7 @@ fn a_full_queue_is_busy() {
     let (_folder, path) = Tiny::default().write();
     let mut options = ChatModelOptions::new("tiny", ContentHash::of(b""));
     options.queue = 1;
+    options.slots = 1;
     let model = ChatModel::load(&path, options).expect("loaded");
     let long = |text| GenerateRequest {
         max_tokens: 1500,
@@ -309,46 +271,4 @@ fn tokens_are_counted_without_template() {
     assert_eq!(model.count_tokens(""), 0);
     assert_eq!(model.count_tokens("the"), 1);
     assert_eq!(model.count_tokens("<|im_end|>"), "<|im_end|>".len());
-}
-
-/// How a session reads: how many tokens of a prompt it knew, and the logits.
-fn known(session: &mut Session, tenant: &Tenant, prompt: &[u32]) -> (usize, Vec<f32>) {
-    let shared = session.reuse(tenant, &prompt[..prompt.len() - 1]);
-    let logits = session
-        .begin(tenant, prompt, &mut || ControlFlow::Continue(()))
-        .expect("read")
-        .expect("nobody broke off");
-    (shared.expect("copied"), logits)
-}
-
-#[test]
-fn what_was_read_before_another_prompt_is_known_again() {
-    let passages: Vec<u32> = (0..200).map(|at| (at * 7) % 90).collect();
-    let ask = |end: &[u32]| [&passages[..], end].concat();
-    let other: Vec<u32> = (1..300).map(|at| (at * 11) % 90).collect();
-    let tenant = Tenant::new("one");
-    let (mut session, _) = session(&Tiny::default());
-    assert_eq!(known(&mut session, &tenant, &ask(&[1, 2, 3])).0, 0);
-    assert_eq!(known(&mut session, &tenant, &other).0, 0);
-    let (shared, again) = known(&mut session, &tenant, &ask(&[4, 5]));
-    // Whole blocks of it.
-    assert_eq!(shared, 192);
-    let (mut fresh, _) = self::session(&Tiny::default());
-    let (_, wanted) = known(&mut fresh, &tenant, &ask(&[4, 5]));
-    for (a, b) in again.iter().zip(&wanted) {
-        assert!((a - b).abs() < 1e-4, "{a} {b}");
-    }
-    // Where the last prompt is the one, every token of it counts.
-    assert_eq!(known(&mut session, &tenant, &ask(&[4, 5, 6, 7])).0, 202);
-}
-
-#[test]
-fn nobody_profits_from_what_another_tenant_asked() {
-    let prompt: Vec<u32> = (0..100).collect();
-    let [one, other] = ["one", "other"].map(Tenant::new);
-    let (mut session, _) = session(&Tiny::default());
-    known(&mut session, &one, &prompt);
-    assert_eq!(known(&mut session, &other, &prompt).0, 0);
-    assert_eq!(known(&mut session, &Tenant::default(), &prompt).0, 0);
-    assert_eq!(known(&mut session, &one, &prompt).0, 96);
 }

@@ -1,5 +1,7 @@
 //! One decoder for the families that [`DecoderConfig`] tells apart.
 
+use std::ops::Range;
+
 use candle_core::{Device, Result as TensorResult, Tensor};
 use candle_nn::ops;
 use genie_compute::{causal_attention, gated_silu};
@@ -104,35 +106,32 @@ impl Decoder {
         KvCache::new(&self.config, &self.device)
     }
 
-    /// Reads `tokens` behind what the cache holds and gives back the last
-    /// layer's output for the last `wanted` of them, of shape [wanted,
-    /// hidden]. The cache must have room.
-    pub(crate) fn read(
-        &self,
-        tokens: &[u32],
-        wanted: usize,
-        cache: &mut KvCache,
-    ) -> TensorResult<Tensor> {
-        let count = tokens.len();
-        let start = cache.len();
-        let mut x = self.embedding.rows(tokens, &self.device)?;
-        let angles = self.rope.angles(start, count)?;
-        let mask = if count > 1 && !self.device.is_cpu() {
-            Some(causal_mask(start, count, &self.device)?)
-        } else {
-            None
-        };
+    /// Reads all parts in one pass and gives back the last layer's output for
+    /// the rows that are wanted, part after part, of shape [rows, hidden];
+    /// `None` where none is. The caches must have room.
+    pub(crate) fn read(&self, parts: &mut [Part<'_>]) -> TensorResult<Option<Tensor>> {
+        let tokens: Vec<u32> = parts.iter().flat_map(|part| part.tokens).copied().collect();
+        let mut x = self.embedding.rows(&tokens, &self.device)?;
+        let angles = self.rope.angles(parts.iter().flat_map(Part::positions))?;
+        let masks = parts
+            .iter()
+            .map(|part| self.mask(part))
+            .collect::<TensorResult<Vec<_>>>()?;
         for (index, layer) in self.layers.iter().enumerate() {
             let input = self.normalize(&x, &layer.attention_norm)?;
             let scene = Scene {
                 layer: index,
                 angles: &angles,
-                mask: mask.as_ref(),
+                masks: &masks,
             };
-            x = (x + self.attend(&input, &scene, cache)?)?;
+            x = (x + self.attend(&input, &scene, parts)?)?;
             if index + 1 == self.layers.len() {
                 // Nobody reads the other positions any more.
-                x = x.narrow(0, count - wanted, wanted)?.contiguous()?;
+                let Some(wanted) = wanted_rows(&x, parts)? else {
+                    advance(parts);
+                    return Ok(None);
+                };
+                x = wanted;
             }
             let input = self.normalize(&x, &layer.feed_forward_norm)?;
             let gate = layer.gate.forward(&input)?;
@@ -144,8 +143,8 @@ impl Decoder {
             };
             x = (x + layer.down.forward(&inner)?)?;
         }
-        cache.advance(count);
-        Ok(x)
+        advance(parts);
+        Ok(Some(x))
     }
 
     /// The logits of each row of an output of [`Decoder::read`], one for each
@@ -165,13 +164,13 @@ impl Decoder {
         ops::rms_norm(x, weight, self.config.norm_eps)
     }
 
-    /// Causal attention of `input`, [positions, hidden], over everything up
-    /// to each position.
+    /// Causal attention of `input`, [positions, hidden], of each part over
+    /// everything in its cache up to each position.
     fn attend(
         &self,
         input: &Tensor,
         scene: &Scene<'_>,
-        cache: &mut KvCache,
+        parts: &mut [Part<'_>],
     ) -> TensorResult<Tensor> {
         let layer = &self.layers[scene.layer];
         let DecoderConfig {
@@ -202,31 +201,106 @@ impl Decoder {
             .reshape((count, kv_heads, head_dim))?
             .transpose(0, 1)?
             .contiguous()?;
-        let (keys, values) = cache.write(scene.layer, &keys, &values)?;
-        let total = keys.dim(1)?;
-
-        if self.device.is_cpu() {
-            let mixed = causal_attention(&queries, &keys, &values)?;
-            return layer.attention_output.forward(&mixed);
+        let mut mixed = Vec::with_capacity(parts.len());
+        let mut start = 0;
+        for (part, mask) in parts.iter_mut().zip(scene.masks) {
+            let count = part.tokens.len();
+            let own = |x: &Tensor| x.narrow(1, start, count)?.contiguous();
+            let (keys, values) = part
+                .cache
+                .write(scene.layer, &own(&keys)?, &own(&values)?)?;
+            mixed.push(self.mix(&own(&queries)?, &keys, &values, mask.as_ref())?);
+            start += count;
         }
+        layer.attention_output.forward(&joined(mixed)?)
+    }
+
+    /// What queries, [heads, count, head_dim], see of keys and values, each
+    /// [kv_heads, total, head_dim]: [count, heads * head_dim].
+    fn mix(
+        &self,
+        queries: &Tensor,
+        keys: &Tensor,
+        values: &Tensor,
+        mask: Option<&Tensor>,
+    ) -> TensorResult<Tensor> {
+        if self.device.is_cpu() {
+            return causal_attention(queries, keys, values);
+        }
+        let (heads, count, head_dim) = queries.dims3()?;
+        let (kv_heads, total, _) = keys.dims3()?;
         // The heads that share keys stand next to each other, so they become
         // more rows of one product and nothing has to be repeated.
         let rows = heads / kv_heads * count;
         let scale = 1.0 / (head_dim as f64).sqrt();
         let queries = (queries * scale)?.reshape((kv_heads, rows, head_dim))?;
         let mut scores = queries.matmul(&keys.transpose(1, 2)?)?;
-        if let Some(mask) = scene.mask {
+        if let Some(mask) = mask {
             scores = scores
                 .reshape((heads, count, total))?
                 .broadcast_add(mask)?
                 .reshape((kv_heads, rows, total))?;
         }
-        let mixed = ops::softmax_last_dim(&scores)?.matmul(&values)?;
-        let mixed = mixed
+        let mixed = ops::softmax_last_dim(&scores)?.matmul(values)?;
+        mixed
             .reshape((heads, count, head_dim))?
             .transpose(0, 1)?
-            .reshape((count, heads * head_dim))?;
-        layer.attention_output.forward(&mixed)
+            .reshape((count, heads * head_dim))
+    }
+
+    /// Our kernel on the processor needs none, and a single row looks at
+    /// everything.
+    fn mask(&self, part: &Part<'_>) -> TensorResult<Option<Tensor>> {
+        if part.tokens.len() > 1 && !self.device.is_cpu() {
+            causal_mask(part.cache.len(), part.tokens.len(), &self.device).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+/// What one sequence adds to a pass.
+pub(crate) struct Part<'a> {
+    /// Read behind what the cache holds.
+    pub(crate) tokens: &'a [u32],
+    /// For how many of the last tokens the output is wanted.
+    pub(crate) wanted: usize,
+    pub(crate) cache: &'a mut KvCache,
+}
+
+impl Part<'_> {
+    fn positions(&self) -> Range<usize> {
+        let start = self.cache.len();
+        start..start + self.tokens.len()
+    }
+}
+
+fn advance(parts: &mut [Part<'_>]) {
+    for part in parts {
+        part.cache.advance(part.tokens.len());
+    }
+}
+
+fn wanted_rows(x: &Tensor, parts: &[Part<'_>]) -> TensorResult<Option<Tensor>> {
+    let mut rows = Vec::with_capacity(parts.len());
+    let mut end = 0;
+    for part in parts {
+        end += part.tokens.len();
+        if part.wanted > 0 {
+            rows.push(x.narrow(0, end - part.wanted, part.wanted)?);
+        }
+    }
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    joined(rows)?.contiguous().map(Some)
+}
+
+/// Rows one after the other.
+fn joined(mut rows: Vec<Tensor>) -> TensorResult<Tensor> {
+    match rows.len() {
+        1 => Ok(rows.remove(0)),
+        _ => Tensor::cat(&rows, 0),
     }
 }
 
@@ -234,7 +308,8 @@ impl Decoder {
 struct Scene<'a> {
     layer: usize,
     angles: &'a Angles,
-    mask: Option<&'a Tensor>,
+    /// One for each part.
+    masks: &'a [Option<Tensor>],
 }
 
 /// Minus infinity where a position would look ahead, of shape [1, count,

@@ -7,7 +7,9 @@
 //! output matrix is the embedding. Weights stay quantized; candle multiplies
 //! them.
 //!
-//! One thread owns the model and works off a bounded queue. It keeps the keys
+//! One thread owns the model, takes requests from a bounded queue and works on
+//! several at once: each pass reads the next token of every answer and a piece
+//! of a prompt. It keeps the keys
 //! and values of earlier prompts, each tenant's apart, so that a second
 //! question about the same passages costs its own tokens only.
 //!
@@ -38,6 +40,7 @@
 //! # }
 //! ```
 
+mod answer;
 mod cache;
 mod chat;
 mod config;
@@ -50,10 +53,14 @@ mod lookup;
 mod lookup_tests;
 mod prefix;
 #[cfg(test)]
+mod reader;
+#[cfg(test)]
 mod reference_tests;
 mod rope;
 mod sampler;
-mod session;
+mod scheduler;
+#[cfg(test)]
+mod scheduler_tests;
 mod stream;
 mod template;
 #[cfg(test)]

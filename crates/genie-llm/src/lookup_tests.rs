@@ -1,33 +1,39 @@
 //! With guesses the same as without: the same tokens, the same chances.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
+use genie_compute::Appetite;
 use genie_core::{ChatMessage, ChatRole, FinishReason, Sampling, Tenant};
 
 use crate::decoder::Decoder;
 use crate::gguf::Gguf;
-use crate::job::{self, End, Event, Job, Talk};
-use crate::session::Session;
+use crate::job::{End, Event, Job, Talk};
+use crate::reader::Reader;
+use crate::scheduler::{Limits, Scheduler};
 use crate::template::ChatTemplate;
 use crate::tiny::Tiny;
 use crate::tokenizer::Tokenizer;
 
 struct Model {
-    session: Session,
-    tokenizer: Tokenizer,
+    scheduler: Scheduler,
+    tokenizer: Arc<Tokenizer>,
 }
 
 impl Model {
-    fn open(path: &std::path::Path) -> Self {
+    fn open(path: &Path) -> Self {
         let mut gguf = Gguf::open(path).expect("opened");
-        let tokenizer = Tokenizer::read(&gguf).expect("a tokenizer");
+        let tokenizer = Arc::new(Tokenizer::read(&gguf).expect("a tokenizer"));
         let decoder = Decoder::load(&mut gguf, &Device::Cpu).expect("a decoder");
-        let limit = decoder.config().context;
+        let limits = Limits {
+            context: decoder.config().context,
+            slots: 1,
+            kept: 1 << 20,
+        };
         Self {
-            session: Session::new(decoder, limit, 1 << 20).expect("a session"),
+            scheduler: Scheduler::new(decoder, Arc::clone(&tokenizer), limits),
             tokenizer,
         }
     }
@@ -55,7 +61,8 @@ impl Model {
             events,
             left: Arc::new(AtomicBool::new(false)),
         };
-        job::run(&mut self.session, &self.tokenizer, Job::Talk(talk));
+        let mut job = Some(Job::Talk(talk));
+        while self.scheduler.run(job.take()) != Appetite::Idle {}
         let mut pieces = Vec::new();
         for event in arrived {
             match event {
@@ -93,39 +100,44 @@ fn repetitive(length: u32) -> Vec<u32> {
 #[test]
 fn several_tokens_of_a_pass_have_the_logits_of_one_by_one() {
     for family in ["llama", "qwen2", "qwen3"] {
-        let mut model = Model::tiny(family, 1);
-        same_logits(&mut model.session, &repetitive(90), &repetitive(21));
+        let (_folder, path) = Tiny {
+            family,
+            ..Tiny::default()
+        }
+        .write();
+        same_logits(&mut reader(&path).0, &repetitive(90), &repetitive(21));
     }
     for (name, path) in real() {
         eprintln!("{name}");
-        let mut model = Model::open(&path);
+        let (mut reader, tokenizer) = reader(&path);
         let text = "An Internet exchange point is where networks meet. An Internet exchange";
-        let text = model.tokenizer.encode(text).expect("encoded");
-        same_logits(&mut model.session, &text, &text);
+        let text = tokenizer.encode(text).expect("encoded");
+        same_logits(&mut reader, &text, &text);
     }
+}
+
+fn reader(path: &Path) -> (Reader, Tokenizer) {
+    let mut gguf = Gguf::open(path).expect("opened");
+    let tokenizer = Tokenizer::read(&gguf).expect("a tokenizer");
+    let decoder = Decoder::load(&mut gguf, &Device::Cpu).expect("a decoder");
+    (Reader::new(decoder), tokenizer)
 }
 
 /// Bit for bit: that is what makes the tokens the same even where two are
 /// nearly as good.
-fn same_logits(session: &mut Session, prompt: &[u32], next: &[u32]) {
-    let begin = |session: &mut Session| {
-        session
-            .begin(&Tenant::default(), prompt, &mut || {
-                std::ops::ControlFlow::Continue(())
-            })
-            .expect("read")
-            .expect("nobody broke off");
-    };
-    begin(session);
+fn same_logits(reader: &mut Reader, prompt: &[u32], next: &[u32]) {
+    reader.forget();
+    reader.read(prompt);
     let single: Vec<Vec<f32>> = next
         .iter()
-        .map(|token| session.step(&[*token]).expect("read").remove(0))
+        .map(|token| reader.read(&[*token]).remove(0))
         .collect();
     for width in [2, 3, 4, 5, 8, 13] {
-        begin(session);
+        reader.forget();
+        reader.read(prompt);
         let mut row = 0;
         for pass in next.chunks(width) {
-            for logits in session.step(pass).expect("read") {
+            for logits in reader.read(pass) {
                 assert!(logits == single[row], "row {row} in passes of {width}");
                 row += 1;
             }

@@ -47,13 +47,15 @@ impl Rope {
         }
     }
 
-    /// The angles of `count` positions from `start` on. They are computed
+    /// The angles of some positions. They are computed
     /// anew for each step: a table for the whole context would be larger than
     /// the layers' norms, and this is one layer's work of dozens.
-    pub(crate) fn angles(&self, start: usize, count: usize) -> Result<Angles> {
+    pub(crate) fn angles(&self, positions: impl Iterator<Item = usize>) -> Result<Angles> {
         let width = self.frequencies.len();
         let (mut cos, mut sin) = (Vec::new(), Vec::new());
-        for position in start..start + count {
+        let mut count = 0;
+        for position in positions {
+            count += 1;
             for frequency in &self.frequencies {
                 let (s, c) = (position as f64 * frequency).sin_cos();
                 cos.push(c as f32);
