@@ -8,7 +8,7 @@ use genie_compute::{causal_attention, gated_silu};
 
 use crate::LlmError;
 use crate::cache::KvCache;
-use crate::config::DecoderConfig;
+use crate::config::{DecoderConfig, NormOrder};
 use crate::gguf::Gguf;
 use crate::rope::{Angles, Rope};
 use crate::weights::{Linear, Loader, Matrix};
@@ -27,17 +27,24 @@ pub(crate) struct Decoder {
 
 #[derive(Debug)]
 struct Layer {
-    attention_norm: Tensor,
+    attention_norm: Norm,
     query: Linear,
     key: Linear,
     value: Linear,
     query_norm: Option<Tensor>,
     key_norm: Option<Tensor>,
     attention_output: Linear,
-    feed_forward_norm: Tensor,
+    feed_forward_norm: Norm,
     gate: Linear,
     up: Linear,
     down: Linear,
+}
+
+/// Weights of a norm of what half a layer reads, or of what it adds.
+#[derive(Debug)]
+enum Norm {
+    Before(Tensor),
+    After(Tensor),
 }
 
 impl Decoder {
@@ -73,15 +80,27 @@ impl Decoder {
         let mut layers = Vec::with_capacity(config.layers);
         for index in 0..config.layers {
             let name = |part: &str| format!("blk.{index}.{part}");
+            let (norms, widths) = match config.norms {
+                NormOrder::Before => (["attn_norm", "ffn_norm"], [head_dim; 2]),
+                NormOrder::After => (["post_attention_norm", "post_ffw_norm"], [queries, keys]),
+            };
+            let mut norm = |part: &str| -> Result<Norm, LlmError> {
+                let weights = loader.vector(&name(&format!("{part}.weight")), hidden)?;
+                Ok(match config.norms {
+                    NormOrder::Before => Norm::Before(weights),
+                    NormOrder::After => Norm::After(weights),
+                })
+            };
+            let [attention_norm, feed_forward_norm] = [norm(norms[0])?, norm(norms[1])?];
             layers.push(Layer {
-                attention_norm: loader.vector(&name("attn_norm.weight"), hidden)?,
+                attention_norm,
+                feed_forward_norm,
                 query: loader.linear(&name("attn_q"), queries, hidden)?,
                 key: loader.linear(&name("attn_k"), keys, hidden)?,
                 value: loader.linear(&name("attn_v"), keys, hidden)?,
-                query_norm: loader.optional_vector(&name("attn_q_norm.weight"), head_dim)?,
-                key_norm: loader.optional_vector(&name("attn_k_norm.weight"), head_dim)?,
+                query_norm: loader.optional_vector(&name("attn_q_norm.weight"), widths[0])?,
+                key_norm: loader.optional_vector(&name("attn_k_norm.weight"), widths[1])?,
                 attention_output: loader.linear(&name("attn_output"), hidden, queries)?,
-                feed_forward_norm: loader.vector(&name("ffn_norm.weight"), hidden)?,
                 gate: loader.linear(&name("ffn_gate"), inner, hidden)?,
                 up: loader.linear(&name("ffn_up"), inner, hidden)?,
                 down: loader.linear(&name("ffn_down"), hidden, inner)?,
@@ -118,13 +137,14 @@ impl Decoder {
             .map(|part| self.mask(part))
             .collect::<TensorResult<Vec<_>>>()?;
         for (index, layer) in self.layers.iter().enumerate() {
-            let input = self.normalize(&x, &layer.attention_norm)?;
+            let input = self.before(&x, &layer.attention_norm)?;
             let scene = Scene {
                 layer: index,
-                angles: &angles,
+                angles: self.rope.turns(index).then_some(&angles),
                 masks: &masks,
             };
-            x = (x + self.attend(&input, &scene, parts)?)?;
+            let seen = self.attend(&input, &scene, parts)?;
+            x = (x + self.after(seen, &layer.attention_norm)?)?;
             if index + 1 == self.layers.len() {
                 // Nobody reads the other positions any more.
                 let Some(wanted) = wanted_rows(&x, parts)? else {
@@ -133,7 +153,7 @@ impl Decoder {
                 };
                 x = wanted;
             }
-            let input = self.normalize(&x, &layer.feed_forward_norm)?;
+            let input = self.before(&x, &layer.feed_forward_norm)?;
             let gate = layer.gate.forward(&input)?;
             let up = layer.up.forward(&input)?;
             let inner = if self.device.is_cpu() {
@@ -141,7 +161,8 @@ impl Decoder {
             } else {
                 (gate.silu()? * up)?
             };
-            x = (x + layer.down.forward(&inner)?)?;
+            let added = layer.down.forward(&inner)?;
+            x = (x + self.after(added, &layer.feed_forward_norm)?)?;
         }
         advance(parts);
         Ok(Some(x))
@@ -158,6 +179,20 @@ impl Decoder {
     /// our kernels on the processor see to and others don't.
     pub(crate) fn rows_are_independent(&self) -> bool {
         self.device.is_cpu()
+    }
+
+    fn before(&self, x: &Tensor, norm: &Norm) -> TensorResult<Tensor> {
+        match norm {
+            Norm::Before(weights) => self.normalize(x, weights),
+            Norm::After(_) => Ok(x.clone()),
+        }
+    }
+
+    fn after(&self, x: Tensor, norm: &Norm) -> TensorResult<Tensor> {
+        match norm {
+            Norm::Before(_) => Ok(x),
+            Norm::After(weights) => self.normalize(&x, weights),
+        }
     }
 
     fn normalize(&self, x: &Tensor, weight: &Tensor) -> TensorResult<Tensor> {
@@ -182,12 +217,20 @@ impl Decoder {
         let count = input.dim(0)?;
         let turned =
             |projection: Tensor, heads: usize, norm: Option<&Tensor>| -> TensorResult<Tensor> {
-                let mut x = projection.reshape((1, count, heads, head_dim))?;
-                if let Some(norm) = norm {
+                let mut x = projection;
+                // A norm is as wide as a head, or as all of them.
+                if let Some(norm) = norm.filter(|norm| norm.elem_count() != head_dim) {
                     x = self.normalize(&x, norm)?;
                 }
-                let x = scene.angles.turn(&x.transpose(1, 2)?.contiguous()?)?;
-                x.squeeze(0)
+                x = x.reshape((1, count, heads, head_dim))?;
+                if let Some(norm) = norm.filter(|norm| norm.elem_count() == head_dim) {
+                    x = self.normalize(&x, norm)?;
+                }
+                let x = x.transpose(1, 2)?.contiguous()?;
+                match scene.angles {
+                    Some(angles) => angles.turn(&x)?.squeeze(0),
+                    None => x.squeeze(0),
+                }
             };
         let queries = turned(
             layer.query.forward(input)?,
@@ -307,7 +350,8 @@ fn joined(mut rows: Vec<Tensor>) -> TensorResult<Tensor> {
 /// Where attention happens: which layer, at which positions.
 struct Scene<'a> {
     layer: usize,
-    angles: &'a Angles,
+    /// `None` where the layer has no positions.
+    angles: Option<&'a Angles>,
     /// One for each part.
     masks: &'a [Option<Tensor>],
 }

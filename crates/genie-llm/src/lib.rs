@@ -1,17 +1,17 @@
 //! Tokens in, tokens out: the decoder, its sampling and its chat templates.
 //!
 //! [`ChatModel`] loads a GGUF file and implements [`genie_core::Generate`].
-//! The families llama, qwen2 and qwen3 are configurations of one decoder, read
-//! from the file's metadata: which halves of a head the rotary positions turn,
-//! whether projections have biases, whether heads are normalized, whether the
-//! output matrix is the embedding. Weights stay quantized; candle multiplies
-//! them.
+//! The families llama, qwen2, qwen3, smollm3 and olmo2 are configurations of
+//! one decoder, read from the file: which halves of a head the rotary
+//! positions turn and in which layers, whether projections have biases, what
+//! is normalized, whether the output matrix is the embedding. Weights stay
+//! quantized.
 //!
 //! One thread owns the model, takes requests from a bounded queue and works on
 //! several at once: each pass reads the next token of every answer and a piece
-//! of a prompt. It keeps the keys
-//! and values of earlier prompts, each tenant's apart, so that a second
-//! question about the same passages costs its own tokens only.
+//! of a prompt. It keeps the keys and values of earlier prompts, each tenant's
+//! apart, so that a second question about the same passages costs its own
+//! tokens only.
 //!
 //! A model file and a retrieved passage both come from outside. The header is
 //! checked against the file's size before anything is allocated, the chat
@@ -46,6 +46,8 @@ mod chat;
 mod config;
 mod decoder;
 mod error;
+#[cfg(test)]
+mod family_tests;
 mod gguf;
 mod job;
 mod lookup;

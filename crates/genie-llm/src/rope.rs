@@ -9,6 +9,7 @@ use crate::config::{RopeConfig, RopeStyle};
 #[derive(Debug)]
 pub(crate) struct Rope {
     style: RopeStyle,
+    skipped: Option<usize>,
     /// Radians a position, one for each pair of a head.
     frequencies: Vec<f64>,
     device: Device,
@@ -42,9 +43,16 @@ impl Rope {
             .collect();
         Self {
             style: config.style,
+            skipped: config.skipped,
             frequencies,
             device: device.clone(),
         }
+    }
+
+    /// Whether the layer with this number, from 0 on, has positions.
+    pub(crate) fn turns(&self, layer: usize) -> bool {
+        self.skipped
+            .is_none_or(|skipped| !(layer + 1).is_multiple_of(skipped))
     }
 
     /// The angles of some positions. They are computed
