@@ -302,6 +302,7 @@ impl Generate for ChatModel {
         let ask = Ask {
             prompt,
             openings,
+            first: request.first,
             tenant: request.tenant,
             reply,
             left: caller.left(),

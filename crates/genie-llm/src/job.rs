@@ -36,6 +36,8 @@ pub(crate) struct Ask {
     pub(crate) prompt: Vec<u32>,
     /// For each choice the tokens that it may begin with.
     pub(crate) openings: Vec<Vec<u32>>,
+    /// An answer that has begun waits for it.
+    pub(crate) first: bool,
     pub(crate) tenant: Tenant,
     pub(crate) reply: Sender<Result<Vec<f32>, LlmError>>,
     /// Raised when nobody waits any more.

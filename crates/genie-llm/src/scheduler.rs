@@ -188,8 +188,8 @@ impl Scheduler {
     }
 
     /// Decides what the next pass reads: a token of every answer, with what
-    /// may follow it, and pieces of prompts, first of the tenant that had
-    /// least so far.
+    /// may follow it, and pieces of prompts, first those that an answer waits
+    /// for, then those of the tenant that had least so far.
     fn plan(&mut self) {
         let limit = self.limits.context;
         let mut budget = READ;
@@ -209,8 +209,12 @@ impl Scheduler {
             .filter(|index| self.running[*index].share == 0)
             .collect();
         let served = |running: &Running| self.served.get(&running.tenant).copied();
+        let first = |running: &Running| matches!(&running.task, Task::Ask(ask) if ask.first);
         // Of one tenant's, who came first is first: the sort is stable.
-        reading.sort_by_key(|index| served(&self.running[*index]));
+        reading.sort_by_key(|index| {
+            let running = &self.running[*index];
+            (!first(running), served(running))
+        });
         for index in reading {
             let running = &mut self.running[index];
             running.share = running.unread().min(budget);

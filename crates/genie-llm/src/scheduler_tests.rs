@@ -174,6 +174,26 @@ fn the_tenant_that_had_least_is_read_first() {
 }
 
 #[test]
+fn what_an_answer_waits_for_is_read_before_long_prompts() {
+    let mut scheduler = scheduler(8);
+    // Whoever waits has had much more than the others.
+    let (job, _writer) = talk(prompt(1, 1500), 400, "waits");
+    scheduler.run(Some(job));
+    for _ in 0..8 {
+        scheduler.run(None);
+    }
+    let (long, reader) = talk(prompt(2, 1800), 2, "other");
+    scheduler.run(Some(long));
+    let (job, answer) = ask(prompt(3, 150), "waits");
+    let mut job = Some(job);
+    for _ in 0..3 {
+        scheduler.run(job.take());
+    }
+    answer.try_recv().expect("answered").expect("weighed");
+    assert_eq!(reader.look(), (0, false));
+}
+
+#[test]
 fn whoever_leaves_is_dropped_before_the_next_pass() {
     let mut scheduler = scheduler(2);
     let (job, caller) = talk(prompt(1, 700), 900, "a");
@@ -210,6 +230,7 @@ fn ask(prompt: Vec<u32>, tenant: &str) -> (Job, Weighed) {
     let (reply, answer) = crossbeam_channel::bounded(1);
     let job = Job::Ask(Ask {
         prompt,
+        first: tenant == "waits",
         openings: vec![vec![70], vec![71]],
         tenant: Tenant::new(tenant),
         reply,
