@@ -41,7 +41,7 @@ pub use embed::{
 };
 pub use generate::{
     ChatMessage, ChatRole, ChoiceRequest, FinishReason, Generate, GenerateError, GenerateRequest,
-    Generation, ModelInfo, Sampling,
+    Generation, ModelInfo, Sampling, Tenant,
 };
 pub use id::{ChunkId, ContentHash, DocumentId, ParseIdError};
 pub use language::{Language, UnknownLanguage};
