@@ -23,6 +23,15 @@ fi
     exit 2
 }
 
+# The service is set up here and nowhere else; only models are looked for where
+# the caller says.
+for name in ${!GENIE_@}; do
+    case $name in
+        GENIE_MODELS | GENIE_REGISTRY | GENIE_LOG) ;;
+        *) unset "$name" ;;
+    esac
+done
+
 cache=${GOVSTACK_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/genie-tests/govstack}
 export GOVSTACK_CACHE=$cache
 export GOVSTACK_REPORT=${GOVSTACK_REPORT:-$cache/report.ndjson}
@@ -52,7 +61,7 @@ server.listen(0, "127.0.0.1", () => {
     server.close();
 });') || exit 2
 url=http://127.0.0.1:$port
-env -u GENIE_API_KEY "$program" --home "$folder" --chat-model none serve \
+"$program" --home "$folder" --chat-model none serve \
     --listen "127.0.0.1:$port" >"$folder/service.log" 2>&1 &
 service=$!
 
@@ -62,7 +71,6 @@ fail() {
     exit 2
 }
 
-unset GENIE_API_KEY
 "$here/examples/genie/seed.sh" "$url" || fail "the service did not take its document"
 kill -0 "$service" 2>/dev/null || fail "the service has ended"
 
