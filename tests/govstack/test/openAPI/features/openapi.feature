@@ -7,6 +7,7 @@ Feature: The description of the interface
     Then the status is 200
     And "openapi" of the body matches "^3\.0\.\d$"
     And "info.license.name" of the body is "Apache-2.0"
+    And it is valid OpenAPI
     And everything that is tested is described
 
   @method=GET @endpoint=/v3/api-docs.yaml @smoke @positive
