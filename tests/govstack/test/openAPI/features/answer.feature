@@ -65,10 +65,9 @@ Feature: Answers
     Then the status is 200
     And the header "content-type" of the reply matches "^text/event-stream"
     And the events are, in this order
-      | sources   |
-      | delta     |
-      | citations |
-      | done      |
+      | sources |
+      | delta   |
+      | done    |
 
   @method=POST @endpoint=/api/v1/answer @negative
   Scenario: All that is wrong is told at once

@@ -43,6 +43,35 @@ Feature: Conversations
     Then the status is 200
     And "count" of the body is "0"
 
+  @method=POST @endpoint=/api/v1/conversations/{id}/messages @positive
+  Scenario: An answer is told sentence by sentence, with what it cites
+    Given a workspace "desk"
+    And the header "x-genie-workspace" is "{desk}"
+    And a document "fees.md" that says "A fishing permit costs 40 crowns a year."
+    When POST "/api/v1/conversations" is asked with JSON
+      """
+      {}
+      """
+    Then the status is 201
+    And "id" of the body is kept as "conversation"
+    Given the header "accept" is "text/event-stream"
+    When POST "/api/v1/conversations/{conversation}/messages" is asked with JSON
+      """
+      {"question": "What does a fishing permit cost?"}
+      """
+    Then the status is 200
+    And the events are, in this order
+      | sources   |
+      | delta     |
+      | sentence  |
+      | citations |
+      | done      |
+    Given the header "accept" is "application/json"
+    When GET "/api/v1/conversations/{conversation}" is asked
+    Then the status is 200
+    And "messages" of the body is "2"
+    And "title" of the body is "What does a fishing permit cost?"
+
   @method=GET @endpoint=/api/v1/conversations/{id} @negative
   Scenario: Nobody reads somebody else's conversation
     Given a workspace "desk"
