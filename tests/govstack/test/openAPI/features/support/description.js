@@ -34,7 +34,7 @@ Then("the reply is as the description says", async function () {
   const content = resolved(response, components).content || {};
   const schema = content["application/json"] && content["application/json"].schema;
   assert.ok(schema, `${method} ${route} is not said to answer JSON`);
-  const whole = plain({ ...schema, components });
+  const whole = { ...plain(schema), definitions: plain(components.schemas) };
   pactum.expect(this.reply).to.have.jsonSchema(whole);
 });
 
@@ -73,11 +73,14 @@ function plain(schema) {
   if (schema === null || typeof schema !== "object") {
     return schema;
   }
-  const { nullable, example: _example, format: _format, ...kept } = schema;
+  const { nullable, example: _example, format: _format, default: _default, ...kept } = schema;
+  if (typeof kept.$ref === "string") {
+    kept.$ref = kept.$ref.replace("#/components/schemas/", "#/definitions/");
+  }
   const inner = Object.fromEntries(
     Object.entries(kept).map(([name, value]) => [
       name,
-      name === "default" || name === "enum" ? value : plain(value),
+      name === "enum" ? value : plain(value),
     ]),
   );
   return nullable === true ? { anyOf: [inner, { type: "null" }] } : inner;
