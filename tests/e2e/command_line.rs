@@ -34,6 +34,8 @@ const COMMANDS: &[&[&str]] = &[
     &["eval", "report"],
     &["eval", "gate"],
     &["eval", "list"],
+    &["eval", "learn"],
+    &["eval", "clean"],
     &["doctor"],
     &["bench"],
     &["bench", "retrieval"],

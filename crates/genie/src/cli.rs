@@ -11,7 +11,7 @@ use genie_core::{Date, DocumentId, Language};
 use crate::commands::bench::Bench;
 
 pub(crate) use self::eval::{
-    Eval, EvalAction, EvalCompare, EvalGate, EvalOnly, EvalReport, EvalRun,
+    Eval, EvalAction, EvalClean, EvalCompare, EvalGate, EvalLearn, EvalOnly, EvalReport, EvalRun,
 };
 
 const EXAMPLES: &str = "\
