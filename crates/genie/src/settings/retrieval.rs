@@ -69,9 +69,9 @@ impl Retrieval {
                 budget_ms: self.rerank_budget_ms.unwrap_or(default.budget_ms),
                 cut: self.cut.unwrap_or(default.cut),
                 merge_neighbours: self.merge_neighbours.unwrap_or(default.merge_neighbours),
-                collapse_translations: self
-                    .collapse_translations
-                    .unwrap_or(default.collapse_translations),
+                // Of a corpus in several languages, most of what is found is
+                // otherwise one text over and over (docs/benchmarks/retrieval.md).
+                collapse_translations: self.collapse_translations.unwrap_or(true),
                 boosts: Boosts {
                     recency_half_life_days: self.recency_half_life_days,
                     authority: self.authority,
