@@ -376,15 +376,15 @@ impl Verifier<'_> {
     }
 
     fn cite(&self, position: usize, support: Support, citations: &mut Vec<Citation>) -> usize {
-        let hit = &self.drafting.packed.passages[position].hit;
+        let passage = self.drafting.packed.passages[position];
         let known = citations.iter().find(|citation| {
-            citation.document == hit.document.uri && citation.span == support.span
+            citation.document == passage.hit.document.uri && citation.span == support.span
         });
         if let Some(known) = known {
             return known.number;
         }
         let number = citations.len() + 1;
-        citations.push(support.citation(number, hit));
+        citations.push(support.citation(number, passage));
         number
     }
 }

@@ -93,7 +93,7 @@ impl Workspaces for Tenants {
     fn open(&self, workspace: &Workspace) -> Result<OpenWorkspace, StoreError> {
         let store = self.store(workspace)?;
         let settings = &workspace.settings;
-        let mut retrieval = self.config.retrieval;
+        let mut retrieval = self.config.retrieval.clone();
         if let Some(top_k) = settings.top_k {
             retrieval.top_k = top_k as usize;
         }
