@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use genie_core::{ChatMessage, ChatRole, ChoiceRequest, Generate, Passage, RerankConfig, Stage};
+use genie_core::{ChatMessage, ChatRole, ChoiceRequest, Generate, Passage, RerankConfig, Stage, Tenant};
 
 use crate::index::passage_text;
 
@@ -36,6 +36,7 @@ pub(crate) fn judged(
             messages: messages(question, passage),
             choices: vec!["Yes".to_owned(), "No".to_owned()],
             first: false,
+            tenant: Tenant::default(),
         };
         match generate.choose(request).as_deref() {
             Ok(&[yes, no]) => *chance = Some(1.0 / (1.0 + (no - yes).exp())),
