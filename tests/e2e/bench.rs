@@ -113,22 +113,56 @@ fn outcomes(report: &Value) -> Vec<&str> {
     names.map(|name| name.expect("a name")).collect()
 }
 
+/// A program of the name `llama-bench`.
+fn program(scratch: &Scratch, script: &str) -> std::path::PathBuf {
+    let path = scratch.path("llama-bench");
+    std::fs::write(&path, script).expect("written");
+    let status = std::process::Command::new("chmod")
+        .arg("+x")
+        .arg(&path)
+        .status();
+    assert!(status.expect("chmod runs").success());
+    path
+}
+
+#[test]
+fn ctrl_c_ends_the_measuring_and_the_peer() {
+    let Some((scratch, genie)) = quick_model() else {
+        return;
+    };
+    let began = scratch.path("began");
+    let script = format!(
+        "#!/bin/sh\necho $$ > '{}'\nexec sleep 600\n",
+        began.display()
+    );
+    let peer = program(&scratch, &script);
+    let peer = peer.to_string_lossy();
+    let asked = ["bench", "llm", "--model", SMOLLM, "--only", "prefill-512"];
+    let mut running = genie.start(&[&asked[..], &["--against", &peer]].concat());
+    let id = running.until("the peer began", |_| {
+        let id = std::fs::read_to_string(&began).ok()?;
+        id.trim().parse::<u32>().ok()
+    });
+    running.signal("INT");
+    let ended = running.wait(LIMIT).ended(130);
+    assert!(ended.err.contains("interrupted"), "{}", ended.err);
+    let alive = std::process::Command::new("kill")
+        .args(["-0", &id.to_string()])
+        .stderr(std::process::Stdio::null())
+        .status();
+    assert!(!alive.expect("kill runs").success(), "the peer goes on");
+}
+
 #[test]
 fn a_language_model_is_measured_beside_llama_bench() {
     let Some((scratch, genie)) = quick_model() else {
         return;
     };
     // In place of llama.cpp: what it prints for what it was asked.
-    let peer = scratch.path("llama-bench");
     let script = "#!/bin/sh\nwhile [ $# -gt 1 ]; do\n  case $1 in -p) p=$2;; -n) n=$2;; -m) \
                   test -f \"$2\" || exit 1;; esac\n  shift\ndone\necho \"[{\\\"n_prompt\\\": $p, \
                   \\\"n_gen\\\": $n, \\\"avg_ts\\\": 12.5}]\"\n";
-    std::fs::write(&peer, script).expect("written");
-    let status = std::process::Command::new("chmod")
-        .arg("+x")
-        .arg(&peer)
-        .status();
-    assert!(status.expect("chmod runs").success());
+    let peer = program(&scratch, script);
 
     let _alone = alone();
     let report = genie.json(&[
