@@ -6,7 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use genie_core::{ChatMessage, ChatRole, ChoiceRequest, Generate, Passage, RerankConfig, Stage, Tenant};
+use genie_core::{
+    ChatMessage, ChatRole, ChoiceRequest, Generate, Passage, RerankConfig, Stage, Tenant,
+};
 
 use crate::index::passage_text;
 
