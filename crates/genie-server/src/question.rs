@@ -313,11 +313,14 @@ mod tests {
         let plain = request(r#"{"question": "?"}"#);
         let accept =
             |value| HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(value))]);
-        assert!(plain.wants_stream(&accept("text/event-stream")));
-        assert!(plain.wants_stream(&accept("application/json, text/event-stream;q=0.9")));
-        assert!(!plain.wants_stream(&accept("*/*")));
-        assert!(!plain.wants_stream(&HeaderMap::new()));
+        assert!(wants_stream(plain.stream, &accept("text/event-stream")));
+        assert!(wants_stream(
+            plain.stream,
+            &accept("application/json, text/event-stream;q=0.9")
+        ));
+        assert!(!wants_stream(plain.stream, &accept("*/*")));
+        assert!(!wants_stream(plain.stream, &HeaderMap::new()));
         let streaming = request(r#"{"question": "?", "stream": true}"#);
-        assert!(streaming.wants_stream(&HeaderMap::new()));
+        assert!(wants_stream(streaming.stream, &HeaderMap::new()));
     }
 }
