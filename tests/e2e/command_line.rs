@@ -70,6 +70,8 @@ const COMMANDS: &[&[&str]] = &[
     &["eval", "report"],
     &["eval", "gate"],
     &["eval", "list"],
+    &["eval", "learn"],
+    &["eval", "clean"],
     &["doctor"],
     &["bench"],
     &["bench", "retrieval"],

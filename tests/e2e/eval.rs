@@ -331,6 +331,104 @@ fn gold_questions_are_asked_of_their_documents_or_of_the_index() {
     service.stop().ended(0);
 }
 
+/// Six paragraphs, so that some can be left out of what is learnt from.
+fn larger_suite(scratch: &Scratch) {
+    let facts = [
+        "The lighthouse keeper feeds a grey goat every evening.",
+        "Copper wires under the bridge carry the telephone calls of the village.",
+        "A satellite dish on the school roof points towards the equator.",
+        "The postman delivers parcels with an electric tricycle.",
+        "Two wind turbines behind the harbour drive the ice factory.",
+        "The museum shows a radio receiver from the year 1931.",
+    ];
+    let paragraphs: Vec<(String, Vec<String>)> = facts
+        .iter()
+        .map(|fact| ((*fact).to_owned(), vec![format!("Is it true? {fact}")]))
+        .collect();
+    scratch.write("suite/en.json", squad(&paragraphs));
+}
+
+#[test]
+fn weights_are_learnt_used_and_refused_with_another_model() {
+    let Some((scratch, genie)) = quick() else {
+        return;
+    };
+    small_suite(&scratch);
+    let learn = ["eval", "learn", "suite/en.json", "--json"];
+    genie.run(&learn).refused(&["too few questions"]);
+    larger_suite(&scratch);
+    genie
+        .run(&["eval", "learn", "suite/en.json", "--metric", "bleu"])
+        .refused(&["bleu", "mrr@10"]);
+    let lesson = genie.json(&[&learn[..], &["--out", "home/learnt.toml"]].concat());
+    assert_eq!(lesson["metric"], "ndcg@10");
+    assert_eq!(lesson["by_fold"].as_array().map(Vec::len), Some(5));
+    assert_eq!(lesson["gain"]["n"], 6);
+    assert!(lesson["fitted"].as_f64() >= lesson["before"].as_f64());
+    let shown = genie.run(&["eval", "learn", "suite/en.json"]).ended(0);
+    assert!(
+        shown.out.contains("gain on questions left out"),
+        "{}",
+        shown.out
+    );
+
+    let profile = fs::read_to_string(scratch.path("home/learnt.toml")).unwrap();
+    assert!(profile.contains(MINILM), "{profile}");
+    let weight = |retrieval: &Value| retrieval["weights"]["lexical"].as_f64();
+    let other = profile.replacen(
+        &format!(
+            "lexical_weight = {:?}",
+            weight(&lesson["best"]).unwrap_or_default()
+        ),
+        "lexical_weight = 0.75",
+        1,
+    );
+    assert_ne!(other, profile, "{profile}");
+    scratch.write("home/learnt.toml", &other);
+    scratch.write(
+        "home/config.toml",
+        "[retrieval]\nprofile = \"learnt.toml\"\n",
+    );
+    let run = genie.json(&["eval", "run", "suite/en.json", "--json"]);
+    assert_eq!(weight(&run["run"]["retrieval"]), Some(0.75));
+
+    scratch.write("home/learnt.toml", other.replace(MINILM, "another-model"));
+    genie.run(&["eval", "run", "suite/en.json"]).refused(&[
+        "learnt.toml",
+        "another-model",
+        "eval learn",
+    ]);
+    // Learning anew is the way out, and works.
+    genie.run(&learn).ended(0);
+}
+
+#[test]
+fn kept_indexes_are_listed_and_removed_when_asked_for() {
+    let Some((scratch, genie)) = quick() else {
+        return;
+    };
+    let none = genie.run(&["eval", "clean"]).ended(0);
+    assert!(none.out.contains("No indexes"), "{}", none.out);
+    small_suite(&scratch);
+    genie.run(&["eval", "run", "suite/en.json"]).ended(0);
+    let kept = || {
+        fs::read_dir(genie.home().join("state/eval-index"))
+            .unwrap()
+            .count()
+    };
+    let listed = genie.json(&["eval", "clean", "--json"]);
+    assert_eq!((listed.as_array().map(Vec::len), kept()), (Some(1), 1));
+    assert!(listed[0]["bytes"].as_u64() > Some(1000), "{listed}");
+    assert_eq!(listed[0]["removed"], false);
+    let shown = genie.run(&["eval", "clean"]).ended(0);
+    assert!(shown.out.contains("--yes"), "{}", shown.out);
+    assert_eq!(kept(), 1);
+    genie.run(&["eval", "clean", "--yes"]).ended(0);
+    assert_eq!((kept(), runs(genie.home()).len()), (0, 1));
+    genie.run(&["eval", "run", "suite/en.json"]).ended(0);
+    assert_eq!(kept(), 1);
+}
+
 #[test]
 fn malformed_suites_are_refused_with_the_line() {
     let scratch = Scratch::new();

@@ -46,4 +46,4 @@ pub use packed_attention::{Heads, packed_attention};
 pub use processor::{ProcessorFeature, UnsupportedProcessor, check_processor, processor_features};
 pub use quantized::{Kernel, NotAMatrix, QuantizedMatrix, QuantizedRows};
 pub use threads::{ThreadsError, on_pool, physical_cores, set_threads};
-pub use worker::{SpawnError, SubmitError, Worker};
+pub use worker::{Appetite, SpawnError, SubmitError, Worker};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
 
 /// A thread that owns some state and works off a bounded queue of jobs, one
 /// at a time and in order; jobs of [`Worker::submit_first`] go before the
@@ -49,12 +49,42 @@ impl<J> Queues<J> {
         }
     }
 
+    /// A job, if there is one that is wanted now; `None` when nobody can
+    /// submit one any more.
+    fn take(&self, appetite: Appetite) -> Option<Option<J>> {
+        let lanes: &[&Receiver<J>] = match appetite {
+            Appetite::Idle => return self.next().map(Some),
+            Appetite::Some => &[&self.first, &self.usual],
+            Appetite::Urgent => &[&self.first],
+        };
+        for lane in lanes {
+            match lane.try_recv() {
+                Ok(job) => return Some(Some(job)),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return None,
+            }
+        }
+        Some(None)
+    }
+
     /// Drops what is queued, which closes the reply channels in it.
     fn discard(&self) {
         for queue in [&self.first, &self.usual] {
             queue.try_iter().for_each(drop);
         }
     }
+}
+
+/// Which jobs a state can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appetite {
+    /// It has nothing to do until one comes.
+    Idle,
+    /// It has work in hand, and takes another job where there is one.
+    Some,
+    /// It has as much work in hand as it can hold, and takes only what was
+    /// submitted by [`Worker::submit_first`].
+    Urgent,
 }
 
 /// The job was not taken.
@@ -102,6 +132,32 @@ impl<J: Send + 'static> Worker<J> {
     where
         E: std::error::Error + Send + 'static,
     {
+        let step = move |state: &mut S, job: Option<J>| {
+            if let Some(job) = job {
+                run(state, job);
+            }
+            Appetite::Idle
+        };
+        Self::spawn_stepping(name, capacity, make, step)
+    }
+
+    /// As [`Worker::spawn`], for a state that works on several jobs at once:
+    /// `step` takes a job where there is one, does a part of its work and
+    /// says whether it can go on without another job. When the worker is
+    /// dropped, what is in hand is dropped with the state.
+    ///
+    /// # Errors
+    ///
+    /// As [`Worker::spawn`].
+    pub fn spawn_stepping<S, E>(
+        name: &str,
+        capacity: usize,
+        make: impl FnOnce() -> Result<S, E> + Send + 'static,
+        mut step: impl FnMut(&mut S, Option<J>) -> Appetite + Send + 'static,
+    ) -> Result<Self, SpawnError<E>>
+    where
+        E: std::error::Error + Send + 'static,
+    {
         let (first, first_queue) = crossbeam_channel::bounded::<J>(capacity);
         let (usual, usual_queue) = crossbeam_channel::bounded::<J>(capacity);
         let queues = Queues {
@@ -127,17 +183,18 @@ impl<J: Send + 'static> Worker<J> {
                     }
                 };
                 ready.send(Ok(())).ok();
-                while let Some(job) = queue.next() {
-                    let outcome =
-                        std::panic::catch_unwind(AssertUnwindSafe(|| run(&mut state, job)));
-                    if outcome.is_err() {
+                let mut appetite = Appetite::Idle;
+                while let Some(job) = queue.take(appetite) {
+                    let stepped = AssertUnwindSafe(|| step(&mut state, job));
+                    let Ok(next) = std::panic::catch_unwind(stepped) else {
                         tracing::error!(worker = thread_name, "a job panicked; the worker stops");
                         // Raised before the queue is emptied: a job that comes
                         // later is dropped by the one who submits it.
                         stopping.store(true, Ordering::SeqCst);
                         queue.discard();
                         return;
-                    }
+                    };
+                    appetite = next;
                 }
             })
             .map_err(SpawnError::Thread)?;
@@ -307,5 +364,40 @@ mod tests {
         let (reply, answer) = mpsc::channel();
         worker.submit(reply).ok();
         assert!(answer.recv().is_err());
+    }
+
+    #[test]
+    fn a_state_with_work_in_hand_is_not_kept_from_it() {
+        /// Works three steps on each job, on two jobs at most.
+        struct State(Vec<(u32, mpsc::Sender<&'static str>)>);
+        let step = |state: &mut State, job: Option<(&'static str, mpsc::Sender<&'static str>)>| {
+            if let Some((name, reply)) = job {
+                reply.send(name).ok();
+                state.0.push((3, reply));
+            }
+            state.0.retain_mut(|(left, reply)| {
+                *left -= 1;
+                *left > 0 || reply.send("done").is_err()
+            });
+            match state.0.len() {
+                0 => Appetite::Idle,
+                1 => Appetite::Some,
+                _ => Appetite::Urgent,
+            }
+        };
+        let worker =
+            Worker::spawn_stepping("steps", 8, || Ok::<_, Infallible>(State(Vec::new())), step)
+                .expect("spawned");
+        let (reply, answers) = mpsc::channel();
+        for name in ["a", "b", "c"] {
+            worker.submit((name, reply.clone())).expect("room");
+        }
+        worker.submit_first(("urgent", reply)).expect("room");
+        let order: Vec<&str> = answers.iter().take(8).collect();
+        let at = |name: &str| order.iter().position(|it| *it == name).expect("it came");
+        assert_eq!(order.iter().filter(|it| **it == "done").count(), 4);
+        assert!(at("urgent") < at("c"), "{order:?}");
+        // The third waits until there is room.
+        assert!(at("done") < at("c"), "{order:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Hit, Language, Span};
+use crate::{Chunk, Fusion, Hit, Language, Shares, Span};
 
 /// Tokens read and written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,6 +37,10 @@ pub struct Citation {
 pub struct Passage {
     /// The hit that it comes from; its score is the final one.
     pub hit: Hit,
+    /// The neighbouring chunks that it was joined of, in their order; empty
+    /// where it is one chunk. The hit's chunk then spans them all, with line
+    /// breaks for the white space between them.
+    pub parts: Vec<Chunk>,
     /// How it came to its place.
     pub stages: Stages,
 }
@@ -50,8 +54,27 @@ pub struct Stages {
     pub lexical: Option<Stage>,
     /// By both, fused.
     pub fused: Stage,
+    /// How they were fused.
+    pub fusion: Fusion,
+    /// What each side adds to the fused score.
+    pub shares: Shares,
     /// Token by token; `None` where that was not done.
     pub tokens: Option<Stage>,
+    /// What its document adds to its score; `None` where nothing is
+    /// preferred.
+    pub boost: Option<Boost>,
+    /// By the language model, whose score is the probability that it says
+    /// yes; `None` where it was not asked.
+    pub judged: Option<Stage>,
+}
+
+/// What is added to a score for what is known of a document.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Boost {
+    /// For its date.
+    pub recency: f32,
+    /// For its labels.
+    pub authority: f32,
 }
 
 /// A place and what gave it.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::FusionWeights;
+use crate::{ContentHash, EmbeddingIdentity, RetrievalConfig};
 
 /// Where models run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -67,62 +67,6 @@ impl Places {
     }
 }
 
-/// How passages are found.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct RetrievalConfig {
-    /// Passages put before the model.
-    pub top_k: usize,
-    /// Candidates that each side of the hybrid query contributes.
-    pub candidates: usize,
-    /// How much each side counts.
-    pub weights: FusionWeights,
-    /// Below this cosine of the best passage the corpus does not cover the
-    /// question.
-    pub min_similarity: f32,
-    /// How candidates are put in their final order.
-    pub rerank: RerankConfig,
-}
-
-/// How candidates are put in their final order, and how many are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct RerankConfig {
-    /// Whether passages are indexed with the vectors of their tokens, and
-    /// compared with the query token by token.
-    pub tokens: bool,
-    /// What the best match of words adds to a score between 0 and 1; lesser
-    /// matches add their share of it.
-    pub lexical_bonus: f32,
-    /// Milliseconds after which candidates that were not compared yet stay
-    /// behind the others.
-    pub budget_ms: usize,
-    /// How many passages are kept.
-    pub cut: Cut,
-}
-
-impl Default for RerankConfig {
-    fn default() -> Self {
-        Self {
-            tokens: true,
-            lexical_bonus: 0.005,
-            budget_ms: 200,
-            cut: Cut::Fixed,
-        }
-    }
-}
-
-/// How many passages are kept, `top_k` at most and one at least.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Cut {
-    /// `top_k`.
-    #[default]
-    Fixed,
-    /// Those whose score is not far below the best one's.
-    Threshold,
-    /// Those before the largest gap between two scores.
-    Gap,
-}
-
 /// How answers are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct AnswerConfig {
@@ -170,6 +114,40 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
+/// The embedding model that a retrieval profile was learnt with. Weights of
+/// one model say nothing about another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LearntFor {
+    /// The profile.
+    pub file: PathBuf,
+    /// The registry name of the model.
+    pub model: String,
+    /// SHA-256 of its weights.
+    pub hash: ContentHash,
+}
+
+impl LearntFor {
+    /// Checks that the weights were learnt with this model.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::OtherModel`] where they were not.
+    pub fn check(&self, embedding: &EmbeddingIdentity) -> Result<(), ConfigError> {
+        if self.model == embedding.model && self.hash == embedding.hash {
+            return Ok(());
+        }
+        Err(ConfigError::OtherModel {
+            file: self.file.clone(),
+            learnt: format!("{} ({})", self.model, short(&self.hash)),
+            configured: format!("{} ({})", embedding.model, short(&embedding.hash)),
+        })
+    }
+}
+
+fn short(hash: &ContentHash) -> String {
+    hash.to_string().chars().take(12).collect()
+}
+
 /// All of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -191,6 +169,9 @@ pub struct Config {
     /// A PostgreSQL server for the state, `postgres://…`, with its password;
     /// `None` is a SQLite file.
     pub database_url: Option<String>,
+    /// What the weights of retrieval were learnt for, where they come from a
+    /// profile.
+    pub profile: Option<LearntFor>,
     /// How passages are found.
     pub retrieval: RetrievalConfig,
     /// How answers are made.
@@ -222,6 +203,20 @@ pub enum ConfigError {
          service is set up for other machines; set it to \"required\""
     )]
     OpenToAll,
+    /// A retrieval profile belongs to another embedding model.
+    #[error(
+        "{} was learnt with the embedding model {learnt}, but {configured} is configured; learn it \
+         anew with `genie eval learn`, or take retrieval.profile out of config.toml",
+        file.display()
+    )]
+    OtherModel {
+        /// The profile.
+        file: PathBuf,
+        /// Name and beginning of the hash of its model.
+        learnt: String,
+        /// The same of the configured one.
+        configured: String,
+    },
     /// The address can be reached from other machines.
     #[error(
         "{listen} can be reached from other machines, and what is sent there can be read on the \
@@ -242,38 +237,7 @@ impl Config {
     ///
     /// Names the first setting that is out of its range, and the range.
     pub fn validate(self) -> Result<Self, ConfigError> {
-        within("retrieval.top_k", self.retrieval.top_k, 1, 50)?;
-        within("retrieval.candidates", self.retrieval.candidates, 1, 1000)?;
-        within(
-            "retrieval.weights.dense",
-            self.retrieval.weights.dense,
-            0.0,
-            100.0,
-        )?;
-        within(
-            "retrieval.weights.lexical",
-            self.retrieval.weights.lexical,
-            0.0,
-            100.0,
-        )?;
-        within(
-            "retrieval.min_similarity",
-            self.retrieval.min_similarity,
-            -1.0,
-            1.0,
-        )?;
-        within(
-            "retrieval.lexical_bonus",
-            self.retrieval.rerank.lexical_bonus,
-            0.0,
-            1.0,
-        )?;
-        within(
-            "retrieval.rerank_budget_ms",
-            self.retrieval.rerank.budget_ms,
-            1,
-            60_000,
-        )?;
+        self.retrieval.check()?;
         within(
             "answer.context_tokens",
             self.answer.context_tokens,
@@ -303,7 +267,7 @@ impl Config {
     }
 }
 
-fn within<T: PartialOrd + ToString>(
+pub(crate) fn within<T: PartialOrd + ToString>(
     key: &'static str,
     value: T,
     low: T,
@@ -324,6 +288,7 @@ fn within<T: PartialOrd + ToString>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Fusion, FusionWeights, RerankConfig};
 
     fn config() -> Config {
         Config {
@@ -338,9 +303,11 @@ mod tests {
             qdrant_url: None,
             collection: "genie".into(),
             database_url: None,
+            profile: None,
             retrieval: RetrievalConfig {
                 top_k: 6,
                 candidates: 50,
+                fusion: Fusion::Rrf,
                 weights: FusionWeights {
                     dense: 1.0,
                     lexical: 0.5,
@@ -398,5 +365,30 @@ mod tests {
             key: "key.pem".into(),
         });
         assert!(open.validate().is_ok());
+    }
+
+    #[test]
+    fn a_profile_of_another_model_is_refused() {
+        let identity = |weights: &[u8]| EmbeddingIdentity {
+            model: "e5".to_owned(),
+            hash: ContentHash::of(weights),
+            dimension: 384,
+            query_prefix: String::new(),
+            passage_prefix: String::new(),
+        };
+        let learnt = LearntFor {
+            file: "profile.toml".into(),
+            model: "e5".to_owned(),
+            hash: ContentHash::of(b"weights"),
+        };
+        assert_eq!(learnt.check(&identity(b"weights")), Ok(()));
+        let error = learnt
+            .check(&identity(b"other weights"))
+            .expect_err("it is not the same model")
+            .to_string();
+        assert!(
+            error.contains("profile.toml") && error.contains("eval learn"),
+            "{error}"
+        );
     }
 }

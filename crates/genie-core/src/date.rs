@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::SystemTime;
 
 use jiff::civil;
 
@@ -27,6 +28,20 @@ impl Date {
         u32::from(self.0.year().unsigned_abs()) * 10_000
             + part(self.0.month()) * 100
             + part(self.0.day())
+    }
+
+    /// The day of a moment, in Universal Time.
+    #[must_use]
+    pub fn of(moment: SystemTime) -> Option<Self> {
+        let moment = jiff::Timestamp::try_from(moment).ok()?;
+        Some(Self(moment.to_zoned(jiff::tz::TimeZone::UTC).date()))
+    }
+
+    /// Days from the other day to this one, negative where it is later.
+    #[must_use]
+    pub fn days_since(self, other: Self) -> i32 {
+        // Without units larger than days, which is the default.
+        (self.0 - other.0).get_days()
     }
 
     /// Reads what [`Date::number`] gives.
@@ -119,6 +134,14 @@ mod tests {
 
     fn date(text: &str) -> Date {
         text.parse().expect("a date")
+    }
+
+    #[test]
+    fn days_are_counted_over_leap_years() {
+        assert_eq!(date("2024-03-01").days_since(date("2024-02-28")), 2);
+        assert_eq!(date("2024-02-28").days_since(date("2024-03-01")), -2);
+        let moment = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(86_400 * 59);
+        assert_eq!(Date::of(moment), Some(date("1970-03-01")));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Tokens from a language model.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{BackendError, ContentHash, Usage};
@@ -80,6 +81,20 @@ impl Sampling {
     }
 }
 
+/// Whose request it is: a workspace, an account, whatever the caller keeps
+/// apart. What a model has read for one is reused for the same one only, so
+/// that not even the time of an answer tells what others have asked. Requests
+/// that name nobody belong together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Tenant(Option<Arc<str>>);
+
+impl Tenant {
+    /// The one with this name.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(Some(name.into()))
+    }
+}
+
 /// What to generate from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GenerateRequest {
@@ -94,6 +109,27 @@ pub struct GenerateRequest {
     pub max_tokens: usize,
     /// Strings that end the generation; they are not part of the text.
     pub stop: Vec<String>,
+    /// Whose request it is.
+    pub tenant: Tenant,
+    /// Let the model check several tokens at a time where the prompt or the
+    /// answer has been at this point before. The tokens are the same.
+    pub lookup: bool,
+}
+
+impl GenerateRequest {
+    /// The most probable answer of at most `max_tokens` to a conversation.
+    #[must_use]
+    pub const fn new(messages: Vec<ChatMessage>, max_tokens: usize) -> Self {
+        Self {
+            messages,
+            prefill: String::new(),
+            sampling: Sampling::greedy(),
+            max_tokens,
+            stop: Vec::new(),
+            tenant: Tenant(None),
+            lookup: true,
+        }
+    }
 }
 
 /// What to choose from.
@@ -106,6 +142,8 @@ pub struct ChoiceRequest {
     /// It belongs to an answer that is already being written, and goes before
     /// requests that have not begun.
     pub first: bool,
+    /// Whose request it is.
+    pub tenant: Tenant,
 }
 
 /// Why a generation ended.

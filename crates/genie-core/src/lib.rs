@@ -25,13 +25,14 @@ mod embed;
 mod generate;
 mod id;
 mod language;
+mod retrieval;
 mod span;
 mod store;
 
-pub use answer::{Answer, AnswerTimings, Citation, Passage, Stage, Stages, Usage};
+pub use answer::{Answer, AnswerTimings, Boost, Citation, Passage, Stage, Stages, Usage};
 pub use config::{
-    AnswerConfig, Authentication, Config, ConfigError, Cut, DeviceChoice, Places, RerankConfig,
-    RetrievalConfig, ServerConfig, TlsFiles,
+    AnswerConfig, Authentication, Config, ConfigError, DeviceChoice, LearntFor, Places,
+    ServerConfig, TlsFiles,
 };
 pub use date::{Date, DateRange, ParseDateError};
 pub use document::{Block, BlockKind, Chunk, Document, MediaType};
@@ -41,14 +42,15 @@ pub use embed::{
 };
 pub use generate::{
     ChatMessage, ChatRole, ChoiceRequest, FinishReason, Generate, GenerateError, GenerateRequest,
-    Generation, ModelInfo, Sampling,
+    Generation, ModelInfo, Sampling, Tenant,
 };
 pub use id::{ChunkId, ContentHash, DocumentId, ParseIdError};
 pub use language::{Language, UnknownLanguage};
+pub use retrieval::{Boosts, Cut, RerankConfig, RetrievalConfig};
 pub use span::Span;
 pub use store::{
-    DocumentRecord, Filter, FusionWeights, Hit, HybridQuery, IndexIdentity, Point, Store,
-    StoreError,
+    DocumentRecord, Filter, Fusion, FusionWeights, Hit, HybridQuery, IndexIdentity, Point, Shares,
+    Store, StoreError,
 };
 
 /// The error a backend wraps when it fails for reasons of its own.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     BackendError, Chunk, Date, DateRange, DocumentId, EmbeddingIdentity, Language, MediaType,
@@ -74,6 +74,39 @@ pub struct Filter {
     pub dates: DateRange,
 }
 
+/// How the two sides of a hybrid query are joined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fusion {
+    /// By ranks: a weight over the rank and sixty (Cormack, Clarke and
+    /// Büttcher, "Reciprocal Rank Fusion", SIGIR 2009).
+    #[default]
+    Rrf,
+    /// By scores: each side's are put on one scale by their mean and three
+    /// standard deviations to both sides of it, then summed by weight.
+    Dbsf,
+}
+
+impl Fusion {
+    /// Its name in settings and results.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rrf => "rrf",
+            Self::Dbsf => "dbsf",
+        }
+    }
+}
+
+/// What each side adds to a fused score.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Shares {
+    /// By meaning.
+    pub dense: f32,
+    /// By words.
+    pub lexical: f32,
+}
+
 /// How much each side of a hybrid query counts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct FusionWeights {
@@ -92,6 +125,8 @@ pub struct HybridQuery {
     pub lexical: SparseVector,
     /// Restricts both sides.
     pub filter: Filter,
+    /// How the sides are joined.
+    pub fusion: Fusion,
     /// How much each side counts.
     pub weights: FusionWeights,
     /// Candidates that each side contributes.
@@ -111,10 +146,14 @@ pub struct Hit {
     pub document: DocumentRecord,
     /// The fused score; only its order means something.
     pub score: f32,
+    /// What each side adds to the fused score.
+    pub shares: Shares,
     /// Cosine of the query's and the chunk's dense vectors.
     pub similarity: f32,
     /// The score by words, where the chunk is among that side's candidates.
     pub lexical: Option<f32>,
+    /// The chunk's dense vector.
+    pub vector: Vec<f32>,
     /// The codes of its tokens, where they were asked for and exist.
     pub tokens: TokenCodes,
 }
@@ -208,6 +247,19 @@ pub trait Store: Send + Sync {
     ///
     /// Fails when the engine, the disk or the connection does.
     fn put(&self, document: &DocumentRecord, points: Vec<Point>) -> Result<(), StoreError>;
+
+    /// Writes several documents, each as [`Store::put`] does. A store where
+    /// making a write durable costs more than the write itself does that once
+    /// for all of them; after a failure some may be written.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::put`].
+    fn put_all(&self, documents: Vec<(DocumentRecord, Vec<Point>)>) -> Result<(), StoreError> {
+        documents
+            .into_iter()
+            .try_for_each(|(document, points)| self.put(&document, points))
+    }
 
     /// Removes a document with all of its points; `false` where there was
     /// none. Returns when the removal is durable.

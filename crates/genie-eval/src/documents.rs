@@ -11,6 +11,10 @@ use genie_rag::{Engine, IndexError, IndexProgress, Indexer};
 use crate::evaluate::Step;
 use crate::suite::{Collection, Text};
 
+/// Texts that are written together: making a write durable takes longer than
+/// embedding a short text.
+const TOGETHER: usize = 64;
+
 /// An index with what works on it.
 pub struct Opened {
     /// Searches and answers.
@@ -185,29 +189,36 @@ pub(crate) fn fill_with_texts(
     indexer: &Indexer,
     watch: &mut dyn FnMut(Step<'_>) -> ControlFlow<()>,
 ) -> anyhow::Result<ControlFlow<()>> {
-    for (done, text) in collection.texts.iter().enumerate() {
+    for (batch, texts) in collection.texts.chunks(TOGETHER).enumerate() {
         let step = Step::Indexing {
             name: &collection.name,
-            done,
+            done: batch * TOGETHER,
             total: collection.texts.len(),
         };
         if watch(step).is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        if indexer.store.document(&text.id())?.is_some() {
-            continue;
-        }
-        let document = match document(text, indexer) {
-            Ok(document) => document,
-            // Corpora of others have empty texts, which nobody can find.
-            Err(IngestError::Empty { .. } | IngestError::NoText { .. }) => {
-                tracing::warn!(text = text.name, "a text without words is left out");
+        let mut documents = Vec::with_capacity(texts.len());
+        for text in texts {
+            let id = text.id();
+            let known = |document: &Document| document.id == id;
+            if documents.iter().any(known) || indexer.store.document(&id)?.is_some() {
                 continue;
             }
-            Err(error) => return Err(error).with_context(|| text.name.clone()),
-        };
-        match indexer.index_document(&document, &mut listener(watch)) {
-            Ok(_) => {}
+            match document(text, indexer) {
+                Ok(document) => documents.push(document),
+                // Corpora of others have empty texts, which nobody can find.
+                Err(IngestError::Empty { .. } | IngestError::NoText { .. }) => {
+                    tracing::warn!(text = text.name, "a text without words is left out");
+                }
+                Err(error) => return Err(error).with_context(|| text.name.clone()),
+            }
+        }
+        if documents.is_empty() {
+            continue;
+        }
+        match indexer.index_documents(&documents, &mut listener(watch)) {
+            Ok(()) => {}
             Err(IndexError::Cancelled) => return Ok(ControlFlow::Break(())),
             Err(error) => return Err(error.into()),
         }

@@ -5,16 +5,15 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use genie_core::{ContentHash, DocumentId, Filter, Passage};
+use genie_core::{ContentHash, Filter, Passage};
 use genie_rag::{AnswerEvent, RagError, SearchRequest};
 
 use crate::answers;
 use crate::documents::{Documents, Indexes, Opened, Wanted, digest_of_texts, fill_with_texts};
 use crate::evidence::Known;
-use crate::rank::Ranking;
 use crate::record::Recording;
 use crate::run::ItemRecord;
-use crate::suite::{Item, Relevant, Suite, Target};
+use crate::suite::{Item, Suite, Target};
 
 /// What is evaluated.
 #[derive(Debug, Clone, Copy)]
@@ -138,7 +137,7 @@ fn warm_up(opened: &Opened) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open(
+pub(crate) fn open(
     plan: &Plan<'_>,
     collection: Option<usize>,
     indexes: &dyn Indexes,
@@ -231,17 +230,12 @@ impl Asking<'_> {
 
     fn retrieve(&self, record: &mut ItemRecord) -> anyhow::Result<()> {
         let item = self.item;
-        // Several chunks of one text are one text.
-        let limit = match item.target {
-            Target::Texts(_) => 2 * self.plan.depth,
-            Target::Evidence(_) | Target::Nothing => self.plan.depth,
-        };
         let request = SearchRequest {
             query: item.ask().search_text(),
             // As a person asks: the language is detected.
             language: None,
             filter: Filter::default(),
-            limit: Some(limit),
+            limit: Some(wanted(self.plan, item)),
         };
         let started = Instant::now();
         let outcome = self
@@ -259,11 +253,7 @@ impl Asking<'_> {
                 .insert("embed".to_owned(), in_ms(outcome.embed));
             record.latency_ms.insert("total".to_owned(), in_ms(total));
         }
-        let ranking = match &item.target {
-            Target::Texts(relevant) => rank_texts(relevant, &outcome.passages),
-            Target::Evidence(_) => self.known.rank(item, &outcome.passages),
-            Target::Nothing => Ranking::default(),
-        };
+        let ranking = self.known.ranking(item, &outcome.passages);
         record.ranks = ranking.found.iter().map(|(rank, _)| *rank).collect();
         record.values.extend(ranking.values(self.plan.depth));
         record.found = outcome
@@ -276,26 +266,12 @@ impl Asking<'_> {
     }
 }
 
-/// The rank of each relevant text among the texts that were found.
-fn rank_texts(relevant: &[Relevant], passages: &[Passage]) -> Ranking {
-    let mut texts: Vec<DocumentId> = Vec::new();
-    for passage in passages {
-        if !texts.contains(&passage.hit.document.id) {
-            texts.push(passage.hit.document.id);
-        }
-    }
-    let rank = |relevant: &Relevant| {
-        texts
-            .iter()
-            .position(|text| relevant.any_of.contains(text))
-            .map(|at| at + 1)
-    };
-    Ranking {
-        found: relevant
-            .iter()
-            .map(|relevant| (rank(relevant), relevant.grade))
-            .collect(),
-        whole: false,
+/// Passages that an item is judged by.
+pub(crate) fn wanted(plan: &Plan<'_>, item: &Item) -> usize {
+    match item.target {
+        // Several chunks of one text are one text.
+        Target::Texts(_) => 2 * plan.depth,
+        Target::Evidence(_) | Target::Nothing => plan.depth,
     }
 }
 

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use genie_core::{AnswerConfig, Embed, FusionWeights, RerankConfig, RetrievalConfig, Store};
+use genie_core::{
+    AnswerConfig, Embed, Fusion, FusionWeights, RerankConfig, RetrievalConfig, Store,
+};
 use genie_ingest::{ChunkOptions, Limits};
 use genie_rag::{Engine, EngineParts, Indexer};
 use genie_testkit::{FakeEmbed, FakeLexical, MemoryStore};
@@ -40,6 +42,7 @@ impl Indexes for InMemory {
                 retrieval: RetrievalConfig {
                     top_k: 5,
                     candidates: 20,
+                    fusion: Fusion::default(),
                     weights: FusionWeights {
                         dense: 1.0,
                         lexical: 1.0,

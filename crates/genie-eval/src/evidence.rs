@@ -10,7 +10,7 @@ use crate::documents::{Opened, installed};
 use crate::evaluate::Plan;
 use crate::quote::{Cover, Searchable};
 use crate::rank::Ranking;
-use crate::suite::{Evidence, Item, Target};
+use crate::suite::{Evidence, Item, Relevant, Target};
 
 /// A quote in the index.
 struct Quote {
@@ -67,9 +67,13 @@ impl<'a> Known<'a> {
             .unwrap_or_default()
     }
 
-    /// How the evidence of an item was found.
-    pub(crate) fn rank(&self, item: &Item, passages: &[Passage]) -> Ranking {
-        rank(self.quotes(item), passages)
+    /// How what an item should find was found.
+    pub(crate) fn ranking(&self, item: &Item, passages: &[Passage]) -> Ranking {
+        match &item.target {
+            Target::Texts(relevant) => rank_texts(relevant, passages),
+            Target::Evidence(_) => rank(self.quotes(item), passages),
+            Target::Nothing => Ranking::default(),
+        }
     }
 
     /// Where it stands.
@@ -172,5 +176,28 @@ fn rank(quotes: &[Quote], passages: &[Passage]) -> Ranking {
     Ranking {
         found: ranks.into_iter().map(|rank| (rank, 1.0)).collect(),
         whole: true,
+    }
+}
+
+/// The rank of each relevant text among the texts that were found.
+fn rank_texts(relevant: &[Relevant], passages: &[Passage]) -> Ranking {
+    let mut texts: Vec<DocumentId> = Vec::new();
+    for passage in passages {
+        if !texts.contains(&passage.hit.document.id) {
+            texts.push(passage.hit.document.id);
+        }
+    }
+    let rank = |relevant: &Relevant| {
+        texts
+            .iter()
+            .position(|text| relevant.any_of.contains(text))
+            .map(|at| at + 1)
+    };
+    Ranking {
+        found: relevant
+            .iter()
+            .map(|relevant| (rank(relevant), relevant.grade))
+            .collect(),
+        whole: false,
     }
 }

@@ -38,6 +38,7 @@ mod evaluate;
 mod evidence;
 #[cfg(test)]
 mod fixtures;
+mod learn;
 mod lines;
 mod quote;
 mod rank;
@@ -53,8 +54,9 @@ pub use compare::{
 };
 pub use documents::{Documents, Indexes, Opened, Wanted};
 pub use evaluate::{Parts, Plan, Step, documents_hash, evaluate};
+pub use learn::{Lesson, Study, Tuning, learn};
 pub use record::{Recording, SavedRun, list_runs, load_run};
-pub use remember::RememberingEmbed;
+pub use remember::{RememberingEmbed, RememberingTokens};
 pub use report::report;
 pub use run::{
     Configuration, Estimates, Header, Index, ItemRecord, Machine, Metrics, Model, Models, Run,

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use genie_core::{ContentHash, Embed, EmbedError, Embedding, EmbeddingIdentity, TextRole};
+use genie_core::{
+    ContentHash, Embed, EmbedError, Embedding, EmbeddingIdentity, LateInteraction, TextRole,
+    TokenCodes, TokenVectors,
+};
 
 /// An embedding model that remembers: a suite of parallel languages asks the
 /// same questions of several collections, and has the same texts in them.
@@ -57,6 +60,52 @@ impl Embed for RememberingEmbed {
     }
 }
 
+/// A late interaction that remembers the last query: whoever compares
+/// configurations asks each question many times over.
+pub struct RememberingTokens {
+    inner: Arc<dyn LateInteraction>,
+    last: Mutex<Option<(String, Query)>>,
+}
+
+type Query = (Embedding, TokenVectors);
+
+impl RememberingTokens {
+    /// Remembers what `inner` says.
+    #[must_use]
+    pub fn new(inner: Arc<dyn LateInteraction>) -> Self {
+        Self {
+            inner,
+            last: Mutex::default(),
+        }
+    }
+}
+
+impl LateInteraction for RememberingTokens {
+    fn version(&self) -> &str {
+        self.inner.version()
+    }
+
+    fn passages(&self, texts: &[String]) -> Result<Vec<(Embedding, TokenCodes)>, EmbedError> {
+        self.inner.passages(texts)
+    }
+
+    fn query(&self, text: &str) -> Result<Query, EmbedError> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, query)) = &*last
+            && known == text
+        {
+            return Ok(query.clone());
+        }
+        let query = self.inner.query(text)?;
+        *last = Some((text.to_owned(), query.clone()));
+        Ok(query)
+    }
+
+    fn scores(&self, query: &TokenVectors, passages: &[&TokenCodes]) -> Vec<Option<f32>> {
+        self.inner.scores(query, passages)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -106,5 +155,16 @@ mod tests {
         // As a passage it is another text: prefixes differ.
         embed.embed(TextRole::Passage, &texts[1..2]).unwrap();
         assert_eq!(counting.texts.load(Ordering::SeqCst), 5);
+    }
+
+    #[test]
+    fn the_last_query_is_remembered_and_no_other() {
+        let tokens = RememberingTokens::new(Arc::new(FakeEmbed::new()));
+        let first = tokens.query("a b").unwrap();
+        assert_eq!(first, tokens.query("a b").unwrap());
+        let other = tokens.query("c").unwrap();
+        assert_eq!(other, FakeEmbed::new().query("c").unwrap());
+        assert_ne!(other, first);
+        assert_eq!(tokens.query("a b").unwrap(), first);
     }
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 use genie_compute::choose_device;
 use genie_core::{
     ChatMessage, ChatRole, ChoiceRequest, ContentHash, DeviceChoice, Generate, GenerateRequest,
-    Sampling,
+    Tenant,
 };
 use genie_llm::{ChatModel, ChatModelOptions};
 use serde::Deserialize;
@@ -67,15 +67,13 @@ fn answer(model: &ChatModel, line: Line) -> Result<Value, Failure> {
             messages,
             choices,
             first: false,
+            tenant: Tenant::default(),
         })?;
         return Ok(json!({ "scores": scores }));
     }
     let request = GenerateRequest {
-        messages,
         prefill: line.prefill,
-        sampling: Sampling::greedy(),
-        max_tokens: line.max_tokens,
-        stop: Vec::new(),
+        ..GenerateRequest::new(messages, line.max_tokens)
     };
     let generation = model.generate(request, &mut |_| ControlFlow::Continue(()))?;
     Ok(json!({ "text": generation.text }))

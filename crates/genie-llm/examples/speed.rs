@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use genie_compute::choose_device;
 use genie_core::{
-    ChatMessage, ChatRole, ContentHash, DeviceChoice, Generate, GenerateRequest, Generation,
-    Sampling, Usage,
+    ChatMessage, ChatRole, ContentHash, DeviceChoice, Generate, GenerateRequest, Generation, Usage,
 };
 use genie_llm::{ChatModel, ChatModelOptions};
 
@@ -49,11 +48,8 @@ fn run(model: &ChatModel, text: &str, max_tokens: usize) -> Result<(), Failure> 
 
 fn request(text: String, max_tokens: usize) -> GenerateRequest {
     GenerateRequest {
-        messages: vec![ChatMessage::new(ChatRole::User, text)],
-        prefill: String::new(),
-        sampling: Sampling::greedy(),
-        max_tokens,
-        stop: Vec::new(),
+        lookup: false,
+        ..GenerateRequest::new(vec![ChatMessage::new(ChatRole::User, text)], max_tokens)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Keys and values of what was read so far.
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::config::DecoderConfig;
@@ -24,6 +26,29 @@ pub(crate) struct KvCache {
 struct LayerCache {
     keys: Tensor,
     values: Tensor,
+}
+
+/// Keys and values of some positions that stand next to each other.
+#[derive(Debug)]
+pub(crate) struct KvBlock {
+    layers: Vec<LayerCache>,
+    bytes: usize,
+}
+
+impl KvBlock {
+    /// Bytes in memory.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Without content, for tests of who keeps what.
+    #[cfg(test)]
+    pub(crate) const fn sized(bytes: usize) -> Self {
+        Self {
+            layers: Vec::new(),
+            bytes,
+        }
+    }
 }
 
 impl KvCache {
@@ -94,6 +119,42 @@ impl KvCache {
             layer.keys.narrow(1, 0, total)?,
             layer.values.narrow(1, 0, total)?,
         ))
+    }
+
+    /// A copy of some positions.
+    pub(crate) fn copy(&self, positions: Range<usize>) -> Result<KvBlock> {
+        // Not a view: what stands here is written over.
+        let copied = |all: &Tensor| {
+            all.narrow(1, positions.start, positions.len())?
+                .force_contiguous()
+        };
+        let layers = self
+            .layers
+            .iter()
+            .map(|layer| {
+                Ok(LayerCache {
+                    keys: copied(&layer.keys)?,
+                    values: copied(&layer.values)?,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let numbers = 2 * self.layers.len() * self.kv_heads * positions.len() * self.head_dim;
+        Ok(KvBlock {
+            layers,
+            bytes: numbers * DType::F32.size_in_bytes(),
+        })
+    }
+
+    /// Puts copied positions behind what is held. There must be room.
+    pub(crate) fn append(&mut self, block: &KvBlock) -> Result<()> {
+        let mut count = 0;
+        for (own, copied) in self.layers.iter().zip(&block.layers) {
+            count = copied.keys.dim(1)?;
+            own.keys.slice_set(&copied.keys, 1, self.length)?;
+            own.values.slice_set(&copied.values, 1, self.length)?;
+        }
+        self.advance(count);
+        Ok(())
     }
 
     /// Says that every layer has written `count` positions.

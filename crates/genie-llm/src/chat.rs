@@ -14,13 +14,13 @@ use genie_core::{
     GenerateRequest, Generation, ModelInfo, Usage,
 };
 
+use crate::LlmError;
 use crate::decoder::Decoder;
 use crate::gguf::Gguf;
 use crate::job::{Ask, Event, Job, Talk};
-use crate::session::Session;
+use crate::scheduler::{Limits, Scheduler};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
-use crate::{LlmError, job};
 
 /// How often a caller that waits is asked whether it still wants to.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -40,6 +40,14 @@ pub struct ChatModelOptions {
     /// Tokens of prompt and answer together at most, where that should be
     /// less than the model was trained for.
     pub context: Option<usize>,
+    /// Requests that are worked on at once. Each has keys and values of its
+    /// own; answers are written side by side, which costs little more than
+    /// one of them.
+    pub slots: usize,
+    /// Bytes of keys and values that are kept of earlier prompts and answers,
+    /// so that what begins like them is answered sooner; 0 keeps none. A token takes layers × key heads × head width × 8 bytes: 57 kB
+    /// of a model with 1.5 billion weights.
+    pub kept: usize,
 }
 
 impl ChatModelOptions {
@@ -52,6 +60,8 @@ impl ChatModelOptions {
             device: Device::Cpu,
             queue: 16,
             context: None,
+            slots: 8,
+            kept: 256 << 20,
         }
     }
 }
@@ -60,8 +70,9 @@ impl ChatModelOptions {
 ///
 /// Prompts are rendered and cut into tokens by the callers' threads; the
 /// worker's thread does nothing but run the model. It keeps the keys and
-/// values of the last prompt, so a prompt that begins like it is read from
-/// where the two part.
+/// values of earlier prompts and answers, so a prompt that begins like one of
+/// them is read from where the two part; those of one tenant only for that
+/// tenant.
 #[derive(Debug)]
 pub struct ChatModel {
     info: ModelInfo,
@@ -90,6 +101,8 @@ impl ChatModel {
             device,
             queue,
             context,
+            slots,
+            kept,
         } = options;
         let (report, reported) = crossbeam_channel::bounded(1);
         let pieces = Arc::clone(&tokenizer);
@@ -98,14 +111,15 @@ impl ChatModel {
             let trained = decoder.config().context;
             let limit = context.map_or(trained, |context| context.min(trained));
             report.send(limit).ok();
-            let session = Session::new(decoder, limit)?;
-            Ok::<_, LlmError>((session, pieces))
+            let limits = Limits {
+                context: limit,
+                slots: slots.max(1),
+                kept,
+            };
+            Ok::<_, LlmError>(Scheduler::new(decoder, pieces, limits))
         };
-        let run = |(session, pieces): &mut (Session, Arc<Tokenizer>), job| {
-            job::run(session, pieces, job);
-        };
-        let worker =
-            Worker::spawn("language-model", queue, make, run).map_err(|error| match error {
+        let worker = Worker::spawn_stepping("language-model", queue, make, Scheduler::run)
+            .map_err(|error| match error {
                 SpawnError::State(error) => error,
                 other => LlmError::Worker(Box::new(other)),
             })?;
@@ -225,6 +239,8 @@ impl Generate for ChatModel {
             sampling: request.sampling,
             max_tokens: request.max_tokens,
             stop: request.stop,
+            tenant: request.tenant,
+            lookup: request.lookup,
             events,
             left: caller.left(),
         };
@@ -286,6 +302,8 @@ impl Generate for ChatModel {
         let ask = Ask {
             prompt,
             openings,
+            first: request.first,
+            tenant: request.tenant,
             reply,
             left: caller.left(),
         };

@@ -1,6 +1,6 @@
 use std::sync::mpsc;
 
-use genie_core::{ChatRole, Sampling};
+use genie_core::{ChatRole, Sampling, Tenant};
 
 use super::*;
 use crate::tiny::Tiny;
@@ -11,13 +11,7 @@ fn load(tiny: &Tiny) -> ChatModel {
 }
 
 fn request(text: &str) -> GenerateRequest {
-    GenerateRequest {
-        messages: vec![ChatMessage::new(ChatRole::User, text)],
-        prefill: String::new(),
-        sampling: Sampling::greedy(),
-        max_tokens: 24,
-        stop: Vec::new(),
-    }
+    GenerateRequest::new(vec![ChatMessage::new(ChatRole::User, text)], 24)
 }
 
 fn listen(model: &ChatModel, request: GenerateRequest) -> (Generation, String) {
@@ -77,6 +71,7 @@ fn a_prompt_with_a_known_beginning_gives_what_a_fresh_one_gives() {
             messages: request(&question).messages,
             choices,
             first: false,
+            tenant: Tenant::default(),
         };
         let a = used.choose(ask.clone()).expect("weighed");
         let b = fresh.choose(ask).expect("weighed");
@@ -116,40 +111,6 @@ fn whoever_breaks_off_gets_no_more_and_the_next_one_is_served() {
     assert!(!generation.text.is_empty());
     let (next, _) = listen(&model, request("Next."));
     assert_ne!(next.finish, FinishReason::Cancelled);
-}
-
-#[test]
-fn the_worker_stops_within_a_step_when_the_caller_has_left() {
-    let (mut session, tokenizer) = session(&Tiny::default());
-    let left = Arc::new(AtomicBool::new(false));
-    let (events, arrived) = crossbeam_channel::bounded(1000);
-    let talk = |left: &Arc<AtomicBool>, events: &crossbeam_channel::Sender<Event>| {
-        Job::Talk(Talk {
-            prompt: vec![5; 700],
-            sampling: Sampling::greedy(),
-            max_tokens: 900,
-            stop: Vec::new(),
-            events: events.clone(),
-            left: Arc::clone(left),
-        })
-    };
-    left.store(true, Ordering::Relaxed);
-    job::run(&mut session, &tokenizer, talk(&left, &events));
-    let all: Vec<Event> = arrived.try_iter().collect();
-    let [Event::End(Ok(end))] = all.as_slice() else {
-        panic!("only an end was expected: {all:?}");
-    };
-    assert_eq!(end.finish, FinishReason::Cancelled);
-    assert_eq!(end.completion_tokens, 0);
-}
-
-fn session(tiny: &Tiny) -> (Session, Tokenizer) {
-    let (_folder, path) = tiny.write();
-    let mut gguf = Gguf::open(&path).expect("opened");
-    let tokenizer = Tokenizer::read(&gguf).expect("a tokenizer");
-    let decoder = Decoder::load(&mut gguf, &Device::Cpu).expect("a decoder");
-    let limit = decoder.config().context;
-    (Session::new(decoder, limit).expect("a session"), tokenizer)
 }
 
 #[test]
@@ -200,6 +161,7 @@ fn too_long_a_prompt_is_an_error_and_nothing_is_cut() {
         messages: long.messages,
         choices: vec!["Yes".to_owned()],
         first: false,
+        tenant: Tenant::default(),
     };
     assert!(matches!(
         model.choose(ask),
@@ -233,6 +195,7 @@ fn a_full_queue_is_busy() {
     let (_folder, path) = Tiny::default().write();
     let mut options = ChatModelOptions::new("tiny", ContentHash::of(b""));
     options.queue = 1;
+    options.slots = 1;
     let model = ChatModel::load(&path, options).expect("loaded");
     let long = |text| GenerateRequest {
         max_tokens: 1500,
@@ -269,6 +232,8 @@ fn a_full_queue_is_busy() {
             sampling: Sampling::greedy(),
             max_tokens: 1,
             stop: Vec::new(),
+            tenant: Tenant::default(),
+            lookup: true,
             events,
             left: caller.left(),
         };
@@ -291,6 +256,7 @@ fn choices_are_log_probabilities() {
         messages: request("Yes or no?").messages,
         choices: ["Yes", "No", ""].map(str::to_owned).to_vec(),
         first: false,
+        tenant: Tenant::default(),
     };
     let weights = model.choose(ask).expect("weighed");
     assert!(weights[0] < 0.0 && weights[0].is_finite(), "{weights:?}");

@@ -25,11 +25,24 @@ pub(crate) struct RopeConfig {
     pub(crate) base: f64,
     /// Positions are divided by this.
     pub(crate) scale: f64,
+    /// Each layer whose number, counted from 1, is a multiple of this is left
+    /// without positions (<https://arxiv.org/abs/2501.18795>).
+    pub(crate) skipped: Option<usize>,
 }
 
-/// A pre-norm decoder with grouped-query attention and a gated feed-forward
-/// part: what llama, qwen2 and qwen3 are. Biases, head norms and a separate
-/// output matrix are there when the file has them.
+/// Where the two halves of a layer are normalized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NormOrder {
+    /// What they read.
+    Before,
+    /// What they add, and queries and keys over all heads together
+    /// (OLMo 2, <https://arxiv.org/abs/2501.00656>).
+    After,
+}
+
+/// A decoder with grouped-query attention and a gated feed-forward part: what
+/// llama, qwen2, qwen3, smollm3 and olmo2 are. Biases, norms of queries and
+/// keys and a separate output matrix are there when the file has them.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct DecoderConfig {
     pub(crate) layers: usize,
@@ -43,6 +56,7 @@ pub(crate) struct DecoderConfig {
     /// Tokens that the model was trained to read at most.
     pub(crate) context: usize,
     pub(crate) norm_eps: f32,
+    pub(crate) norms: NormOrder,
     pub(crate) rope: RopeConfig,
     pub(crate) vocabulary: usize,
 }
@@ -53,8 +67,8 @@ impl DecoderConfig {
             .text("general.architecture")?
             .ok_or_else(|| FileProblem::MissingKey("general.architecture".to_owned()))?;
         let style = match family {
-            "llama" => RopeStyle::Interleaved,
-            "qwen2" | "qwen3" => RopeStyle::Halves,
+            "llama" | "smollm3" => RopeStyle::Interleaved,
+            "qwen2" | "qwen3" | "olmo2" => RopeStyle::Halves,
             other => {
                 return Err(FileProblem::Architecture(other.chars().take(40).collect()));
             }
@@ -70,6 +84,13 @@ impl DecoderConfig {
         };
         if gguf.count(&key("expert_count"), MAX_WIDTH)?.unwrap_or(0) > 0 {
             return Err(FileProblem::Unsupported("a mixture of experts"));
+        }
+
+        if gguf
+            .count(&key("attention.sliding_window"), MAX_CONTEXT)?
+            .is_some_and(|window| family == "olmo2" && window > 0)
+        {
+            return Err(FileProblem::Unsupported("attention to a sliding window"));
         }
 
         let hidden = count("embedding_length", MAX_WIDTH)?;
@@ -114,10 +135,17 @@ impl DecoderConfig {
             context: count("context_length", MAX_CONTEXT)?,
             // Epsilons are far inside of what f32 holds.
             norm_eps: norm_eps as f32,
+            norms: if family == "olmo2" {
+                NormOrder::After
+            } else {
+                NormOrder::Before
+            },
             rope: RopeConfig {
                 style,
                 base: gguf.positive(&key("rope.freq_base"))?.unwrap_or(10_000.0),
                 scale: rope_scale(gguf, family)?,
+                // Files don't say it: the family has this one number.
+                skipped: (family == "smollm3").then_some(4),
             },
             vocabulary: gguf.rows("token_embd.weight")?,
         })

@@ -1,12 +1,14 @@
 //! One decoder for the families that [`DecoderConfig`] tells apart.
 
+use std::ops::Range;
+
 use candle_core::{Device, Result as TensorResult, Tensor};
 use candle_nn::ops;
 use genie_compute::{causal_attention, gated_silu};
 
 use crate::LlmError;
 use crate::cache::KvCache;
-use crate::config::DecoderConfig;
+use crate::config::{DecoderConfig, NormOrder};
 use crate::gguf::Gguf;
 use crate::rope::{Angles, Rope};
 use crate::weights::{Linear, Loader, Matrix};
@@ -25,17 +27,24 @@ pub(crate) struct Decoder {
 
 #[derive(Debug)]
 struct Layer {
-    attention_norm: Tensor,
+    attention_norm: Norm,
     query: Linear,
     key: Linear,
     value: Linear,
     query_norm: Option<Tensor>,
     key_norm: Option<Tensor>,
     attention_output: Linear,
-    feed_forward_norm: Tensor,
+    feed_forward_norm: Norm,
     gate: Linear,
     up: Linear,
     down: Linear,
+}
+
+/// Weights of a norm of what half a layer reads, or of what it adds.
+#[derive(Debug)]
+enum Norm {
+    Before(Tensor),
+    After(Tensor),
 }
 
 impl Decoder {
@@ -71,15 +80,27 @@ impl Decoder {
         let mut layers = Vec::with_capacity(config.layers);
         for index in 0..config.layers {
             let name = |part: &str| format!("blk.{index}.{part}");
+            let (norms, widths) = match config.norms {
+                NormOrder::Before => (["attn_norm", "ffn_norm"], [head_dim; 2]),
+                NormOrder::After => (["post_attention_norm", "post_ffw_norm"], [queries, keys]),
+            };
+            let mut norm = |part: &str| -> Result<Norm, LlmError> {
+                let weights = loader.vector(&name(&format!("{part}.weight")), hidden)?;
+                Ok(match config.norms {
+                    NormOrder::Before => Norm::Before(weights),
+                    NormOrder::After => Norm::After(weights),
+                })
+            };
+            let [attention_norm, feed_forward_norm] = [norm(norms[0])?, norm(norms[1])?];
             layers.push(Layer {
-                attention_norm: loader.vector(&name("attn_norm.weight"), hidden)?,
+                attention_norm,
+                feed_forward_norm,
                 query: loader.linear(&name("attn_q"), queries, hidden)?,
                 key: loader.linear(&name("attn_k"), keys, hidden)?,
                 value: loader.linear(&name("attn_v"), keys, hidden)?,
-                query_norm: loader.optional_vector(&name("attn_q_norm.weight"), head_dim)?,
-                key_norm: loader.optional_vector(&name("attn_k_norm.weight"), head_dim)?,
+                query_norm: loader.optional_vector(&name("attn_q_norm.weight"), widths[0])?,
+                key_norm: loader.optional_vector(&name("attn_k_norm.weight"), widths[1])?,
                 attention_output: loader.linear(&name("attn_output"), hidden, queries)?,
-                feed_forward_norm: loader.vector(&name("ffn_norm.weight"), hidden)?,
                 gate: loader.linear(&name("ffn_gate"), inner, hidden)?,
                 up: loader.linear(&name("ffn_up"), inner, hidden)?,
                 down: loader.linear(&name("ffn_down"), hidden, inner)?,
@@ -104,32 +125,35 @@ impl Decoder {
         KvCache::new(&self.config, &self.device)
     }
 
-    /// Reads `tokens` behind what the cache holds and gives back the last
-    /// layer's output for the last of them, of shape [1, hidden]. The cache
-    /// must have room.
-    pub(crate) fn read(&self, tokens: &[u32], cache: &mut KvCache) -> TensorResult<Tensor> {
-        let count = tokens.len();
-        let start = cache.len();
-        let mut x = self.embedding.rows(tokens, &self.device)?;
-        let angles = self.rope.angles(start, count)?;
-        let mask = if count > 1 && !self.device.is_cpu() {
-            Some(causal_mask(start, count, &self.device)?)
-        } else {
-            None
-        };
+    /// Reads all parts in one pass and gives back the last layer's output for
+    /// the rows that are wanted, part after part, of shape [rows, hidden];
+    /// `None` where none is. The caches must have room.
+    pub(crate) fn read(&self, parts: &mut [Part<'_>]) -> TensorResult<Option<Tensor>> {
+        let tokens: Vec<u32> = parts.iter().flat_map(|part| part.tokens).copied().collect();
+        let mut x = self.embedding.rows(&tokens, &self.device)?;
+        let angles = self.rope.angles(parts.iter().flat_map(Part::positions))?;
+        let masks = parts
+            .iter()
+            .map(|part| self.mask(part))
+            .collect::<TensorResult<Vec<_>>>()?;
         for (index, layer) in self.layers.iter().enumerate() {
-            let input = self.normalize(&x, &layer.attention_norm)?;
+            let input = self.before(&x, &layer.attention_norm)?;
             let scene = Scene {
                 layer: index,
-                angles: &angles,
-                mask: mask.as_ref(),
+                angles: self.rope.turns(index).then_some(&angles),
+                masks: &masks,
             };
-            x = (x + self.attend(&input, &scene, cache)?)?;
+            let seen = self.attend(&input, &scene, parts)?;
+            x = (x + self.after(seen, &layer.attention_norm)?)?;
             if index + 1 == self.layers.len() {
                 // Nobody reads the other positions any more.
-                x = x.narrow(0, count - 1, 1)?.contiguous()?;
+                let Some(wanted) = wanted_rows(&x, parts)? else {
+                    advance(parts);
+                    return Ok(None);
+                };
+                x = wanted;
             }
-            let input = self.normalize(&x, &layer.feed_forward_norm)?;
+            let input = self.before(&x, &layer.feed_forward_norm)?;
             let gate = layer.gate.forward(&input)?;
             let up = layer.up.forward(&input)?;
             let inner = if self.device.is_cpu() {
@@ -137,33 +161,51 @@ impl Decoder {
             } else {
                 (gate.silu()? * up)?
             };
-            x = (x + layer.down.forward(&inner)?)?;
+            let added = layer.down.forward(&inner)?;
+            x = (x + self.after(added, &layer.feed_forward_norm)?)?;
         }
-        cache.advance(count);
-        Ok(x)
+        advance(parts);
+        Ok(Some(x))
     }
 
-    /// The logits, one for each token of the vocabulary, of an output of
-    /// [`Decoder::read`].
-    pub(crate) fn logits(&self, output: &Tensor) -> TensorResult<Vec<f32>> {
+    /// The logits of each row of an output of [`Decoder::read`], one for each
+    /// token of the vocabulary.
+    pub(crate) fn logits(&self, output: &Tensor) -> TensorResult<Vec<Vec<f32>>> {
         let normalized = self.normalize(output, &self.norm)?;
-        self.output
-            .forward(&normalized)?
-            .flatten_all()?
-            .to_vec1::<f32>()
+        self.output.forward(&normalized)?.to_vec2::<f32>()
+    }
+
+    /// Whether a row of a batch comes out bit for bit as it would alone, which
+    /// our kernels on the processor see to and others don't.
+    pub(crate) fn rows_are_independent(&self) -> bool {
+        self.device.is_cpu()
+    }
+
+    fn before(&self, x: &Tensor, norm: &Norm) -> TensorResult<Tensor> {
+        match norm {
+            Norm::Before(weights) => self.normalize(x, weights),
+            Norm::After(_) => Ok(x.clone()),
+        }
+    }
+
+    fn after(&self, x: Tensor, norm: &Norm) -> TensorResult<Tensor> {
+        match norm {
+            Norm::Before(_) => Ok(x),
+            Norm::After(weights) => self.normalize(&x, weights),
+        }
     }
 
     fn normalize(&self, x: &Tensor, weight: &Tensor) -> TensorResult<Tensor> {
         ops::rms_norm(x, weight, self.config.norm_eps)
     }
 
-    /// Causal attention of `input`, [positions, hidden], over everything up
-    /// to each position.
+    /// Causal attention of `input`, [positions, hidden], of each part over
+    /// everything in its cache up to each position.
     fn attend(
         &self,
         input: &Tensor,
         scene: &Scene<'_>,
-        cache: &mut KvCache,
+        parts: &mut [Part<'_>],
     ) -> TensorResult<Tensor> {
         let layer = &self.layers[scene.layer];
         let DecoderConfig {
@@ -175,12 +217,20 @@ impl Decoder {
         let count = input.dim(0)?;
         let turned =
             |projection: Tensor, heads: usize, norm: Option<&Tensor>| -> TensorResult<Tensor> {
-                let mut x = projection.reshape((1, count, heads, head_dim))?;
-                if let Some(norm) = norm {
+                let mut x = projection;
+                // A norm is as wide as a head, or as all of them.
+                if let Some(norm) = norm.filter(|norm| norm.elem_count() != head_dim) {
                     x = self.normalize(&x, norm)?;
                 }
-                let x = scene.angles.turn(&x.transpose(1, 2)?.contiguous()?)?;
-                x.squeeze(0)
+                x = x.reshape((1, count, heads, head_dim))?;
+                if let Some(norm) = norm.filter(|norm| norm.elem_count() == head_dim) {
+                    x = self.normalize(&x, norm)?;
+                }
+                let x = x.transpose(1, 2)?.contiguous()?;
+                match scene.angles {
+                    Some(angles) => angles.turn(&x)?.squeeze(0),
+                    None => x.squeeze(0),
+                }
             };
         let queries = turned(
             layer.query.forward(input)?,
@@ -194,39 +244,116 @@ impl Decoder {
             .reshape((count, kv_heads, head_dim))?
             .transpose(0, 1)?
             .contiguous()?;
-        let (keys, values) = cache.write(scene.layer, &keys, &values)?;
-        let total = keys.dim(1)?;
-
-        if self.device.is_cpu() {
-            let mixed = causal_attention(&queries, &keys, &values)?;
-            return layer.attention_output.forward(&mixed);
+        let mut mixed = Vec::with_capacity(parts.len());
+        let mut start = 0;
+        for (part, mask) in parts.iter_mut().zip(scene.masks) {
+            let count = part.tokens.len();
+            let own = |x: &Tensor| x.narrow(1, start, count)?.contiguous();
+            let (keys, values) = part
+                .cache
+                .write(scene.layer, &own(&keys)?, &own(&values)?)?;
+            mixed.push(self.mix(&own(&queries)?, &keys, &values, mask.as_ref())?);
+            start += count;
         }
+        layer.attention_output.forward(&joined(mixed)?)
+    }
+
+    /// What queries, [heads, count, head_dim], see of keys and values, each
+    /// [kv_heads, total, head_dim]: [count, heads * head_dim].
+    fn mix(
+        &self,
+        queries: &Tensor,
+        keys: &Tensor,
+        values: &Tensor,
+        mask: Option<&Tensor>,
+    ) -> TensorResult<Tensor> {
+        if self.device.is_cpu() {
+            return causal_attention(queries, keys, values);
+        }
+        let (heads, count, head_dim) = queries.dims3()?;
+        let (kv_heads, total, _) = keys.dims3()?;
         // The heads that share keys stand next to each other, so they become
         // more rows of one product and nothing has to be repeated.
         let rows = heads / kv_heads * count;
         let scale = 1.0 / (head_dim as f64).sqrt();
         let queries = (queries * scale)?.reshape((kv_heads, rows, head_dim))?;
         let mut scores = queries.matmul(&keys.transpose(1, 2)?)?;
-        if let Some(mask) = scene.mask {
+        if let Some(mask) = mask {
             scores = scores
                 .reshape((heads, count, total))?
                 .broadcast_add(mask)?
                 .reshape((kv_heads, rows, total))?;
         }
-        let mixed = ops::softmax_last_dim(&scores)?.matmul(&values)?;
-        let mixed = mixed
+        let mixed = ops::softmax_last_dim(&scores)?.matmul(values)?;
+        mixed
             .reshape((heads, count, head_dim))?
             .transpose(0, 1)?
-            .reshape((count, heads * head_dim))?;
-        layer.attention_output.forward(&mixed)
+            .reshape((count, heads * head_dim))
+    }
+
+    /// Our kernel on the processor needs none, and a single row looks at
+    /// everything.
+    fn mask(&self, part: &Part<'_>) -> TensorResult<Option<Tensor>> {
+        if part.tokens.len() > 1 && !self.device.is_cpu() {
+            causal_mask(part.cache.len(), part.tokens.len(), &self.device).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+/// What one sequence adds to a pass.
+pub(crate) struct Part<'a> {
+    /// Read behind what the cache holds.
+    pub(crate) tokens: &'a [u32],
+    /// For how many of the last tokens the output is wanted.
+    pub(crate) wanted: usize,
+    pub(crate) cache: &'a mut KvCache,
+}
+
+impl Part<'_> {
+    fn positions(&self) -> Range<usize> {
+        let start = self.cache.len();
+        start..start + self.tokens.len()
+    }
+}
+
+fn advance(parts: &mut [Part<'_>]) {
+    for part in parts {
+        part.cache.advance(part.tokens.len());
+    }
+}
+
+fn wanted_rows(x: &Tensor, parts: &[Part<'_>]) -> TensorResult<Option<Tensor>> {
+    let mut rows = Vec::with_capacity(parts.len());
+    let mut end = 0;
+    for part in parts {
+        end += part.tokens.len();
+        if part.wanted > 0 {
+            rows.push(x.narrow(0, end - part.wanted, part.wanted)?);
+        }
+    }
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    joined(rows)?.contiguous().map(Some)
+}
+
+/// Rows one after the other.
+fn joined(mut rows: Vec<Tensor>) -> TensorResult<Tensor> {
+    match rows.len() {
+        1 => Ok(rows.remove(0)),
+        _ => Tensor::cat(&rows, 0),
     }
 }
 
 /// Where attention happens: which layer, at which positions.
 struct Scene<'a> {
     layer: usize,
-    angles: &'a Angles,
-    mask: Option<&'a Tensor>,
+    /// `None` where the layer has no positions.
+    angles: Option<&'a Angles>,
+    /// One for each part.
+    masks: &'a [Option<Tensor>],
 }
 
 /// Minus infinity where a position would look ahead, of shape [1, count,

@@ -152,7 +152,9 @@ pub enum FileProblem {
     #[error("its header holds text that is not UTF-8")]
     NotUtf8,
     /// The family of the model is not known.
-    #[error("it is a model of the architecture {0:?}, and llama, qwen2 and qwen3 are known")]
+    #[error(
+        "it is a model of the architecture {0:?}; llama, qwen2, qwen3, smollm3 and olmo2 are known"
+    )]
     Architecture(String),
     /// The model needs something that the decoder does not do.
     #[error("it needs {0}, which this decoder does not do")]

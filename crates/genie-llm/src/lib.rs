@@ -1,15 +1,17 @@
 //! Tokens in, tokens out: the decoder, its sampling and its chat templates.
 //!
 //! [`ChatModel`] loads a GGUF file and implements [`genie_core::Generate`].
-//! The families llama, qwen2 and qwen3 are configurations of one decoder, read
-//! from the file's metadata: which halves of a head the rotary positions turn,
-//! whether projections have biases, whether heads are normalized, whether the
-//! output matrix is the embedding. Weights stay quantized; candle multiplies
-//! them.
+//! The families llama, qwen2, qwen3, smollm3 and olmo2 are configurations of
+//! one decoder, read from the file: which halves of a head the rotary
+//! positions turn and in which layers, whether projections have biases, what
+//! is normalized, whether the output matrix is the embedding. Weights stay
+//! quantized.
 //!
-//! One thread owns the model and works off a bounded queue. It keeps the keys
-//! and values of the last prompt, so that a second question about the same
-//! passages costs its own tokens only.
+//! One thread owns the model, takes requests from a bounded queue and works on
+//! several at once: each pass reads the next token of every answer and a piece
+//! of a prompt. It keeps the keys and values of earlier prompts, each tenant's
+//! apart, so that a second question about the same passages costs its own
+//! tokens only.
 //!
 //! A model file and a retrieved passage both come from outside. The header is
 //! checked against the file's size before anything is allocated, the chat
@@ -20,20 +22,15 @@
 //! use std::ops::ControlFlow;
 //! use std::path::Path;
 //!
-//! use genie_core::{ChatMessage, ChatRole, ContentHash, Generate, GenerateRequest, Sampling};
+//! use genie_core::{ChatMessage, ChatRole, ContentHash, Generate, GenerateRequest};
 //! use genie_llm::{ChatModel, ChatModelOptions};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let hash = ContentHash::of(b"as the registry says");
 //! let options = ChatModelOptions::new("some-model", hash);
 //! let model = ChatModel::load(Path::new("model.gguf"), options)?;
-//! let request = GenerateRequest {
-//!     messages: vec![ChatMessage::new(ChatRole::User, "What is an IXP?")],
-//!     prefill: String::new(),
-//!     sampling: Sampling::greedy(),
-//!     max_tokens: 100,
-//!     stop: Vec::new(),
-//! };
+//! let question = ChatMessage::new(ChatRole::User, "What is an IXP?");
+//! let request = GenerateRequest::new(vec![question], 100);
 //! let answer = model.generate(request, &mut |piece| {
 //!     print!("{piece}");
 //!     ControlFlow::Continue(())
@@ -43,18 +40,29 @@
 //! # }
 //! ```
 
+mod answer;
 mod cache;
 mod chat;
 mod config;
 mod decoder;
 mod error;
+#[cfg(test)]
+mod family_tests;
 mod gguf;
 mod job;
+mod lookup;
+#[cfg(test)]
+mod lookup_tests;
+mod prefix;
+#[cfg(test)]
+mod reader;
 #[cfg(test)]
 mod reference_tests;
 mod rope;
 mod sampler;
-mod session;
+mod scheduler;
+#[cfg(test)]
+mod scheduler_tests;
 mod stream;
 mod template;
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The same tokens as llama.cpp: `tests/reference/llama_greedy.py` recorded
 //! what it generates, step by step, and this follows it.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
@@ -9,7 +8,7 @@ use serde::Deserialize;
 
 use crate::decoder::Decoder;
 use crate::gguf::Gguf;
-use crate::session::Session;
+use crate::reader::Reader;
 use crate::tiny::Tiny;
 use crate::tokenizer::Tokenizer;
 
@@ -161,12 +160,12 @@ fn followed(name: &str, path: &Path, device: &Device) -> (Tally, Own) {
     let mut gguf = Gguf::open(path).expect("opened");
     let tokenizer = Tokenizer::read(&gguf).expect("a tokenizer");
     let decoder = Decoder::load(&mut gguf, device).expect("a decoder");
-    let mut session = Session::new(decoder, 2048).expect("a session");
+    let mut reader = Reader::new(decoder);
     let mut tally = Tally::default();
     let reference = reference(name);
     assert_eq!(reference.runs.len(), 10);
     for run in &reference.runs {
-        follow(run, reference.own.p95, &mut session, &tokenizer, &mut tally);
+        follow(run, reference.own.p95, &mut reader, &tokenizer, &mut tally);
     }
     tally.differences.sort_by(f32::total_cmp);
     eprintln!(
@@ -183,16 +182,14 @@ fn followed(name: &str, path: &Path, device: &Device) -> (Tally, Own) {
 }
 
 /// Follows llama.cpp's tokens, so that a step after a tie is still compared.
-fn follow(run: &Run, own: f32, session: &mut Session, tokenizer: &Tokenizer, tally: &mut Tally) {
+fn follow(run: &Run, own: f32, reader: &mut Reader, tokenizer: &Tokenizer, tally: &mut Tally) {
     let prompt = tokenizer
         .encode_structure(&run.text, None)
         .expect("encoded");
     assert_eq!(prompt, run.prompt, "tokens of {:?}", run.text);
     assert_eq!(run.steps.len(), 64);
-    let mut logits = session
-        .begin(&prompt, &mut || ControlFlow::Continue(()))
-        .expect("read")
-        .expect("nobody broke off");
+    reader.forget();
+    let mut logits = reader.read(&prompt).pop().expect("logits");
     for (index, step) in run.steps.iter().enumerate() {
         let ours = best(&logits);
         let logit = |token: u32| logits[token as usize];
@@ -212,7 +209,7 @@ fn follow(run: &Run, own: f32, session: &mut Session, tokenizer: &Tokenizer, tal
             let tie = TIE.max(own);
             tally.unexplained += usize::from(theirs >= tie && gap >= tie);
         }
-        logits = session.step(step.token).expect("read");
+        logits = reader.read(&[step.token]).remove(0);
     }
 }
 

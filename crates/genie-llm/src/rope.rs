@@ -9,6 +9,7 @@ use crate::config::{RopeConfig, RopeStyle};
 #[derive(Debug)]
 pub(crate) struct Rope {
     style: RopeStyle,
+    skipped: Option<usize>,
     /// Radians a position, one for each pair of a head.
     frequencies: Vec<f64>,
     device: Device,
@@ -42,18 +43,27 @@ impl Rope {
             .collect();
         Self {
             style: config.style,
+            skipped: config.skipped,
             frequencies,
             device: device.clone(),
         }
     }
 
-    /// The angles of `count` positions from `start` on. They are computed
+    /// Whether the layer with this number, from 0 on, has positions.
+    pub(crate) fn turns(&self, layer: usize) -> bool {
+        self.skipped
+            .is_none_or(|skipped| !(layer + 1).is_multiple_of(skipped))
+    }
+
+    /// The angles of some positions. They are computed
     /// anew for each step: a table for the whole context would be larger than
     /// the layers' norms, and this is one layer's work of dozens.
-    pub(crate) fn angles(&self, start: usize, count: usize) -> Result<Angles> {
+    pub(crate) fn angles(&self, positions: impl Iterator<Item = usize>) -> Result<Angles> {
         let width = self.frequencies.len();
         let (mut cos, mut sin) = (Vec::new(), Vec::new());
-        for position in start..start + count {
+        let mut count = 0;
+        for position in positions {
+            count += 1;
             for frequency in &self.frequencies {
                 let (s, c) = (position as f64 * frequency).sin_cos();
                 cos.push(c as f32);

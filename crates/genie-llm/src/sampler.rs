@@ -190,7 +190,7 @@ fn better(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
 }
 
 /// The natural logarithms of the probabilities of `tokens`.
-pub(crate) fn log_probabilities(logits: &[f32], tokens: &[u32]) -> Result<Vec<f32>, LlmError> {
+fn log_probabilities(logits: &[f32], tokens: &[u32]) -> Result<Vec<f32>, LlmError> {
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     if !highest.is_finite() {
         return Err(LlmError::NotFinite);
@@ -213,6 +213,16 @@ pub(crate) fn log_probabilities(logits: &[f32], tokens: &[u32]) -> Result<Vec<f3
                 })
         })
         .collect()
+}
+
+/// For each choice the natural logarithm of the probability of all tokens
+/// together that it may begin with.
+pub(crate) fn weigh(logits: &[f32], openings: &[Vec<u32>]) -> Result<Vec<f32>, LlmError> {
+    let together = |tokens: &Vec<u32>| {
+        let found = log_probabilities(logits, tokens)?;
+        Ok(found.into_iter().map(f32::exp).sum::<f32>().ln())
+    };
+    openings.iter().map(together).collect()
 }
 
 #[cfg(test)]

@@ -34,9 +34,13 @@ const INNER: usize = 128;
 const HEADS: usize = 4;
 const KV_HEADS: usize = 2;
 const HEAD_DIM: usize = 16;
-const LAYERS: usize = 2;
 
 impl Tiny {
+    /// In smollm3 the fourth one has no positions.
+    fn layers(&self) -> usize {
+        if self.family == "smollm3" { 4 } else { 2 }
+    }
+
     /// The file as bytes.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let metadata = self.metadata();
@@ -87,7 +91,7 @@ impl Tiny {
         let merges = ["i n", "t h", "th e", "Ġ t", "Ġ the"];
         vec![
             ("general.architecture".to_owned(), text(family)),
-            (own("block_count"), number(LAYERS)),
+            (own("block_count"), number(self.layers())),
             (own("context_length"), Value::U32(self.context)),
             (own("embedding_length"), number(HIDDEN)),
             (own("feed_forward_length"), number(INNER)),
@@ -146,10 +150,14 @@ impl Tiny {
             0.0,
         );
         add("output_norm.weight".into(), &[HIDDEN], plain, 1.0);
-        for layer in 0..LAYERS {
+        for layer in 0..self.layers() {
             let name = |part: &str| format!("blk.{layer}.{part}");
-            add(name("attn_norm.weight"), &[HIDDEN], plain, 1.0);
-            add(name("ffn_norm.weight"), &[HIDDEN], plain, 1.0);
+            let [attention, feed_forward] = match self.family {
+                "olmo2" => ["post_attention_norm.weight", "post_ffw_norm.weight"],
+                _ => ["attn_norm.weight", "ffn_norm.weight"],
+            };
+            add(name(attention), &[HIDDEN], plain, 1.0);
+            add(name(feed_forward), &[HIDDEN], plain, 1.0);
             add(name("attn_q.weight"), &[queries, HIDDEN], packed, 0.0);
             add(name("attn_k.weight"), &[keys, HIDDEN], GgmlDType::Q5_0, 0.0);
             add(name("attn_v.weight"), &[keys, HIDDEN], packed, 0.0);
@@ -166,6 +174,10 @@ impl Tiny {
                 "qwen3" => {
                     add(name("attn_q_norm.weight"), &[HEAD_DIM], plain, 1.0);
                     add(name("attn_k_norm.weight"), &[HEAD_DIM], plain, 1.0);
+                }
+                "olmo2" => {
+                    add(name("attn_q_norm.weight"), &[queries], plain, 1.0);
+                    add(name("attn_k_norm.weight"), &[keys], plain, 1.0);
                 }
                 _ => {}
             }

@@ -242,6 +242,8 @@ enum Rules {
     SmolLm,
     Qwen2,
     Llama3,
+    /// As llama 3 cuts, but every piece is merged (smollm3, olmo2).
+    Dbrx,
 }
 
 impl Rules {
@@ -251,6 +253,7 @@ impl Rules {
             "smollm" => Self::SmolLm,
             "qwen2" | "deepseek-r1-qwen" => Self::Qwen2,
             "llama-bpe" | "llama3" | "llama-v3" => Self::Llama3,
+            "dbrx" | "smaug-bpe" => Self::Dbrx,
             other => {
                 return Err(FileProblem::PreTokenizer(other.chars().take(40).collect()));
             }
@@ -276,7 +279,9 @@ impl Rules {
             Self::Gpt2 => words.into(),
             Self::SmolLm => Sequence::new(vec![Digits::new(true).into(), words.into()]).into(),
             Self::Qwen2 => Sequence::new(vec![cut(r"\p{N}")?.into(), whole.into()]).into(),
-            Self::Llama3 => Sequence::new(vec![cut(r"\p{N}{1,3}")?.into(), whole.into()]).into(),
+            Self::Llama3 | Self::Dbrx => {
+                Sequence::new(vec![cut(r"\p{N}{1,3}")?.into(), whole.into()]).into()
+            }
         })
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use genie_core::{
     ChatMessage, ChatRole, ChoiceRequest, Citation, Embed, FinishReason, Generate, GenerateRequest,
-    Language, Usage,
+    Language, Tenant, Usage,
 };
 use genie_ingest::LanguageDetector;
 
@@ -123,6 +123,7 @@ impl Drafting<'_> {
             messages,
             choices: vec!["Yes".to_owned(), "No".to_owned()],
             first,
+            tenant: Tenant::default(),
         })?;
         match scores[..] {
             [yes, no] => Ok(yes - no),
@@ -162,11 +163,12 @@ impl Drafting<'_> {
         let mut cancelled = false;
         let generation = self.generate.generate(
             GenerateRequest {
-                messages: self.messages(&phrases::instruction(self.language)),
                 prefill: prefill.to_owned(),
                 sampling: self.question.sampling.clone(),
-                max_tokens: self.max_tokens,
-                stop: Vec::new(),
+                ..GenerateRequest::new(
+                    self.messages(&phrases::instruction(self.language)),
+                    self.max_tokens,
+                )
             },
             &mut |piece| {
                 // Sentences are far apart; whoever left must not keep the
@@ -374,15 +376,15 @@ impl Verifier<'_> {
     }
 
     fn cite(&self, position: usize, support: Support, citations: &mut Vec<Citation>) -> usize {
-        let hit = &self.drafting.packed.passages[position].hit;
+        let passage = self.drafting.packed.passages[position];
         let known = citations.iter().find(|citation| {
-            citation.document == hit.document.uri && citation.span == support.span
+            citation.document == passage.hit.document.uri && citation.span == support.span
         });
         if let Some(known) = known {
             return known.number;
         }
         let number = citations.len() + 1;
-        citations.push(support.citation(number, hit));
+        citations.push(support.citation(number, passage));
         number
     }
 }

@@ -4,7 +4,9 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use genie_core::{Answer, AnswerConfig, FusionWeights, Language, RerankConfig, RetrievalConfig};
+use genie_core::{
+    Answer, AnswerConfig, Fusion, FusionWeights, Language, RerankConfig, RetrievalConfig,
+};
 use genie_ingest::{ChunkOptions, Limits, Source};
 use genie_testkit::{FakeEmbed, FakeGenerate, FakeLexical, MemoryStore};
 
@@ -50,6 +52,7 @@ fn answer_from(text: &str, question: &str, generate: FakeGenerate) -> Answer {
         retrieval: RetrievalConfig {
             top_k: 3,
             candidates: 10,
+            fusion: Fusion::default(),
             weights: FusionWeights {
                 dense: 1.0,
                 lexical: 1.0,

@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use genie_core::{
-    Answer, AnswerConfig, AnswerTimings, Citation, Embed, Embedding, Generate, HybridQuery,
+    Answer, AnswerConfig, AnswerTimings, Citation, Date, Embed, Embedding, Generate, HybridQuery,
     Language, LateInteraction, Lexical, Passage, RetrievalConfig, SparseVector, Store, TextRole,
     TokenCodes, TokenVectors, Usage,
 };
@@ -16,7 +16,7 @@ use crate::draft::{Draft, Drafting};
 use crate::phrases;
 use crate::question::{AnswerEvent, Question, RagError, SearchRequest};
 use crate::quote::quoted_answer;
-use crate::rank::ranked;
+use crate::rank::Ranking;
 use crate::support::dot;
 
 /// The longest question, in characters: about four pages.
@@ -104,16 +104,28 @@ impl Engine {
     /// model or the index does.
     #[tracing::instrument(skip_all)]
     pub fn search(&self, request: SearchRequest) -> Result<SearchOutcome, RagError> {
+        self.search_with(request, &self.parts.retrieval)
+    }
+
+    /// The same with another configuration of retrieval than the engine's,
+    /// for comparing them. What the index was made with stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::search`].
+    pub fn search_with(
+        &self,
+        request: SearchRequest,
+        retrieval: &RetrievalConfig,
+    ) -> Result<SearchOutcome, RagError> {
         let query = checked(&request.query)?;
         let understood = Understood {
             language: language_of(query, request.language),
             search_text: query.to_owned(),
             filter: request.filter,
         };
-        self.retrieve(
-            understood,
-            request.limit.unwrap_or(self.parts.retrieval.top_k),
-        )
+        let limit = request.limit.unwrap_or(retrieval.top_k);
+        self.retrieve(understood, limit, retrieval)
     }
 
     /// Puts texts that are not in the index in the order of a query: token by
@@ -178,7 +190,7 @@ impl Engine {
             filter: question.filter.clone(),
         };
         let limit = question.top_k.unwrap_or(self.parts.retrieval.top_k);
-        let retrieved = self.retrieve(understood, limit)?;
+        let retrieved = self.retrieve(understood, limit, &self.parts.retrieval)?;
         tell(on_event, AnswerEvent::Sources(&retrieved.passages))?;
 
         let mut finish = Finish {
@@ -242,9 +254,13 @@ impl Engine {
         }))
     }
 
-    fn retrieve(&self, understood: Understood, limit: usize) -> Result<SearchOutcome, RagError> {
+    fn retrieve(
+        &self,
+        understood: Understood,
+        limit: usize,
+        retrieval: &RetrievalConfig,
+    ) -> Result<SearchOutcome, RagError> {
         let started = Instant::now();
-        let retrieval = &self.parts.retrieval;
         let Understood {
             language,
             search_text,
@@ -270,6 +286,7 @@ impl Engine {
             dense,
             lexical,
             filter,
+            fusion: retrieval.fusion,
             weights: retrieval.weights,
             candidates,
             // All of them: the final order is made here.
@@ -277,10 +294,19 @@ impl Engine {
             with_tokens: late.is_some(),
         })?;
         let best_similarity = hits.iter().map(|hit| hit.similarity).reduce(f32::max);
-        let comparison = late.zip(tokens.as_ref());
+        let ranking = Ranking {
+            query: &search_text,
+            language,
+            today: Date::of(SystemTime::now()),
+            fusion: retrieval.fusion,
+            comparison: late.zip(tokens.as_ref()),
+            generate: self.generate(),
+            config: &retrieval.rerank,
+            limit,
+        };
         Ok(SearchOutcome {
             language,
-            passages: ranked(hits, comparison, retrieval.rerank, limit),
+            passages: ranking.of(hits),
             best_similarity,
             embed,
             search: started.elapsed() - embed,

@@ -127,7 +127,8 @@ impl Indexer {
     ) -> Result<Indexed, IndexError> {
         let count = |text: &str| self.embed.count_tokens(text);
         let chunks = Chunker::new(self.options, &count).chunk(document);
-        let (points, truncated) = self.points(document, chunks, on_progress)?;
+        let chunks = chunks.into_iter().map(|chunk| (document, chunk)).collect();
+        let (points, truncated) = self.points(chunks, on_progress)?;
         let record = record(document, points.len());
         self.store.put(&record, points)?;
         Ok(Indexed {
@@ -137,10 +138,47 @@ impl Indexer {
         })
     }
 
+    /// The same for several short documents, which are embedded and made
+    /// durable together.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::index`].
+    pub fn index_documents(
+        &self,
+        documents: &[Document],
+        on_progress: &mut dyn FnMut(IndexProgress) -> bool,
+    ) -> Result<(), IndexError> {
+        let count = |text: &str| self.embed.count_tokens(text);
+        let chunker = Chunker::new(self.options, &count);
+        let mut chunks = Vec::new();
+        for document in documents {
+            chunks.extend(
+                chunker
+                    .chunk(document)
+                    .into_iter()
+                    .map(|chunk| (document, chunk)),
+            );
+        }
+        let (points, _) = self.points(chunks, on_progress)?;
+        let mut points = points.into_iter().peekable();
+        let mut written = Vec::with_capacity(documents.len());
+        for document in documents {
+            let mut own = Vec::new();
+            while let Some(point) = points.next_if(|point| point.chunk.document == document.id) {
+                own.push(point);
+            }
+            written.push((record(document, own.len()), own));
+        }
+        self.store.put_all(written)?;
+        Ok(())
+    }
+
+    /// The points of chunks with their documents, and how many were longer
+    /// than the model reads.
     fn points(
         &self,
-        document: &Document,
-        chunks: Vec<Chunk>,
+        chunks: Vec<(&Document, Chunk)>,
         on_progress: &mut dyn FnMut(IndexProgress) -> bool,
     ) -> Result<(Vec<Point>, usize), IndexError> {
         let total = chunks.len();
@@ -148,14 +186,14 @@ impl Indexer {
         let mut points = Vec::with_capacity(total);
         let mut rest = chunks.into_iter().peekable();
         while rest.peek().is_some() {
-            let batch: Vec<Chunk> = rest.by_ref().take(BATCH).collect();
+            let batch: Vec<(&Document, Chunk)> = rest.by_ref().take(BATCH).collect();
             let texts: Vec<String> = batch
                 .iter()
-                .map(|chunk| passage_text(chunk, &document.title, document.media_type))
+                .map(|(document, chunk)| passage_text(chunk, &document.title, document.media_type))
                 .collect();
             let embeddings = self.embeddings(&texts)?;
-            for ((chunk, text), (embedding, tokens)) in batch.into_iter().zip(texts).zip(embeddings)
-            {
+            let read = batch.into_iter().zip(texts).zip(embeddings);
+            for (((_, chunk), text), (embedding, tokens)) in read {
                 truncated += usize::from(embedding.truncated);
                 points.push(Point {
                     lexical: self

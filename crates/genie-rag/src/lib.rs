@@ -14,7 +14,7 @@
 //! use std::ops::ControlFlow;
 //! use std::sync::Arc;
 //!
-//! use genie_core::{AnswerConfig, FusionWeights, RerankConfig, RetrievalConfig};
+//! use genie_core::{AnswerConfig, Fusion, FusionWeights, RerankConfig, RetrievalConfig};
 //! use genie_rag::{Engine, EngineParts, Question};
 //! use genie_testkit::{FakeEmbed, FakeLexical, MemoryStore};
 //!
@@ -27,6 +27,7 @@
 //!     retrieval: RetrievalConfig {
 //!         top_k: 5,
 //!         candidates: 20,
+//!         fusion: Fusion::default(),
 //!         weights: FusionWeights { dense: 1.0, lexical: 1.0 },
 //!         min_similarity: 0.5,
 //!         rerank: RerankConfig::default(),
@@ -39,10 +40,16 @@
 //! assert!(!answer.answered, "the index is empty");
 //! ```
 
+mod alike;
+mod boost;
 mod context;
 mod draft;
 mod engine;
+#[cfg(test)]
+mod fixtures;
 mod index;
+mod judge;
+mod neighbours;
 mod numbers;
 mod phrases;
 mod question;

@@ -1,90 +1,163 @@
 //! The final order of the candidates, and which of them are kept.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use genie_core::{Cut, Hit, LateInteraction, Passage, RerankConfig, Stage, Stages, TokenVectors};
-use unicode_segmentation::UnicodeSegmentation;
+use genie_core::{
+    Cut, Date, Fusion, Generate, Hit, Language, LateInteraction, Passage, RerankConfig, Stage,
+    Stages, TokenVectors,
+};
+
+use crate::alike::{Alike, distinct};
+use crate::boost::Preference;
+use crate::judge::judged;
+use crate::neighbours::merged;
 
 /// Candidates compared before the clock is looked at.
 const ROUND: usize = 16;
 /// How far below the best score [`Cut::Threshold`] keeps a passage.
 const MARGIN: f32 = 0.03;
-/// Words of a shingle.
-const SHINGLE: usize = 4;
-/// Share of common shingles from which on two passages say the same.
-const SAME: f32 = 0.8;
 
-/// Puts hits in their final order and keeps at most `limit` of them.
-///
-/// Hits come in the order of the hybrid query. Where there is something to
-/// compare token by token with, that decides, helped by the match of words;
-/// hits without codes, and those that the budget of time does not reach, stay
-/// behind in the order they came in. A passage that repeats a better one is
-/// left out.
-pub(crate) fn ranked(
-    hits: Vec<Hit>,
-    comparison: Option<(&dyn LateInteraction, &TokenVectors)>,
-    config: RerankConfig,
-    limit: usize,
-) -> Vec<Passage> {
-    let late = match comparison {
-        Some((model, query)) => compared(
-            &hits,
-            model,
-            query,
-            Duration::from_millis(config.budget_ms as u64),
-        ),
-        None => vec![None; hits.len()],
-    };
-    let dense = places(hits.iter().map(|hit| Some(hit.similarity)));
-    let lexical = places(hits.iter().map(|hit| hit.lexical));
-    let tokens = places(late.iter().copied());
-    let most = hits
-        .iter()
-        .filter_map(|hit| hit.lexical)
-        .fold(0.0, f32::max);
-    let mut passages: Vec<(bool, Passage)> = hits
-        .into_iter()
-        .enumerate()
-        .map(|(index, mut hit)| {
-            let fused = Stage {
-                rank: index + 1,
-                score: hit.score,
-            };
-            if let Some(score) = late[index] {
-                let words = hit.lexical.filter(|_| most > 0.0).unwrap_or_default();
-                hit.score = score + config.lexical_bonus * words / most.max(f32::MIN_POSITIVE);
-            }
-            let stages = Stages {
-                // Every hit has a cosine.
-                dense: dense[index].unwrap_or(fused),
-                lexical: lexical[index],
-                fused,
-                tokens: tokens[index],
-            };
-            (late[index].is_some(), Passage { hit, stages })
-        })
-        .collect();
-    // Stable: what was not compared keeps its order.
-    passages.sort_by(|(left_compared, left), (right_compared, right)| {
-        right_compared.cmp(left_compared).then_with(|| {
-            if *left_compared {
-                right.hit.score.total_cmp(&left.hit.score)
-            } else {
-                std::cmp::Ordering::Equal
-            }
-        })
-    });
-    let compared = passages.iter().filter(|(compared, _)| *compared).count();
-    let passages = passages.into_iter().map(|(_, passage)| passage);
-    let mut kept = without_repetitions(passages, limit);
-    // Scores of the hybrid query are reciprocal ranks, whose gaps say nothing.
-    if compared >= kept.len() {
-        kept.truncate(cut(&kept, config.cut));
+/// What decides the order of a query's candidates.
+pub(crate) struct Ranking<'a> {
+    /// The query as it was asked.
+    pub(crate) query: &'a str,
+    /// Its language.
+    pub(crate) language: Language,
+    /// Today, which dates are compared with.
+    pub(crate) today: Option<Date>,
+    /// How the hits' scores came about.
+    pub(crate) fusion: Fusion,
+    /// What compares hits token by token.
+    pub(crate) comparison: Option<(&'a dyn LateInteraction, &'a TokenVectors)>,
+    /// What judges the best of them.
+    pub(crate) generate: Option<&'a dyn Generate>,
+    /// Which of all this is wanted.
+    pub(crate) config: &'a RerankConfig,
+    /// Passages kept at most.
+    pub(crate) limit: usize,
+}
+
+impl Ranking<'_> {
+    /// Puts hits in their final order and keeps at most `limit` of them.
+    ///
+    /// Hits come in the order of the hybrid query. Where there is something
+    /// to compare token by token with, that decides, helped by the match of
+    /// words; hits without codes, and those that the budget of time does not
+    /// reach, stay behind in the order they came in. A passage that repeats a
+    /// better one is left out.
+    pub(crate) fn of(&self, hits: Vec<Hit>) -> Vec<Passage> {
+        let mut passages = self.staged(hits);
+        // Stable: equals keep their order. What was not compared has a score
+        // of the hybrid query, which its order is by.
+        passages.sort_by(|(left_compared, left), (right_compared, right)| {
+            right_compared
+                .cmp(left_compared)
+                .then_with(|| right.hit.score.total_cmp(&left.hit.score))
+        });
+        let compared = passages.iter().filter(|(compared, _)| *compared).count();
+        let passages = passages.into_iter().map(|(_, passage)| passage);
+        let alike = if self.config.collapse_translations {
+            Alike::Translated(self.language)
+        } else {
+            Alike::Repeated
+        };
+        let judges = self.generate.filter(|_| self.config.judged > 0);
+        let wanted = match judges {
+            Some(_) => self.limit.max(self.config.judged),
+            None => self.limit,
+        };
+        let mut kept = distinct(passages, alike, wanted);
+        if let Some(generate) = judges {
+            judged(&mut kept, self.query, generate, self.config);
+        }
+        kept.truncate(self.limit);
+        // Scores of the hybrid query are reciprocal ranks, whose gaps say
+        // nothing.
+        if compared >= kept.len() {
+            kept.truncate(cut(&kept, self.config.cut));
+        }
+        if self.config.merge_neighbours {
+            kept = merged(kept);
+        }
+        for passage in &mut kept {
+            // They have done their work and are large.
+            passage.hit.tokens.0 = Vec::new();
+            passage.hit.vector = Vec::new();
+        }
+        kept
     }
-    kept
+
+    /// The hits with their scores and how these came about, and whether they
+    /// were compared token by token.
+    fn staged(&self, hits: Vec<Hit>) -> Vec<(bool, Passage)> {
+        let late = match self.comparison {
+            Some((model, query)) => compared(
+                &hits,
+                model,
+                query,
+                Duration::from_millis(self.config.budget_ms as u64),
+            ),
+            None => vec![None; hits.len()],
+        };
+        let dense = places(hits.iter().map(|hit| Some(hit.similarity)));
+        let lexical = places(hits.iter().map(|hit| hit.lexical));
+        let tokens = places(late.iter().copied());
+        let most = hits
+            .iter()
+            .filter_map(|hit| hit.lexical)
+            .fold(0.0, f32::max);
+        let mut passages: Vec<(bool, Passage)> = hits
+            .into_iter()
+            .enumerate()
+            .map(|(index, mut hit)| {
+                let fused = Stage {
+                    rank: index + 1,
+                    score: hit.score,
+                };
+                if let Some(score) = late[index] {
+                    let words = hit.lexical.filter(|_| most > 0.0).unwrap_or_default();
+                    hit.score =
+                        score + self.config.lexical_bonus * words / most.max(f32::MIN_POSITIVE);
+                }
+                let stages = Stages {
+                    // Every hit has a cosine.
+                    dense: dense[index].unwrap_or(fused),
+                    lexical: lexical[index],
+                    fused,
+                    fusion: self.fusion,
+                    shares: hit.shares,
+                    tokens: tokens[index],
+                    boost: None,
+                    judged: None,
+                };
+                let parts = Vec::new();
+                (late[index].is_some(), Passage { hit, parts, stages })
+            })
+            .collect();
+        self.prefer(&mut passages);
+        passages
+    }
+
+    /// Adds what documents are preferred for, among passages whose scores are
+    /// on one scale.
+    fn prefer(&self, passages: &mut [(bool, Passage)]) {
+        let any_compared = passages.iter().any(|(compared, _)| *compared);
+        let scores: Vec<f32> = passages
+            .iter()
+            .filter(|(compared, _)| *compared == any_compared)
+            .map(|(_, passage)| passage.hit.score)
+            .collect();
+        let Some(preference) = Preference::of(&self.config.boosts, self.today, &scores) else {
+            return;
+        };
+        for (compared, passage) in passages {
+            if *compared == any_compared {
+                let boost = preference.boost(&passage.hit.document);
+                passage.hit.score += boost.recency + boost.authority;
+                passage.stages.boost = Some(boost);
+            }
+        }
+    }
 }
 
 /// The score of each hit, in their order, as far as time allows.
@@ -125,44 +198,6 @@ fn places(scores: impl Iterator<Item = Option<f32>>) -> Vec<Option<Stage>> {
         });
     }
     places
-}
-
-fn without_repetitions(passages: impl Iterator<Item = Passage>, limit: usize) -> Vec<Passage> {
-    let mut kept: Vec<(HashSet<u64>, Passage)> = Vec::with_capacity(limit);
-    for passage in passages {
-        if kept.len() == limit {
-            break;
-        }
-        let own = shingles(&passage.hit.chunk.text);
-        let repeats = kept.iter().any(|(other, _)| {
-            let common = own.intersection(other).count();
-            let all = own.len() + other.len() - common;
-            common > 0 && common as f32 >= SAME * all as f32
-        });
-        if repeats {
-            tracing::debug!(
-                document = passage.hit.document.uri,
-                "left out: it repeats another"
-            );
-        } else {
-            kept.push((own, passage));
-        }
-    }
-    kept.into_iter().map(|(_, passage)| passage).collect()
-}
-
-/// Hashes of all runs of a few words; of all words where there are fewer.
-fn shingles(text: &str) -> HashSet<u64> {
-    let text = text.to_lowercase();
-    let words: Vec<&str> = text.unicode_words().collect();
-    words
-        .windows(SHINGLE.min(words.len()).max(1))
-        .map(|words| {
-            let mut hasher = DefaultHasher::new();
-            words.hash(&mut hasher);
-            hasher.finish()
-        })
-        .collect()
 }
 
 /// How many of the passages, best first, are kept.

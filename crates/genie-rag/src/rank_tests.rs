@@ -1,12 +1,13 @@
 //! The final order, on hits made by hand.
 
 use genie_core::{
-    Chunk, ChunkId, Cut, DocumentId, DocumentRecord, Hit, Language, LateInteraction, MediaType,
-    Passage, RerankConfig, Span, TokenVectors,
+    Boosts, Cut, Date, Fusion, Generate, Hit, Language, LateInteraction, Passage, RerankConfig,
+    Shares, TokenVectors,
 };
-use genie_testkit::FakeEmbed;
+use genie_testkit::{FakeEmbed, FakeGenerate};
 
-use super::ranked;
+use super::Ranking;
+use crate::fixtures::hit;
 
 const BRIDGE: &str = "The bridge over the river was closed for repairs in winter";
 const CABLE: &str = "The cable to the island was cut by an anchor last spring";
@@ -20,36 +21,12 @@ fn hits(texts: &[&str]) -> Vec<Hit> {
         .iter()
         .zip(coded)
         .enumerate()
-        .map(|(index, (text, (_, tokens)))| {
-            let document = DocumentId::of(text.as_bytes());
-            let span = Span::new(0, text.chars().count()).expect("a span");
-            Hit {
-                chunk: Chunk {
-                    id: ChunkId::new(&document, "fake-chunker", span),
-                    document,
-                    ordinal: 0,
-                    span,
-                    text: (*text).to_owned(),
-                    section: Vec::new(),
-                    page: None,
-                    language: Some(Language::English),
-                },
-                document: DocumentRecord {
-                    id: document,
-                    uri: format!("{index}.txt"),
-                    title: String::new(),
-                    media_type: MediaType::Text,
-                    bytes: text.len() as u64,
-                    language: Some(Language::English),
-                    labels: Vec::new(),
-                    date: None,
-                    chunks: 1,
-                },
-                score: 1.0 / (61 + index) as f32,
-                similarity: 0.9 - index as f32 / 100.0,
-                lexical: None,
-                tokens,
-            }
+        .map(|(index, (text, (embedding, tokens)))| Hit {
+            score: 1.0 / (61 + index) as f32,
+            similarity: 0.9 - index as f32 / 100.0,
+            vector: embedding.vector,
+            tokens,
+            ..hit(&format!("{index}.txt"), text)
         })
         .collect()
 }
@@ -61,10 +38,28 @@ fn config() -> RerankConfig {
     }
 }
 
-fn order(hits: Vec<Hit>, query: &str, config: RerankConfig, limit: usize) -> Vec<Passage> {
+fn order(hits: Vec<Hit>, query: &str, config: &RerankConfig, limit: usize) -> Vec<Passage> {
     let model = FakeEmbed::new();
     let (_, tokens): (_, TokenVectors) = model.query(query).expect("never fails");
-    ranked(hits, Some((&model, &tokens)), config, limit)
+    Ranking {
+        comparison: Some((&model, &tokens)),
+        ..ranking(query, config, limit)
+    }
+    .of(hits)
+}
+
+/// Without anything to compare tokens with.
+fn ranking<'a>(query: &'a str, config: &'a RerankConfig, limit: usize) -> Ranking<'a> {
+    Ranking {
+        query,
+        language: Language::English,
+        today: Date::new(2026, 1, 31),
+        fusion: Fusion::Rrf,
+        comparison: None,
+        generate: None,
+        config,
+        limit,
+    }
 }
 
 fn uris(passages: &[Passage]) -> Vec<&str> {
@@ -79,7 +74,7 @@ fn tokens_decide_and_every_stage_is_told() {
     let found = order(
         hits(&[BRIDGE, TOWER, CABLE]),
         "cut by an anchor",
-        config(),
+        &config(),
         3,
     );
     assert_eq!(uris(&found), ["2.txt", "0.txt", "1.txt"]);
@@ -96,7 +91,7 @@ fn words_decide_between_equals() {
     let mut hits = hits(&[BRIDGE, TOWER, CABLE]);
     hits[1].lexical = Some(2.0);
     hits[2].lexical = Some(4.0);
-    let found = order(hits, "something else entirely", config(), 3);
+    let found = order(hits, "something else entirely", &config(), 3);
     assert_eq!(uris(&found), ["2.txt", "1.txt", "0.txt"]);
     let lexical = found[1].stages.lexical.expect("it has words");
     assert_eq!((lexical.rank, lexical.score), (2, 2.0));
@@ -107,17 +102,17 @@ fn what_has_no_codes_stays_behind_in_its_order() {
     let mut hits = hits(&[BRIDGE, TOWER, CABLE]);
     hits[0].tokens.0.clear();
     hits[1].tokens.0.clear();
-    let found = order(hits.clone(), "cable", config(), 3);
+    let found = order(hits.clone(), "cable", &config(), 3);
     assert_eq!(uris(&found), ["2.txt", "0.txt", "1.txt"]);
     assert_eq!(found[1].stages.tokens, None);
-    let found = ranked(hits, None, config(), 2);
+    let found = ranking("cable", &config(), 2).of(hits);
     assert_eq!(uris(&found), ["0.txt", "1.txt"]);
 }
 
 #[test]
 fn a_repetition_is_left_out() {
     let again = format!("{BRIDGE}.");
-    let found = order(hits(&[BRIDGE, &again, TOWER]), "bridge", config(), 3);
+    let found = order(hits(&[BRIDGE, &again, TOWER]), "bridge", &config(), 3);
     assert_eq!(uris(&found), ["0.txt", "2.txt"]);
 }
 
@@ -126,24 +121,82 @@ fn cuts_keep_what_is_near_the_best() {
     let texts = [CABLE, "The cable was cut by an anchor", "a radio", TOWER];
     let query = "The cable to the island was cut by an anchor";
     for (cut, kept) in [(Cut::Fixed, 4), (Cut::Gap, 2), (Cut::Threshold, 1)] {
-        let found = order(hits(&texts), query, RerankConfig { cut, ..config() }, 4);
+        let found = order(hits(&texts), query, &RerankConfig { cut, ..config() }, 4);
         assert_eq!(found.len(), kept, "{cut:?}");
         assert_eq!(found[0].hit.document.uri, "0.txt");
     }
     // Reciprocal ranks are left alone.
-    let found = ranked(
-        hits(&texts),
-        None,
-        RerankConfig {
-            cut: Cut::Gap,
-            ..config()
-        },
-        4,
-    );
+    let gap = RerankConfig {
+        cut: Cut::Gap,
+        ..config()
+    };
+    let found = ranking(query, &gap, 4).of(hits(&texts));
     assert_eq!(found.len(), 4);
 }
 
 #[test]
 fn nothing_found_is_nothing_kept() {
-    assert!(order(Vec::new(), "cable", config(), 5).is_empty());
+    assert!(order(Vec::new(), "cable", &config(), 5).is_empty());
+}
+
+#[test]
+fn a_preference_is_told_and_decides_between_near_equals() {
+    let mut hits = hits(&[CABLE, BRIDGE, TOWER]);
+    hits[0].document.labels = vec!["news".to_owned()];
+    hits[1].document.labels = vec!["law/act".to_owned()];
+    hits[1].document.date = Date::new(2026, 1, 31);
+    let mut preferring = config();
+    let plain = ranking("which", &preferring, 3).of(hits.clone());
+    assert_eq!(uris(&plain), ["0.txt", "1.txt", "2.txt"]);
+    assert!(plain.iter().all(|passage| passage.stages.boost.is_none()));
+    preferring.boosts = Boosts {
+        recency_half_life_days: Some(30.0),
+        authority: [("law".to_owned(), 1.0)].into(),
+    };
+    let found = ranking("which", &preferring, 3).of(hits.clone());
+    assert_eq!(uris(&found), ["1.txt", "0.txt", "2.txt"]);
+    let boost = found[0].stages.boost.expect("something is preferred");
+    assert!(boost.recency > 0.0 && boost.authority > boost.recency);
+    let without = found[0].hit.score - boost.recency - boost.authority;
+    assert!((without - found[0].stages.fused.score).abs() < 1e-6);
+    // Far better is better all the same.
+    let found = order(hits, "cut by an anchor", &preferring, 3);
+    assert_eq!(found[0].hit.document.uri, "0.txt");
+}
+
+#[test]
+fn the_model_is_asked_only_where_that_is_wanted() {
+    let model = FakeGenerate::new()
+        .choosing(&[-5.0, -0.01])
+        .choosing(&[-0.01, -5.0]);
+    let judging = RerankConfig {
+        judged: 2,
+        judge_budget_ms: 60_000,
+        ..config()
+    };
+    for (config, first) in [(config(), "0.txt"), (judging, "1.txt")] {
+        let ranking = Ranking {
+            generate: Some(&model as &dyn Generate),
+            ..ranking("cable", &config, 1)
+        };
+        let found = ranking.of(hits(&[CABLE, BRIDGE, TOWER]));
+        assert_eq!(uris(&found), [first]);
+    }
+}
+
+#[test]
+fn shares_and_the_way_of_fusing_are_told() {
+    let mut hits = hits(&[CABLE, BRIDGE]);
+    hits[0].shares = Shares {
+        dense: 0.75,
+        lexical: 0.25,
+    };
+    let config = config();
+    let ranking = Ranking {
+        fusion: Fusion::Dbsf,
+        ..ranking("cable", &config, 2)
+    };
+    let stages = ranking.of(hits)[0].stages;
+    assert_eq!(stages.fusion, Fusion::Dbsf);
+    assert_eq!((stages.shares.dense, stages.shares.lexical), (0.75, 0.25));
 }

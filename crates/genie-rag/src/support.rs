@@ -7,11 +7,12 @@
 //! near is not saying the same: what is found here, the language model is
 //! asked about (`draft`), unless the quote has it word for word.
 
-use genie_core::{Chunk, Citation, Embed, EmbedError, Hit, Language, Passage, Span, TextRole};
+use genie_core::{Chunk, Citation, Embed, EmbedError, Language, Passage, Span, TextRole};
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::index::passage_text;
+use crate::neighbours::part_at;
 use crate::numbers::{Figure, Figures, figures};
 use crate::phrases;
 use crate::sentences::{PassageSentence, sentences};
@@ -30,6 +31,10 @@ const TELLING: usize = 5;
 pub(crate) struct Evidence<'a> {
     passage: &'a Passage,
     sentences: Vec<PassageSentence>,
+    /// Of each sentence the chunk of the passage that it is in. What is
+    /// between chunks is not the document's own text, so nothing that is
+    /// quoted goes over it.
+    parts: Vec<usize>,
     figures: Figures,
     words: String,
     /// One vector a sentence, made when first needed.
@@ -53,13 +58,15 @@ pub(crate) struct Support {
 
 impl Support {
     /// The citation of this part of a passage.
-    pub(crate) fn citation(self, number: usize, hit: &Hit) -> Citation {
+    pub(crate) fn citation(self, number: usize, passage: &Passage) -> Citation {
+        let document = &passage.hit.document;
+        let chunk = part_at(passage, self.span.start());
         Citation {
             number,
-            document: hit.document.uri.clone(),
-            title: hit.document.title.clone(),
-            page: hit.chunk.page,
-            section: hit.chunk.section_path(),
+            document: document.uri.clone(),
+            title: document.title.clone(),
+            page: chunk.page,
+            section: chunk.section_path(),
             span: self.span,
             quote: self.quote,
         }
@@ -95,9 +102,11 @@ impl<'a> Evidence<'a> {
     pub(crate) fn new(passage: &'a Passage) -> Self {
         let chunk = &passage.hit.chunk;
         let context = chunk.contextual_text(&passage.hit.document.title);
+        let (sentences, parts) = placed_sentences(passage);
         Self {
             passage,
-            sentences: sentences(&chunk.text),
+            sentences,
+            parts,
             figures: Figures::of(&context),
             words: folded(&context),
             vectors: None,
@@ -235,7 +244,7 @@ impl<'a> Evidence<'a> {
             }
             for from in best.saturating_sub(width - 1)..=best {
                 let to = from + width - 1;
-                if to <= last && to >= best && holds(from, to) > held {
+                if to <= last && to >= best && self.together(from, to) && holds(from, to) > held {
                     held = holds(from, to);
                     window = (from, to);
                 }
@@ -249,7 +258,15 @@ impl<'a> Evidence<'a> {
         let chunk = &hit.chunk;
         let inside = self.joined(from, to)?;
         let last = self.sentences.len() - 1;
-        let around = self.joined(from.saturating_sub(1), (to + 1).min(last))?;
+        let before = from.saturating_sub(1);
+        let before = if self.together(before, from) {
+            before
+        } else {
+            from
+        };
+        let after = (to + 1).min(last);
+        let after = if self.together(to, after) { after } else { to };
+        let around = self.joined(before, after)?;
         let around = Chunk {
             text: around.slice(&chunk.text)?.to_owned(),
             ..chunk.clone()
@@ -263,6 +280,11 @@ impl<'a> Evidence<'a> {
         })
     }
 
+    /// Whether two sentences stand in one chunk.
+    fn together(&self, from: usize, to: usize) -> bool {
+        self.parts.get(from) == self.parts.get(to)
+    }
+
     /// From the first of two sentences to the end of the second.
     fn joined(&self, from: usize, to: usize) -> Option<Span> {
         Span::new(
@@ -270,6 +292,29 @@ impl<'a> Evidence<'a> {
             self.sentences[to].span.end(),
         )
     }
+}
+
+/// The sentences of a passage, placed in its whole text, and of each of them
+/// the chunk that it is in.
+fn placed_sentences(passage: &Passage) -> (Vec<PassageSentence>, Vec<usize>) {
+    let whole = &passage.hit.chunk;
+    if passage.parts.is_empty() {
+        let sentences = sentences(&whole.text);
+        let parts = vec![0; sentences.len()];
+        return (sentences, parts);
+    }
+    let mut placed = (Vec::new(), Vec::new());
+    for (part, chunk) in passage.parts.iter().enumerate() {
+        let offset = chunk.span.start().saturating_sub(whole.span.start());
+        for sentence in sentences(&chunk.text) {
+            placed.0.push(PassageSentence {
+                span: sentence.span.shift(offset),
+                text: sentence.text,
+            });
+            placed.1.push(part);
+        }
+    }
+    placed
 }
 
 /// Words that are written with a capital inside a sentence, and acronyms.

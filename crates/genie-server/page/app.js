@@ -16,6 +16,8 @@ const TEXTS = {
     unreachable: "The service can’t be reached. Is it still running?",
     broken: "The answer broke off. Please ask again.",
     busy: "The service is busy. Please try again in a moment.",
+    key: "Your key",
+    needsKey: "This service needs a key, which your administrator gives you. It is kept until this tab is closed.",
     source: "Go to source", seconds: "s",
   },
   fr: {
@@ -31,6 +33,8 @@ const TEXTS = {
     unreachable: "Le service est injoignable. Fonctionne-t-il encore ?",
     broken: "La réponse a été interrompue. Veuillez reposer la question.",
     busy: "Le service est occupé. Veuillez réessayer dans un instant.",
+    key: "Votre clé",
+    needsKey: "Ce service demande une clé, que votre administrateur vous donne. Elle est gardée jusqu’à la fermeture de cet onglet.",
     source: "Aller à la source", seconds: "s",
   },
   es: {
@@ -46,6 +50,8 @@ const TEXTS = {
     unreachable: "No se puede acceder al servicio. ¿Sigue en marcha?",
     broken: "La respuesta se interrumpió. Vuelva a preguntar.",
     busy: "El servicio está ocupado. Inténtelo de nuevo en un momento.",
+    key: "Su clave",
+    needsKey: "Este servicio necesita una clave, que le da su administrador. Se guarda hasta que se cierre esta pestaña.",
     source: "Ir a la fuente", seconds: "s",
   },
   ru: {
@@ -61,6 +67,8 @@ const TEXTS = {
     unreachable: "Служба недоступна. Она ещё запущена?",
     broken: "Ответ прервался. Задайте вопрос ещё раз.",
     busy: "Служба занята. Повторите попытку чуть позже.",
+    key: "Ваш ключ",
+    needsKey: "Этой службе нужен ключ, который выдаёт администратор. Он хранится, пока открыта эта вкладка.",
     source: "Перейти к источнику", seconds: "с",
   },
   zh: {
@@ -76,6 +84,8 @@ const TEXTS = {
     unreachable: "无法连接服务。它还在运行吗？",
     broken: "回答中断了，请重新提问。",
     busy: "服务繁忙，请稍后再试。",
+    key: "您的密钥",
+    needsKey: "此服务需要密钥，由管理员提供。密钥只保存到此标签页关闭为止。",
     source: "转到来源", seconds: "秒",
   },
   ar: {
@@ -91,6 +101,8 @@ const TEXTS = {
     unreachable: "يتعذر الوصول إلى الخدمة. هل ما زالت تعمل؟",
     broken: "انقطعت الإجابة. يرجى طرح السؤال مرة أخرى.",
     busy: "الخدمة مشغولة. يرجى المحاولة بعد قليل.",
+    key: "مفتاحك",
+    needsKey: "تحتاج هذه الخدمة إلى مفتاح يعطيه المسؤول، ويُحفظ حتى إغلاق هذا اللسان.",
     source: "الانتقال إلى المصدر", seconds: "ث",
   },
 };
@@ -130,6 +142,16 @@ question.addEventListener("keydown", (event) => {
 
 byId("stop").addEventListener("click", () => asking && asking.abort());
 
+// A key stays with this tab, and goes to this service only.
+function withKey() {
+  const given = byId("key").value.trim();
+  if (given) {
+    sessionStorage.setItem("key", given);
+  }
+  const key = given || sessionStorage.getItem("key");
+  return key ? { "X-Api-Key": key } : {};
+}
+
 async function ask(text, language) {
   asking = new AbortController();
   begin();
@@ -143,11 +165,21 @@ async function ask(text, language) {
   try {
     const response = await fetch("/api/v1/answer", {
       method: "POST",
-      headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
+      headers: {
+        "Content-Type": "application/json",
+        Accept: "text/event-stream",
+        ...withKey(),
+      },
       body: JSON.stringify(body),
       signal: asking.signal,
     });
     reached = true;
+    if (response.status === 401) {
+      byId("key-row").hidden = false;
+      fail(texts.needsKey);
+      byId("key").focus();
+      return;
+    }
     if (!response.ok) {
       const failure = await response.json().catch(() => ({}));
       fail(response.status === 429 ? texts.busy : failure.message || texts.broken);

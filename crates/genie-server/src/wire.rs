@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use genie_core::{Answer, Citation, Passage, Stage, Stages, Usage};
+use genie_core::{Answer, Boost, Citation, Fusion, Passage, Stage, Stages, Usage};
 use genie_rag::SearchOutcome;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,8 @@ pub struct PassageBody {
     pub start: usize,
     /// The character behind the passage.
     pub end: usize,
-    /// The passage, verbatim.
+    /// The passage, verbatim; where neighbouring chunks were joined, line
+    /// breaks stand for the white space between them.
     pub text: String,
     /// How it came to its place; in the results of a search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,8 +89,36 @@ pub struct StagesBody {
     pub lexical: Option<StageBody>,
     /// By both, fused.
     pub fused: StageBody,
+    /// How they were fused, and what each side adds to that score.
+    pub fusion: FusionBody,
     /// Token by token; `null` where that was not done.
     pub tokens: Option<StageBody>,
+    /// What the document adds to the score; `null` where nothing is
+    /// preferred.
+    pub boost: Option<BoostBody>,
+    /// By the language model, whose score is the probability of its "yes";
+    /// `null` where it was not asked.
+    pub judged: Option<StageBody>,
+}
+
+/// How both sides were fused.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FusionBody {
+    /// `rrf` by ranks, `dbsf` by scores.
+    pub method: Fusion,
+    /// What meaning adds.
+    pub dense: f32,
+    /// What words add.
+    pub lexical: f32,
+}
+
+/// What is added to a score for what is known of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BoostBody {
+    /// For its date.
+    pub recency: f32,
+    /// For its labels.
+    pub authority: f32,
 }
 
 /// A place and what gave it.
@@ -209,7 +238,16 @@ impl From<Stages> for StagesBody {
             dense: stages.dense.into(),
             lexical: stages.lexical.map(StageBody::from),
             fused: stages.fused.into(),
+            fusion: FusionBody {
+                method: stages.fusion,
+                dense: stages.shares.dense,
+                lexical: stages.shares.lexical,
+            },
             tokens: stages.tokens.map(StageBody::from),
+            boost: stages
+                .boost
+                .map(|Boost { recency, authority }| BoostBody { recency, authority }),
+            judged: stages.judged.map(StageBody::from),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use genie_core::{
-    Date, DateRange, DocumentId, Filter, FusionWeights, Hit, Language, Store, StoreError,
+    Date, DateRange, DocumentId, Filter, Fusion, FusionWeights, Hit, Language, Store, StoreError,
 };
 use genie_store::{ServerOptions, ServerStore};
 use qdrant_client::qdrant::{Condition, DeletePointsBuilder, Filter as ServerFilter};
@@ -123,6 +123,8 @@ contract!(
     words_find_what_meaning_does_not,
     a_rare_word_counts_more_than_a_common_one,
     both_sides_are_fused_by_their_weights,
+    scores_are_fused_where_that_is_asked_for,
+    documents_that_are_written_together_are_as_those_that_are_not,
     filters_restrict_both_sides,
     dates_restrict_both_sides,
     limits_hold_and_order_is_the_same_each_time,
@@ -387,6 +389,55 @@ fn both_sides_are_fused_by_their_weights(fixture: &dyn Fixture) {
     };
     let last = found(&*store, &asked).pop().expect("three hits");
     assert_eq!(last.0, "docs/words.md");
+}
+
+fn scores_are_fused_where_that_is_asked_for(fixture: &dyn Fixture) {
+    let store = opened(fixture);
+    put(&*store, &sample("a", 0, 4));
+    put(&*store, &sample("b", 2, 3));
+    let mut asked = query(0, &[12, 1000]);
+    for (fusion, most) in [(Fusion::Rrf, 1.0 / 61.0), (Fusion::Dbsf, 1.0)] {
+        asked.fusion = fusion;
+        let hits = store.search(&asked).expect("the search works");
+        assert!(!hits.is_empty());
+        for hit in &hits {
+            let shares = hit.shares;
+            assert!((hit.score - shares.dense - shares.lexical).abs() < 1e-6);
+            assert!((0.0..=most + 1e-6).contains(&shares.dense), "{shares:?}");
+            assert_eq!(hit.lexical.is_some(), shares.lexical > 0.0, "{shares:?}");
+            assert_eq!(hit.vector.len(), samples::DIMENSION);
+        }
+        // Both sides have it first.
+        assert_eq!(hits[0].chunk.ordinal, 0);
+    }
+}
+
+fn documents_that_are_written_together_are_as_those_that_are_not(fixture: &dyn Fixture) {
+    let store = opened(fixture);
+    put(&*store, &sample("b", 3, 9));
+    let together = [sample("a", 0, 3), sample("b", 1, 200), sample("c", 2, 1)];
+    let written = together
+        .iter()
+        .map(|sample| (sample.record.clone(), sample.points.clone()));
+    store.put_all(written.collect()).expect("they are written");
+    assert_eq!(uris(&*store), ["docs/a.md", "docs/b.md", "docs/c.md"]);
+    for sample in &together {
+        let chunks = store.chunks(&sample.record.id).expect("readable");
+        let wanted: Vec<_> = sample.points.iter().map(|point| &point.chunk).collect();
+        assert_eq!(chunks.iter().collect::<Vec<_>>(), wanted);
+    }
+    assert_eq!(store.count().expect("a count"), 204);
+    // One that does not fit keeps the others out.
+    let (fits, mut wrong) = (sample("d", 0, 1), sample("e", 0, 2));
+    wrong.record.chunks = 7;
+    let refused = store.put_all(vec![
+        (fits.record, fits.points),
+        (wrong.record, wrong.points),
+    ]);
+    assert!(refused.is_err());
+    assert_eq!(store.documents().expect("readable").len(), 3);
+    drop(store);
+    assert_eq!(opened(fixture).count().expect("a count"), 204);
 }
 
 fn filters_restrict_both_sides(fixture: &dyn Fixture) {

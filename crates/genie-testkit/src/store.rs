@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use genie_core::{
     Chunk, DocumentId, DocumentRecord, Embed, Filter, Hit, HybridQuery, IndexIdentity, Lexical,
-    Point, SparseVector, Store, StoreError, TokenCodes,
+    Point, Shares, SparseVector, Store, StoreError, TokenCodes,
 };
 
 use crate::{FakeEmbed, FakeLexical};
@@ -104,10 +104,16 @@ impl Store for MemoryStore {
             .map(|(record, point)| {
                 let similarity = dot(&query.dense, &point.dense);
                 let lexical = overlap(&query.lexical, &point.lexical);
+                let shares = Shares {
+                    dense: query.weights.dense * similarity,
+                    lexical: query.weights.lexical * lexical,
+                };
                 Hit {
                     chunk: point.chunk.clone(),
                     document: record.clone(),
-                    score: query.weights.dense * similarity + query.weights.lexical * lexical,
+                    score: shares.dense + shares.lexical,
+                    shares,
+                    vector: point.dense.clone(),
                     similarity,
                     lexical: (lexical > 0.0).then_some(lexical),
                     tokens: if query.with_tokens {

@@ -17,7 +17,7 @@ pub(crate) use self::accounts::{
     WorkspaceAction, WorkspaceCommand,
 };
 pub(crate) use self::eval::{
-    Eval, EvalAction, EvalCompare, EvalGate, EvalOnly, EvalReport, EvalRun,
+    Eval, EvalAction, EvalClean, EvalCompare, EvalGate, EvalLearn, EvalOnly, EvalReport, EvalRun,
 };
 pub(crate) use self::records::{
     AuditAction, AuditCommand, BackupAction, BackupCommand, ConfigAction, ConfigCommand,

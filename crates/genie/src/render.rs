@@ -41,13 +41,27 @@ pub(crate) fn stages(stages: &StagesBody) -> String {
         Some(StageBody { rank, score }) => format!("{name} {rank} ({score:.4})"),
         None => format!("{name} –"),
     };
-    format!(
-        "\n    {}, {}, {}, {}",
+    let fusion = stages.fusion;
+    let mut text = format!(
+        "\n    {}, {}, {} as {} {:.4} + {:.4}, {}",
         stage("meaning", Some(stages.dense)),
         stage("words", stages.lexical),
         stage("both", Some(stages.fused)),
+        fusion.method.as_str(),
+        fusion.dense,
+        fusion.lexical,
         stage("tokens", stages.tokens),
-    )
+    );
+    if let Some(boost) = stages.boost {
+        text.push_str(&format!(
+            ", recency {:+.4}, authority {:+.4}",
+            boost.recency, boost.authority
+        ));
+    }
+    if let Some(judged) = stages.judged {
+        text.push_str(&format!(", {}", stage("model", Some(judged))));
+    }
+    text
 }
 
 /// One closing line: how long it took and with what.

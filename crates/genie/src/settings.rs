@@ -1,16 +1,20 @@
 //! Flags, environment, `config.toml` and defaults into one validated
 //! [`Config`]. The only place that knows where settings come from.
 
+mod profile;
+mod retrieval;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use genie_core::{
-    AnswerConfig, Authentication, Config, Cut, DeviceChoice, FusionWeights, Places, RerankConfig,
-    RetrievalConfig, ServerConfig, TlsFiles,
+    AnswerConfig, Authentication, Config, DeviceChoice, Places, ServerConfig, TlsFiles,
 };
 use serde::Deserialize;
 
+pub(crate) use self::profile::{Embedding, Learnt, Profile, Weights};
+use self::retrieval::Retrieval;
 use crate::cli::{Common, Device, Serve};
 
 /// The names of the default models in the registry.
@@ -26,6 +30,7 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
         .clone()
         .or(file.chat_model)
         .unwrap_or_else(|| CHAT_MODEL.to_owned());
+    let (retrieval, profile) = file.retrieval.read(&places.home)?;
     let tls = tls(serve, &file.server)?;
     let listen = serve
         .listen
@@ -53,16 +58,8 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
             .clone()
             .or(file.collection)
             .unwrap_or_else(|| "genie".to_owned()),
-        retrieval: RetrievalConfig {
-            top_k: file.retrieval.top_k.unwrap_or(6),
-            candidates: file.retrieval.candidates.unwrap_or(100),
-            weights: FusionWeights {
-                dense: file.retrieval.dense_weight.unwrap_or(1.0),
-                lexical: file.retrieval.lexical_weight.unwrap_or(0.15),
-            },
-            min_similarity: file.retrieval.min_similarity.unwrap_or(0.787),
-            rerank: file.retrieval.rerank(),
-        },
+        profile,
+        retrieval,
         answer: AnswerConfig {
             context_tokens: file.answer.context_tokens.unwrap_or(2400),
             max_tokens: file.answer.max_tokens.unwrap_or(320),
@@ -173,32 +170,6 @@ struct File {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Retrieval {
-    top_k: Option<usize>,
-    candidates: Option<usize>,
-    dense_weight: Option<f32>,
-    lexical_weight: Option<f32>,
-    min_similarity: Option<f32>,
-    late_interaction: Option<bool>,
-    lexical_bonus: Option<f32>,
-    rerank_budget_ms: Option<usize>,
-    cut: Option<Cut>,
-}
-
-impl Retrieval {
-    fn rerank(&self) -> RerankConfig {
-        let default = RerankConfig::default();
-        RerankConfig {
-            tokens: self.late_interaction.unwrap_or(default.tokens),
-            lexical_bonus: self.lexical_bonus.unwrap_or(default.lexical_bonus),
-            budget_ms: self.rerank_budget_ms.unwrap_or(default.budget_ms),
-            cut: self.cut.unwrap_or(default.cut),
-        }
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
 struct Answer {
     context_tokens: Option<usize>,
     max_tokens: Option<usize>,
@@ -275,6 +246,81 @@ mod tests {
             text.contains("config.toml") && text.contains("topk"),
             "{text}"
         );
+    }
+
+    fn profile() -> Profile {
+        Profile::new(
+            Weights {
+                fusion: genie_core::Fusion::Dbsf,
+                dense_weight: 1.0,
+                lexical_weight: 0.4,
+                lexical_bonus: 0.01,
+            },
+            Embedding {
+                model: "e5".to_owned(),
+                hash: genie_core::ContentHash::of(b"weights").to_string(),
+            },
+            Learnt {
+                suite: "gold.jsonl".to_owned(),
+                suite_hash: "aa".to_owned(),
+                metric: "ndcg@10".to_owned(),
+                seed: 1,
+                gain: genie_eval::Estimate {
+                    value: 0.02,
+                    low: 0.01,
+                    high: 0.03,
+                    n: 62,
+                },
+                p: 0.01,
+            },
+        )
+    }
+
+    #[test]
+    fn a_profile_is_read_and_what_is_written_goes_before_it() {
+        let home = tempfile::tempdir().unwrap();
+        profile().write(&home.path().join("learnt.toml")).unwrap();
+        std::fs::write(
+            home.path().join("config.toml"),
+            "[retrieval]\nprofile = \"learnt.toml\"\nlexical_bonus = 0.5\n\
+             [retrieval.authority]\nlaw = 0.5\n",
+        )
+        .unwrap();
+        let config = read(&common(home.path()), &Serve::default()).unwrap();
+        let retrieval = config.retrieval;
+        assert_eq!(retrieval.fusion, genie_core::Fusion::Dbsf);
+        assert_eq!(retrieval.weights.lexical, 0.4);
+        assert_eq!(retrieval.rerank.lexical_bonus, 0.5);
+        assert_eq!(retrieval.rerank.boosts.authority["law"], 0.5);
+        assert_eq!(config.profile.unwrap().model, "e5");
+    }
+
+    #[test]
+    fn a_file_that_is_no_profile_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(
+            home.path().join("config.toml"),
+            "[retrieval]\nprofile = \"learnt.toml\"\n",
+        )
+        .unwrap();
+        let mut text = String::new();
+        for written in [None, Some("version = 1\n"), Some("VERSION")] {
+            let file = home.path().join("learnt.toml");
+            match written {
+                Some("VERSION") => {
+                    profile().write(&file).unwrap();
+                    let newer = std::fs::read_to_string(&file).unwrap();
+                    let newer = newer.replacen("version = 1", "version = 9", 1);
+                    std::fs::write(&file, newer).unwrap();
+                }
+                Some(written) => std::fs::write(&file, written).unwrap(),
+                None => {}
+            }
+            let error = read(&common(home.path()), &Serve::default()).unwrap_err();
+            text = format!("{error:#}");
+            assert!(text.contains("learnt.toml"), "{text}");
+        }
+        assert!(text.contains("version 9"), "{text}");
     }
 
     #[test]

@@ -2,10 +2,14 @@
 //! two tenants.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use genie_core::{Config, Generate, Store, StoreError};
+use genie_core::{
+    ChoiceRequest, Config, Generate, GenerateError, GenerateRequest, Generation, ModelInfo, Store,
+    StoreError, Tenant,
+};
 use genie_ingest::Source;
 use genie_rag::{Engine, EngineParts, IndexError, IndexStatus, Indexer};
 use genie_server::{AddedBody, AddedStatus, DocumentSink, OpenWorkspace, SinkError, Workspaces};
@@ -93,7 +97,7 @@ impl Workspaces for Tenants {
     fn open(&self, workspace: &Workspace) -> Result<OpenWorkspace, StoreError> {
         let store = self.store(workspace)?;
         let settings = &workspace.settings;
-        let mut retrieval = self.config.retrieval;
+        let mut retrieval = self.config.retrieval.clone();
         if let Some(top_k) = settings.top_k {
             retrieval.top_k = top_k as usize;
         }
@@ -110,7 +114,11 @@ impl Workspaces for Tenants {
             lexical: Arc::clone(&self.vectors.lexical),
             tokens: self.vectors.tokens.clone(),
             store: Arc::clone(&store),
-            generate: self.generate.clone().filter(|_| writes),
+            generate: self
+                .generate
+                .clone()
+                .filter(|_| writes)
+                .map(|model| Arc::new(OfTenant::new(model, workspace)) as Arc<dyn Generate>),
             retrieval,
             answer,
         });
@@ -139,6 +147,46 @@ impl Workspaces for Tenants {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+/// The language model in the name of a workspace: what it has read for one is
+/// of no use to another, not even by how fast it answers.
+struct OfTenant {
+    model: Arc<dyn Generate>,
+    tenant: Tenant,
+}
+
+impl OfTenant {
+    fn new(model: Arc<dyn Generate>, workspace: &Workspace) -> Self {
+        Self {
+            model,
+            tenant: Tenant::new(name(workspace)),
+        }
+    }
+}
+
+impl Generate for OfTenant {
+    fn model(&self) -> &ModelInfo {
+        self.model.model()
+    }
+
+    fn count_tokens(&self, text: &str) -> usize {
+        self.model.count_tokens(text)
+    }
+
+    fn generate(
+        &self,
+        mut request: GenerateRequest,
+        on_piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Generation, GenerateError> {
+        request.tenant = self.tenant.clone();
+        self.model.generate(request, on_piece)
+    }
+
+    fn choose(&self, mut request: ChoiceRequest) -> Result<Vec<f32>, GenerateError> {
+        request.tenant = self.tenant.clone();
+        self.model.choose(request)
     }
 }
 

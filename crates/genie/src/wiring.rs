@@ -73,6 +73,9 @@ impl Vectors {
         let lexical: Arc<dyn Lexical> = Arc::new(LexicalAnalyzer::new());
         let late: Arc<dyn LateInteraction> = embed.clone();
         let tokens = config.retrieval.rerank.tokens.then_some(late);
+        if let Some(learnt) = &config.profile {
+            learnt.check(embed.identity())?;
+        }
         let identity = IndexIdentity {
             embedding: embed.identity().clone(),
             lexical_version: lexical.version().to_owned(),
@@ -172,7 +175,7 @@ impl Parts {
             tokens: self.tokens.clone(),
             store: Arc::clone(&self.store),
             generate,
-            retrieval: config.retrieval,
+            retrieval: config.retrieval.clone(),
             answer: config.answer,
         })
     }

@@ -94,6 +94,27 @@ fn products(dtype: GgmlDType, shape: (usize, usize), bytes: &[u8], x: &[f32]) ->
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
+    /// Bit for bit: guesses at several tokens rely on it.
+    #[test]
+    fn a_row_comes_out_the_same_in_any_company(
+        dtype in prop::sample::select(TYPES.to_vec()),
+        rows in 1usize..40,
+        blocks in 1usize..12,
+        count in 2usize..14,
+        seed in any::<u64>(),
+    ) {
+        let columns = blocks * dtype.block_size();
+        let bytes = random_blocks(dtype, blocks_of(dtype, rows, columns), seed);
+        let x = noise(count * columns, seed ^ 7);
+        let together = products(dtype, (rows, columns), &bytes, &x);
+        for (index, x) in x.chunks(columns).enumerate() {
+            let alone = products(dtype, (rows, columns), &bytes, x);
+            for (alone, together) in alone.iter().zip(&together) {
+                prop_assert_eq!(alone.as_slice(), &together[index * rows..][..rows]);
+            }
+        }
+    }
+
     /// Every kernel against the portable one, and that against floats.
     #[test]
     fn products_are_right(

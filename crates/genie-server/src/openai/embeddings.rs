@@ -28,6 +28,7 @@ const BATCH: usize = 32;
 pub(crate) struct EmbeddingsRequest {
     #[serde(default)]
     model: Option<String>,
+    #[schemars(with = "InputSchema")]
     input: Value,
     #[serde(default)]
     encoding_format: Encoding,
@@ -37,6 +38,15 @@ pub(crate) struct EmbeddingsRequest {
     /// from passages.
     #[serde(default)]
     input_type: InputType,
+}
+
+/// One text or several.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only its schema is used")]
+enum InputSchema {
+    Text(String),
+    Texts(Vec<String>),
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]

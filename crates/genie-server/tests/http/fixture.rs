@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use genie_core::{
     AnswerConfig, Authentication, ChoiceRequest, Chunk, ChunkId, ContentHash, DocumentId,
-    DocumentRecord, Embed, FinishReason, FusionWeights, Generate, GenerateError, GenerateRequest,
-    Generation, Language, Lexical, MediaType, ModelInfo, Point, RerankConfig, RetrievalConfig,
-    ServerConfig, Span, Store, TextRole, TokenCodes, Usage,
+    DocumentRecord, Embed, FinishReason, Fusion, FusionWeights, Generate, GenerateError,
+    GenerateRequest, Generation, Language, Lexical, MediaType, ModelInfo, Point, RerankConfig,
+    RetrievalConfig, ServerConfig, Span, Store, TextRole, TokenCodes, Usage,
 };
 use genie_rag::{Engine, EngineParts};
 use genie_server::{AddedBody, AddedStatus, AppState, DocumentSink, OpenWorkspace, SinkError};
@@ -63,6 +63,7 @@ pub(crate) fn opened(
         retrieval: RetrievalConfig {
             top_k: 5,
             candidates: 20,
+            fusion: Fusion::default(),
             weights: FusionWeights {
                 dense: 1.0,
                 lexical: 1.0,

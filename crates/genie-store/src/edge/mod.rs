@@ -199,6 +199,10 @@ impl Store for EdgeStore {
         self.documents.put(document, points)
     }
 
+    fn put_all(&self, documents: Vec<(DocumentRecord, Vec<Point>)>) -> Result<(), StoreError> {
+        self.documents.put_all(documents)
+    }
+
     fn delete(&self, document: &DocumentId) -> Result<bool, StoreError> {
         self.documents.delete(document)
     }

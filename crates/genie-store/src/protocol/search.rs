@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{BadPoints, Documents, check_lexical};
 use crate::engine::{Candidate, Detail, Engine, Probe, Probes, RawRecord};
-use crate::fusion::{cosine, fuse};
+use crate::fusion::{Fused, Side, cosine, fuse};
 use crate::payload::{self, Commit};
 
 #[cfg(doc)]
@@ -35,14 +35,13 @@ impl<E: Engine> Documents<E> {
     pub(crate) fn search(&self, query: &HybridQuery) -> Result<Vec<Hit>, StoreError> {
         self.check_query(query)
             .map_err(|error| self.backend(error))?;
-        let mut weights = Vec::new();
+        let asks_dense = query.weights.dense > 0.0;
+        let asks_lexical = query.weights.lexical > 0.0 && !query.lexical.is_empty();
         let mut probes = Vec::new();
-        if query.weights.dense > 0.0 {
-            weights.push(query.weights.dense);
+        if asks_dense {
             probes.push(Probe::Dense(&query.dense));
         }
-        if query.weights.lexical > 0.0 && !query.lexical.is_empty() {
-            weights.push(query.weights.lexical);
+        if asks_lexical {
             probes.push(Probe::Lexical(&query.lexical));
         }
         if query.limit == 0 || probes.is_empty() {
@@ -54,19 +53,22 @@ impl<E: Engine> Documents<E> {
             limit: query.candidates.max(query.limit),
             detail: Detail::Id,
         })?;
-        // The lexical side is asked last, where it is asked.
-        let lexical: HashMap<Uuid, f32> = match (lists.last(), query.lexical.is_empty()) {
-            (Some(list), false) if query.weights.lexical > 0.0 => list.iter().copied().collect(),
-            _ => HashMap::new(),
+        let mut lists = lists.into_iter();
+        // One list for each side that was asked, in this order.
+        let mut side = |asked: bool, weight| Side {
+            weight,
+            found: if asked {
+                lists.next().unwrap_or_default()
+            } else {
+                Vec::new()
+            },
         };
-        let ids = |list: Vec<(Uuid, f32)>| list.into_iter().map(|(id, _)| id).collect();
-        let lists: Vec<(f32, Vec<Uuid>)> = weights
-            .into_iter()
-            .zip(lists.into_iter().map(ids))
-            .collect();
-        let mut fused = fuse(&lists);
+        let dense = side(asks_dense, query.weights.dense);
+        let lexical = side(asks_lexical, query.weights.lexical);
+        let mut fused = fuse(query.fusion, &dense, &lexical);
         fused.truncate(query.limit);
         let mut hits = self.hits(query, &fused, &mut commits)?;
+        let lexical: HashMap<Uuid, f32> = lexical.found.into_iter().collect();
         for hit in &mut hits {
             hit.lexical = lexical
                 .get(&Uuid::from_bytes(*hit.chunk.id.as_bytes()))
@@ -101,10 +103,10 @@ impl<E: Engine> Documents<E> {
     fn hits(
         &self,
         query: &HybridQuery,
-        fused: &[(Uuid, f32)],
+        fused: &[Fused],
         commits: &mut Commits,
     ) -> Result<Vec<Hit>, StoreError> {
-        let ids: Vec<Uuid> = fused.iter().map(|(id, _)| *id).collect();
+        let ids: Vec<Uuid> = fused.iter().map(|fused| fused.id).collect();
         let detail = if query.with_tokens {
             Detail::Everything
         } else {
@@ -112,32 +114,35 @@ impl<E: Engine> Documents<E> {
         };
         let records = self.engine.retrieve(&ids, detail)?;
         self.learn_commits(records.iter(), commits)?;
-        let records: HashMap<Uuid, RawRecord> = records
+        let mut records: HashMap<Uuid, RawRecord> = records
             .into_iter()
             .map(|record| (record.id, record))
             .collect();
         let mut hits = Vec::with_capacity(fused.len());
-        for (id, score) in fused {
+        for fused in fused {
             // A chunk that was removed since it was found is no hit.
-            let Some(record) = records.get(id) else {
+            let Some(mut record) = records.remove(&fused.id) else {
                 continue;
             };
             // Nor is one that was replaced since.
-            let Some(commit) = self.commit_of(record, commits)? else {
+            let Some(commit) = self.commit_of(&record, commits)? else {
                 continue;
             };
-            let chunk = self.read(record, payload::read_chunk)?;
-            let dense = record
+            let chunk = self.read(&record, payload::read_chunk)?;
+            let tokens = self.read(&record, payload::read_tokens)?;
+            let vector = record
                 .dense
-                .as_deref()
-                .ok_or_else(|| self.corrupt(record, "it has no dense vector".to_owned()))?;
+                .take()
+                .ok_or_else(|| self.corrupt(&record, "it has no dense vector".to_owned()))?;
             hits.push(Hit {
-                similarity: cosine(&query.dense, dense),
+                similarity: cosine(&query.dense, &vector),
                 document: commit.record.clone(),
                 chunk,
-                score: *score,
+                score: fused.score,
+                shares: fused.shares,
                 lexical: None,
-                tokens: self.read(record, payload::read_tokens)?,
+                vector,
+                tokens,
             });
         }
         Ok(hits)

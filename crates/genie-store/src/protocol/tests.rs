@@ -174,6 +174,35 @@ fn a_write_that_stops_between_two_steps_leaves_no_half_document() {
 }
 
 #[test]
+fn several_writes_that_stop_between_two_steps_leave_no_half_document() {
+    let together = [sample("a", 0, 150), sample("b", 1, 5), sample("c", 2, 1)];
+    let mut finished = false;
+    for step in 0..20 {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(open(folder.path()));
+        let documents = stopping(folder.path(), step);
+        let written = together
+            .iter()
+            .map(|sample| (sample.record.clone(), sample.points.clone()));
+        finished = documents.put_all(written.collect()).is_ok();
+        drop(documents);
+        let store = open(folder.path());
+        for sample in &together {
+            let chunks = store.chunks(&sample.record.id).expect("readable").len();
+            let whole = sample.points.len();
+            let there = store.document(&sample.record.id).expect("readable");
+            let wanted = if there.is_some() { whole } else { 0 };
+            assert_eq!(chunks, wanted, "step {step}");
+        }
+        if finished {
+            assert_eq!(store.count().expect("a count"), 156);
+            break;
+        }
+    }
+    assert!(finished, "the writes have more steps than the test tries");
+}
+
+#[test]
 fn a_removal_that_stops_between_two_steps_leaves_no_half_document() {
     let it = sample("a", 0, 150);
     for step in 0..3 {

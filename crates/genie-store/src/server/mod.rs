@@ -180,6 +180,10 @@ impl Store for ServerStore {
         self.documents.put(document, points)
     }
 
+    fn put_all(&self, documents: Vec<(DocumentRecord, Vec<Point>)>) -> Result<(), StoreError> {
+        self.documents.put_all(documents)
+    }
+
     fn delete(&self, document: &DocumentId) -> Result<bool, StoreError> {
         self.documents.delete(document)
     }

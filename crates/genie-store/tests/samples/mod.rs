@@ -11,8 +11,8 @@ use std::path::Path;
 
 use genie_core::{
     Chunk, ChunkId, ContentHash, Date, DocumentId, DocumentRecord, EmbeddingIdentity, Filter,
-    FusionWeights, HybridQuery, IndexIdentity, Language, MediaType, Point, Span, SparseVector,
-    TokenCodes,
+    Fusion, FusionWeights, HybridQuery, IndexIdentity, Language, MediaType, Point, Span,
+    SparseVector, TokenCodes,
 };
 use genie_store::{EdgeStore, HolderNote};
 
@@ -112,6 +112,7 @@ pub fn query(axis: usize, terms: &[u32]) -> HybridQuery {
         dense: direction(axis, 0),
         lexical: words(terms),
         filter: Filter::default(),
+        fusion: Fusion::Rrf,
         weights: FusionWeights {
             dense: 1.0,
             lexical: 1.0,

@@ -11,7 +11,8 @@ Examples:
   genie eval run xquad/ar.json --paragraphs xquad/en.json
   genie eval compare before latest
   genie eval report before latest --out report.html
-  genie eval gate latest --baseline baseline.json";
+  genie eval gate latest --baseline baseline.json
+  genie eval learn gold.jsonl --documents reports/ --out profile.toml";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -31,6 +32,10 @@ pub(crate) enum EvalAction {
     Report(EvalReport),
     /// Fail where a run is significantly worse than a baseline
     Gate(EvalGate),
+    /// Learn weights of retrieval from questions with known answers
+    Learn(EvalLearn),
+    /// Remove the indexes that were kept for suites
+    Clean(EvalClean),
     /// Runs that were recorded
     List {
         /// As JSON
@@ -128,6 +133,50 @@ pub(crate) struct EvalGate {
     /// A loss counts where chance makes one like it more seldom than this
     #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = share)]
     pub(crate) alpha: f64,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "What is gained is judged by questions that had no part in the choice.\n\nExamples:\n  genie eval learn gold.jsonl --documents reports/ --out profile.toml\n  genie eval learn xquad/ --kinds within --limit 600 --metric recall@1"
+)]
+pub(crate) struct EvalLearn {
+    /// A suite, as `genie eval run` takes it
+    pub(crate) suite: PathBuf,
+    /// Folder of documents that gold questions are about
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) documents: Option<PathBuf>,
+    /// Only questions of these kinds
+    #[arg(long, value_delimiter = ',', value_name = "KIND,…")]
+    pub(crate) kinds: Vec<String>,
+    /// Ask this many questions, spread over the suite
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+    /// What is to be better
+    #[arg(long, value_name = "NAME", default_value = "ndcg@10")]
+    pub(crate) metric: String,
+    /// Seed of folds and intervals
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Write what is best here; `retrieval.profile` in config.toml names the
+    /// file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Without --yes it only lists them. Recorded runs stay.\n\nExample:\n  genie eval clean --yes"
+)]
+pub(crate) struct EvalClean {
+    /// Remove them
+    #[arg(long)]
+    pub(crate) yes: bool,
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,

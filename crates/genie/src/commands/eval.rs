@@ -1,7 +1,10 @@
 //! `genie eval`: how good retrieval and answers are.
 
+mod clean;
+mod learn;
 mod run;
 mod table;
+mod world;
 
 use std::path::PathBuf;
 
@@ -21,6 +24,8 @@ pub(crate) fn run(common: &Common, arguments: &Eval) -> anyhow::Result<Ended> {
         EvalAction::Compare(arguments) => compared(common, arguments)?,
         EvalAction::Report(arguments) => reported(common, arguments)?,
         EvalAction::Gate(arguments) => return gated(common, arguments),
+        EvalAction::Learn(arguments) => learn::run(common, arguments)?,
+        EvalAction::Clean(arguments) => clean::run(common, arguments)?,
         EvalAction::List { json } => listed(common, *json)?,
     }
     Ok(Ended::Done)

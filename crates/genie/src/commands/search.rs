@@ -12,8 +12,10 @@ use super::{say, say_json};
 /// Runs the command.
 pub(crate) fn run(common: &Common, arguments: &Search) -> anyhow::Result<Ended> {
     let mut config = settings::read(common, &Serve::default())?;
-    // Searching needs no language model.
-    config.chat_model = None;
+    if config.retrieval.rerank.judged == 0 {
+        // Then searching needs no language model.
+        config.chat_model = None;
+    }
     let filter = arguments.asking.only.filter()?;
     let found = match place(&config) {
         Place::Service(remote) => remote.search(&arguments.query, &arguments.asking)?,

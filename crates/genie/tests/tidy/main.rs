@@ -3,12 +3,13 @@
 //! Every rule is a function over text that returns its findings as
 //! `file:line: what is wrong`, so that each can be shown to fail on a planted
 //! violation, beside it in its module. The tests here run the same functions
-//! over the files. Only the standard library is used: the rules must hold
-//! before anything else builds.
+//! over the files. Only the standard library is used, and `serde_json` where a
+//! file is JSON: the rules must hold before anything else builds.
 
 mod checkout;
 mod code;
 mod documents;
+mod govstack;
 mod graph;
 mod lints;
 mod sources;
@@ -16,6 +17,7 @@ mod text;
 
 use checkout::Checkout;
 use documents::{check_decisions, check_links, check_name, check_paths};
+use govstack::{STATEMENT, TABLE, check_statement, check_table};
 use graph::{TESTKIT, check_graph, edges};
 use lints::{check_lints, has_setting};
 use sources::{
@@ -170,6 +172,18 @@ fn links_between_documents_lead_somewhere() {
             findings.extend(check_links(file, &markdown, exists));
         }
     }
+    none(findings);
+}
+
+#[test]
+fn the_statement_on_govstack_can_be_followed() {
+    let checkout = Checkout::open();
+    let statement = checkout.read(STATEMENT).expect("a statement");
+    let statement = serde_json::from_str(&statement).expect("JSON");
+    let table = checkout.read(TABLE).expect("a table");
+    let exists = |path: &str| checkout.root.join(path).exists();
+    let mut findings = check_statement(&statement, exists);
+    findings.extend(check_table(&statement, &table));
     none(findings);
 }
 

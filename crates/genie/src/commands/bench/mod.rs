@@ -1,5 +1,6 @@
 //! `genie bench`: how fast the parts are on this machine.
 
+mod llm;
 mod retrieval;
 
 use clap::{Args, Subcommand};
@@ -17,6 +18,8 @@ pub(crate) struct Bench {
 
 #[derive(Debug, Subcommand)]
 enum Subject {
+    /// Read and write with a language model
+    Llm(llm::Arguments),
     /// Build indexes of made-up chunks and query them
     Retrieval(retrieval::Arguments),
 }
@@ -24,6 +27,7 @@ enum Subject {
 /// Runs the command.
 pub(crate) fn run(common: &Common, arguments: &Bench) -> anyhow::Result<Ended> {
     match &arguments.subject {
+        Subject::Llm(arguments) => llm::run(common, arguments),
         Subject::Retrieval(arguments) => retrieval::run(common, arguments),
     }
 }
@@ -40,9 +44,9 @@ struct Figure<C> {
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Report<S, C> {
+struct Report<S, R> {
     benchmark: &'static str,
     /// What the figures hold for.
     settings: S,
-    results: Vec<Figure<C>>,
+    results: Vec<R>,
 }

@@ -1,29 +1,20 @@
 //! `genie eval run`: a suite is asked.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
-use std::sync::Arc;
 
-use anyhow::{Context, bail};
-use genie_core::{Config, ContentHash};
+use anyhow::bail;
 use genie_eval::{
-    Configuration, Documents, Index, Indexes, Layout, LoadOptions, Machine, Model, Models, Opened,
-    Parts as Judged, Plan, Recording, RememberingEmbed, Step, Suite, Wanted, as_json,
-    documents_hash, evaluate, load,
+    Documents, Layout, LoadOptions, Parts as Judged, Plan, Recording, Step, Suite, evaluate, load,
 };
-use genie_models::{ModelError, ModelName};
-use genie_store::read_holder;
-use serde_json::Value;
+use indicatif::ProgressBar;
 
 use crate::cli::{Common, EvalOnly, EvalRun, Serve};
 use crate::interrupt::{self, Interrupted};
-use crate::wiring::{self, Parts, Vectors};
 use crate::{Ended, files, progress, render, settings};
 
 use super::super::{say, say_json};
 use super::table;
+use super::world::World;
 
 /// Runs the command.
 pub(super) fn run(common: &Common, arguments: &EvalRun) -> anyhow::Result<Ended> {
@@ -37,8 +28,8 @@ pub(super) fn run(common: &Common, arguments: &EvalRun) -> anyhow::Result<Ended>
         },
     )?;
     let judged = judged(&suite, arguments.only)?;
-    if !judged.answers {
-        // Searching needs no language model.
+    if !judged.answers && config.retrieval.rerank.judged == 0 {
+        // Then searching needs no language model.
         config.chat_model = None;
     }
     let documents = documents(&suite, arguments)?;
@@ -65,21 +56,7 @@ pub(super) fn run(common: &Common, arguments: &EvalRun) -> anyhow::Result<Ended>
     }
     let bar = progress::steps(&suite.name, suite.items.len() as u64);
     let ended = evaluate(&plan, &world, &mut recording, &mut |step| {
-        let shown = match step {
-            Step::Indexing { name, done, total } => Some((format!("indexing {name}"), done, total)),
-            Step::Asking { done, total } => Some((format!("asking {}", suite.name), done, total)),
-            Step::Working => None,
-        };
-        if let Some((what, done, total)) = shown {
-            bar.set_message(what);
-            bar.set_length(total as u64);
-            bar.set_position(done as u64);
-        }
-        if interrupt::requested() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        shown(&bar, &suite, step)
     });
     bar.finish_and_clear();
     if ended?.is_break() {
@@ -99,6 +76,25 @@ pub(super) fn run(common: &Common, arguments: &EvalRun) -> anyhow::Result<Ended>
     Ok(Ended::Done)
 }
 
+/// Shows a step; breaks once the person wants to stop.
+pub(super) fn shown(bar: &ProgressBar, suite: &Suite, step: Step<'_>) -> ControlFlow<()> {
+    let shown = match step {
+        Step::Indexing { name, done, total } => Some((format!("indexing {name}"), done, total)),
+        Step::Asking { done, total } => Some((format!("asking {}", suite.name), done, total)),
+        Step::Working => None,
+    };
+    if let Some((what, done, total)) = shown {
+        bar.set_message(what);
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    }
+    if interrupt::requested() {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
+}
+
 fn judged(suite: &Suite, only: Option<EvalOnly>) -> anyhow::Result<Judged> {
     let has_answers = suite.layout == Layout::Gold;
     if only == Some(EvalOnly::Answers) && !has_answers {
@@ -113,7 +109,7 @@ fn judged(suite: &Suite, only: Option<EvalOnly>) -> anyhow::Result<Judged> {
     })
 }
 
-fn documents(suite: &Suite, arguments: &EvalRun) -> anyhow::Result<Option<Documents>> {
+pub(super) fn documents(suite: &Suite, arguments: &EvalRun) -> anyhow::Result<Option<Documents>> {
     let Some(folder) = &arguments.documents else {
         return Ok(None);
     };
@@ -128,187 +124,4 @@ fn documents(suite: &Suite, arguments: &EvalRun) -> anyhow::Result<Option<Docume
     }
     let files = files::expand(std::slice::from_ref(folder))?;
     Documents::read(folder, &files).map(Some)
-}
-
-/// The models and indexes of an evaluation.
-struct World<'a> {
-    common: &'a Common,
-    config: Config,
-    vectors: Vectors,
-    chat: Option<Model>,
-    /// The installation's index, where it is what is asked.
-    installed: Option<Parts>,
-    /// Where indexes of suites are kept.
-    kept: PathBuf,
-    fresh: bool,
-    /// Indexes that were opened, and so made anew if they should be.
-    opened: RefCell<HashSet<PathBuf>>,
-}
-
-impl<'a> World<'a> {
-    fn open(
-        common: &'a Common,
-        config: Config,
-        arguments: &EvalRun,
-        suite: &Suite,
-    ) -> anyhow::Result<Self> {
-        let installed = suite.collections.is_empty() && arguments.documents.is_none();
-        if installed
-            && config.qdrant_url.is_none()
-            && let Some(holder) = read_holder(&config.places.index())
-        {
-            bail!(
-                "the index is in use by {holder}, and an evaluation needs it to itself; stop \
-                 that, or name the folder of the documents with --documents"
-            );
-        }
-        let chat = chat(common, &config)?;
-        let waiting = progress::waiting("loading models");
-        let mut vectors = Vectors::load(common, &config)?;
-        let installed = if installed {
-            Some(Parts::of(&vectors, &config)?)
-        } else {
-            None
-        };
-        waiting.finish_and_clear();
-        if suite.collections.len() > 1 {
-            vectors.embed = Arc::new(RememberingEmbed::new(vectors.embed));
-        }
-        Ok(Self {
-            common,
-            kept: config.places.state().join("eval-index"),
-            config,
-            vectors,
-            chat,
-            installed,
-            fresh: arguments.fresh,
-            opened: RefCell::default(),
-        })
-    }
-
-    fn configuration(&self, plan: &Plan<'_>, arguments: &EvalRun) -> anyhow::Result<Configuration> {
-        let (documents, documents_hash) = match (&arguments.documents, &self.installed) {
-            (Some(folder), _) => (
-                folder.display().to_string(),
-                plan.documents.map(|documents| documents.hash().to_string()),
-            ),
-            (None, Some(parts)) => (
-                "the installation's index".to_owned(),
-                Some(documents_hash(&*parts.store)?.to_string()),
-            ),
-            (None, None) => ("the suite's own texts".to_owned(), None),
-        };
-        let identity = &self.vectors.identity;
-        let judged = [
-            (plan.parts.retrieval, "retrieval"),
-            (plan.parts.answers, "answers"),
-        ];
-        Ok(Configuration {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            program: program()?,
-            seed: arguments.seed,
-            suite: plan.suite.name.clone(),
-            layout: plan.suite.layout.as_str().to_owned(),
-            suite_hash: plan.suite.hash.to_string(),
-            documents,
-            documents_hash: documents_hash.unwrap_or_default(),
-            parts: judged
-                .into_iter()
-                .filter(|(is, _)| *is)
-                .map(|(_, name)| name.to_owned())
-                .collect(),
-            depth: plan.depth,
-            kinds: arguments.kinds.clone(),
-            limit: arguments.limit.map(|limit| limit as usize),
-            models: Models {
-                embedding: Model {
-                    name: identity.embedding.model.clone(),
-                    hash: identity.embedding.hash.to_string(),
-                },
-                chat: self.chat.clone(),
-            },
-            index: Index {
-                dimension: identity.embedding.dimension,
-                query_prefix: identity.embedding.query_prefix.clone(),
-                passage_prefix: identity.embedding.passage_prefix.clone(),
-                lexical_version: identity.lexical_version.clone(),
-                chunker_version: identity.chunker_version.clone(),
-            },
-            retrieval: as_json(&self.config.retrieval)?,
-            answer: if plan.parts.answers {
-                as_json(&self.config.answer)?
-            } else {
-                Value::Null
-            },
-        })
-    }
-
-    fn machine(&self) -> Machine {
-        Machine {
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
-            configured_threads: self.config.threads,
-            device: self.vectors.device.clone(),
-        }
-    }
-}
-
-impl Indexes for World<'_> {
-    fn open(&self, wanted: Wanted<'_>) -> anyhow::Result<Opened> {
-        let kept;
-        let parts = match (wanted, &self.installed) {
-            (Wanted::Kept(documents), _) => {
-                let key =
-                    ContentHash::of(format!("{documents} {:?}", self.vectors.identity).as_bytes());
-                let folder = self.kept.join(&key.to_string()[..24]);
-                if self.opened.borrow_mut().insert(folder.clone()) && self.fresh {
-                    remove(&folder)?;
-                }
-                kept = Parts::kept(&self.vectors, &folder)?;
-                &kept
-            }
-            (Wanted::Installed, Some(parts)) => parts,
-            (Wanted::Installed, None) => bail!("the installation's index is not open"),
-        };
-        Ok(Opened {
-            engine: parts.engine(self.common, &self.config)?,
-            indexer: parts.indexer(),
-        })
-    }
-}
-
-/// SHA-256 of this program.
-fn program() -> anyhow::Result<String> {
-    let file = std::env::current_exe().context("the program does not know its own file")?;
-    let bytes =
-        std::fs::read(&file).with_context(|| format!("{} can't be read", file.display()))?;
-    Ok(ContentHash::of(&bytes).to_string())
-}
-
-/// Removes a kept index that nobody has open.
-fn remove(folder: &std::path::Path) -> anyhow::Result<()> {
-    if let Some(holder) = read_holder(folder) {
-        bail!("{} is in use by {holder}", folder.display());
-    }
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("{} can't be removed", folder.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The language model that will answer; none where it is not installed.
-fn chat(common: &Common, config: &Config) -> anyhow::Result<Option<Model>> {
-    let Some(name) = &config.chat_model else {
-        return Ok(None);
-    };
-    let name: ModelName = name.parse()?;
-    match wiring::models(common, &config.places)?.locate(&name) {
-        Ok(installed) => Ok(Some(Model {
-            name: name.to_string(),
-            hash: installed.hash.to_string(),
-        })),
-        Err(ModelError::NotInstalled { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use genie_eval::{ByName, Comparison, Estimates, Run, State, Verdict, in_order};
+use genie_eval::{ByName, Comparison, Estimates, Lesson, Run, State, Tuning, Verdict, in_order};
 
 /// Metrics at other ranks are in the JSON.
 fn is_usual(name: &str) -> bool {
@@ -166,6 +166,53 @@ pub(super) fn verdict(comparison: &Comparison, verdict: &Verdict) -> String {
             lost.join(", ")
         )
     });
+    text
+}
+
+/// What was learnt.
+pub(super) fn lesson(lesson: &Lesson) -> String {
+    let described = |tuning: &Tuning| {
+        format!(
+            "{}, dense {}, lexical {}, lexical bonus {}",
+            tuning.fusion.as_str(),
+            tuning.weights.dense,
+            tuning.weights.lexical,
+            tuning.lexical_bonus
+        )
+    };
+    let gain = lesson.gain;
+    let mut text = format!(
+        "{} combinations on {} questions, {}\n\n",
+        lesson.tried, gain.n, lesson.metric
+    );
+    text.push_str(&columns(&[
+        vec![
+            "configured".to_owned(),
+            format!("{:.3}", lesson.before),
+            described(&lesson.configured),
+        ],
+        vec![
+            "best on all".to_owned(),
+            format!("{:.3}", lesson.fitted),
+            described(&lesson.best),
+        ],
+    ]));
+    for (number, tuning) in lesson.by_fold.iter().enumerate() {
+        text.push_str(&format!(
+            "without fold {}: {}\n",
+            number + 1,
+            described(tuning)
+        ));
+    }
+    text.push_str(&format!(
+        "\ngain on questions left out: {:+.3}, 95 % interval {:+.3} to {:+.3}, p {:.4}\n",
+        gain.value, gain.low, gain.high, lesson.p
+    ));
+    if gain.low <= 0.0 {
+        text.push_str(
+            "that may be chance: the configured weights are as good as far as this tells\n",
+        );
+    }
     text
 }
 

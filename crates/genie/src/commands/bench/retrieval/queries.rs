@@ -2,8 +2,8 @@
 
 use anyhow::Context;
 use genie_core::{
-    Date, DateRange, DocumentRecord, Filter, FusionWeights, HybridQuery, Language, SparseVector,
-    TextRole,
+    Date, DateRange, DocumentRecord, Filter, Fusion, FusionWeights, HybridQuery, Language,
+    SparseVector, TextRole,
 };
 use rand::Rng;
 use serde::Serialize;
@@ -130,6 +130,7 @@ impl Queries {
             dense: asked.dense.clone(),
             lexical: asked.lexical.clone(),
             filter: asked.filters[kind as usize].clone(),
+            fusion: Fusion::default(),
             weights: self.weights,
             candidates: CANDIDATES,
             limit: HITS,

@@ -1,0 +1,340 @@
+//! Many prompts and answers at once: what each pass of the model reads.
+//!
+//! A pass takes the next token of every answer that is being written, and a
+//! piece of a prompt where one is waiting (continuous batching, Yu et al.
+//! 2022). The weights are read once for all of them, and a long prompt does
+//! not keep the others from going on. A row of a pass comes out the same in
+//! any company, so nobody's answer depends on who else is served.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use genie_compute::{Appetite, on_pool};
+use genie_core::Tenant;
+
+use crate::LlmError;
+use crate::answer::{Answer, Written};
+use crate::cache::KvCache;
+use crate::decoder::{Decoder, Part};
+use crate::job::{Ask, Job, Talk, flow};
+use crate::lookup::{Guess, Lookup};
+use crate::prefix::{BLOCK, Prefixes};
+use crate::sampler::weigh;
+use crate::tokenizer::Tokenizer;
+
+/// Tokens of prompts in a pass where nobody writes: between two passes is
+/// looked whether anybody still waits.
+const READ: usize = 256;
+/// Tokens of prompts in a pass where somebody writes, who waits for it: about
+/// as long as ten tokens one by one.
+const READ_BESIDE: usize = 64;
+
+/// How much is done at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Tokens of a prompt and its answer together.
+    pub(crate) context: usize,
+    /// Prompts and answers in hand at once.
+    pub(crate) slots: usize,
+    /// Bytes of keys and values kept of what is done.
+    pub(crate) kept: usize,
+}
+
+/// A decoder and all that it has in hand.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    decoder: Decoder,
+    tokenizer: Arc<Tokenizer>,
+    limits: Limits,
+    running: Vec<Running>,
+    kept: Prefixes,
+    /// Tokens that were read and written for each tenant with something in
+    /// hand, counted from what others had when it came.
+    served: HashMap<Tenant, u64>,
+}
+
+/// A prompt and its answer in the making.
+#[derive(Debug)]
+struct Running {
+    task: Task,
+    tenant: Tenant,
+    cache: KvCache,
+    /// Prompt and answer so far.
+    text: Vec<u32>,
+    /// Tokens of the text whose keys and values the cache holds.
+    held: usize,
+    /// What may follow the text, in the pass at hand.
+    guess: Guess,
+    /// Tokens of the text in the pass at hand.
+    share: usize,
+}
+
+#[derive(Debug)]
+enum Task {
+    Talk(Answer),
+    Ask(Ask),
+}
+
+impl Scheduler {
+    pub(crate) fn new(decoder: Decoder, tokenizer: Arc<Tokenizer>, limits: Limits) -> Self {
+        Self {
+            decoder,
+            tokenizer,
+            limits,
+            running: Vec::new(),
+            kept: Prefixes::new(limits.kept),
+            served: HashMap::new(),
+        }
+    }
+
+    /// Takes a job in hand, where there is one, and makes a pass.
+    pub(crate) fn run(&mut self, job: Option<Job>) -> Appetite {
+        if let Some(job) = job {
+            self.admit(job);
+        }
+        self.running.retain(|running| !running.has_left());
+        self.plan();
+        if self.running.iter().any(|running| running.share > 0)
+            && let Err(error) = self.pass()
+        {
+            // What the caches hold is not known any more.
+            let reason = error.to_string();
+            for running in self.running.drain(..) {
+                running
+                    .task
+                    .fail(LlmError::Tensor(candle_core::Error::Msg(reason.clone())));
+            }
+        }
+        let running = &self.running;
+        self.served
+            .retain(|tenant, _| running.iter().any(|it| it.tenant == *tenant));
+        match running.len() {
+            0 => Appetite::Idle,
+            count if count < self.limits.slots => Appetite::Some,
+            _ => Appetite::Urgent,
+        }
+    }
+
+    fn admit(&mut self, job: Job) {
+        let (task, prompt, tenant) = match job {
+            Job::Talk(talk) => {
+                let Talk { prompt, tenant, .. } = &talk;
+                let (prompt, tenant) = (prompt.clone(), tenant.clone());
+                let lookup = talk.lookup && self.decoder.rows_are_independent();
+                let lookup = lookup.then(Lookup::new);
+                let answer = Answer::new(talk, Arc::clone(&self.tokenizer), lookup);
+                (Task::Talk(answer), prompt, tenant)
+            }
+            Job::Ask(mut ask) => {
+                let prompt = std::mem::take(&mut ask.prompt);
+                let tenant = ask.tenant.clone();
+                (Task::Ask(ask), prompt, tenant)
+            }
+        };
+        match self.begin(&prompt, &tenant) {
+            Ok((cache, held)) => {
+                // Whoever comes new has neither a claim from the time before
+                // nor a debt.
+                let least = self.served.values().copied().min().unwrap_or(0);
+                self.served.entry(tenant.clone()).or_insert(least);
+                self.running.push(Running {
+                    task,
+                    tenant,
+                    cache,
+                    text: prompt,
+                    held,
+                    guess: Guess::default(),
+                    share: 0,
+                });
+            }
+            Err(error) => task.fail(error),
+        }
+    }
+
+    /// A cache that holds as much of a prompt as is known, and how much that
+    /// is. The last token is read in any case: its logits are wanted.
+    pub(crate) fn begin(
+        &mut self,
+        prompt: &[u32],
+        tenant: &Tenant,
+    ) -> Result<(KvCache, usize), LlmError> {
+        let last = prompt.len().checked_sub(1).ok_or(LlmError::EmptyPrompt)?;
+        if prompt.len() > self.limits.context {
+            return Err(LlmError::Context {
+                tokens: prompt.len(),
+                limit: self.limits.context,
+            });
+        }
+        let size = self.decoder.config().vocabulary;
+        if let Some(token) = prompt.iter().find(|token| **token as usize >= size) {
+            return Err(LlmError::UnknownToken {
+                token: *token,
+                size,
+            });
+        }
+        let mut cache = self.decoder.new_cache()?;
+        cache.reserve(prompt.len(), self.limits.context)?;
+        for block in self.kept.find(tenant, &prompt[..last]) {
+            cache.append(&block)?;
+        }
+        let held = cache.len();
+        tracing::debug!(
+            prompt = prompt.len(),
+            known = held,
+            "a prompt is taken in hand"
+        );
+        Ok((cache, held))
+    }
+
+    /// Decides what the next pass reads: a token of every answer, with what
+    /// may follow it, and pieces of prompts, first those that an answer waits
+    /// for, then those of the tenant that had least so far.
+    fn plan(&mut self) {
+        let limit = self.limits.context;
+        let mut budget = READ;
+        for running in &mut self.running {
+            running.share = 0;
+            running.guess = Guess::default();
+            if let (1, Task::Talk(answer)) = (running.unread(), &mut running.task)
+                && answer.has_begun()
+            {
+                let room = limit - running.held - 1;
+                running.guess = answer.guess(&running.text, room);
+                running.share = 1;
+                budget = READ_BESIDE;
+            }
+        }
+        let mut reading: Vec<usize> = (0..self.running.len())
+            .filter(|index| self.running[*index].share == 0)
+            .collect();
+        let served = |running: &Running| self.served.get(&running.tenant).copied();
+        let first = |running: &Running| matches!(&running.task, Task::Ask(ask) if ask.first);
+        // Of one tenant's, who came first is first: the sort is stable.
+        reading.sort_by_key(|index| {
+            let running = &self.running[*index];
+            (!first(running), served(running))
+        });
+        for index in reading {
+            let running = &mut self.running[index];
+            running.share = running.unread().min(budget);
+            budget -= running.share;
+        }
+    }
+
+    /// Reads what was planned and hands the logits on.
+    fn pass(&mut self) -> Result<(), LlmError> {
+        let limit = self.limits.context;
+        let mut tokens = Vec::with_capacity(self.running.len());
+        for running in &mut self.running {
+            let end = running.held + running.share;
+            let mut part = running.text[running.held..end].to_vec();
+            part.extend_from_slice(&running.guess.tokens);
+            if !part.is_empty() {
+                running.cache.reserve(part.len(), limit)?;
+            }
+            tokens.push(part);
+        }
+        let mut parts: Vec<Part<'_>> = self
+            .running
+            .iter_mut()
+            .zip(&tokens)
+            .filter(|(running, _)| running.share > 0)
+            .map(|(running, tokens)| Part {
+                tokens,
+                wanted: running.wanted(),
+                cache: &mut running.cache,
+            })
+            .collect();
+        let decoder = &self.decoder;
+        let logits = on_pool(|| match decoder.read(&mut parts)? {
+            Some(output) => decoder.logits(&output),
+            None => Ok(Vec::new()),
+        })?;
+        let mut logits = logits.into_iter();
+        let mut done = Vec::new();
+        for (index, (running, tokens)) in self.running.iter_mut().zip(&tokens).enumerate() {
+            if let Some(served) = self.served.get_mut(&running.tenant) {
+                *served += tokens.len() as u64;
+            }
+            let wanted = running.wanted();
+            running.held += running.share;
+            let own = logits.by_ref().take(wanted);
+            if running.hand_on(own).is_break() {
+                done.push(index);
+            }
+        }
+        for index in done.into_iter().rev() {
+            let running = self.running.remove(index);
+            let Running {
+                tenant,
+                cache,
+                text,
+                held,
+                ..
+            } = &running;
+            self.kept.keep(tenant, &text[..*held], |start| {
+                cache.copy(start..start + BLOCK)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Running {
+    fn unread(&self) -> usize {
+        self.text.len() - self.held
+    }
+
+    fn has_left(&self) -> bool {
+        match &self.task {
+            Task::Talk(answer) => answer.has_left(),
+            Task::Ask(ask) => flow(&ask.left).is_break(),
+        }
+    }
+
+    /// Logits that the pass at hand has to give.
+    fn wanted(&self) -> usize {
+        if self.share > 0 && self.share == self.unread() {
+            1 + self.guess.tokens.len()
+        } else {
+            0
+        }
+    }
+
+    /// Takes the logits behind the end of the text and behind each guessed
+    /// token. Breaks where that was the end.
+    fn hand_on(&mut self, logits: impl Iterator<Item = Vec<f32>>) -> ControlFlow<()> {
+        let guess = std::mem::take(&mut self.guess);
+        let mut logits = logits.peekable();
+        if logits.peek().is_none() {
+            return ControlFlow::Continue(());
+        }
+        match &mut self.task {
+            Task::Ask(ask) => {
+                if let Some(logits) = logits.next() {
+                    ask.reply.send(weigh(&logits, &ask.openings)).ok();
+                }
+                ControlFlow::Break(())
+            }
+            Task::Talk(answer) => {
+                let Written { right, flow } = answer.write(&mut self.text, &guess, logits);
+                self.held += right;
+                self.cache.truncate(self.held);
+                flow
+            }
+        }
+    }
+}
+
+impl Task {
+    fn fail(self, error: LlmError) {
+        // Whoever left does not read it.
+        match self {
+            Self::Talk(answer) => answer.end(Err(error)),
+            Self::Ask(ask) => {
+                ask.reply.send(Err(error)).ok();
+            }
+        }
+    }
+}

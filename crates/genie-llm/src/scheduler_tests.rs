@@ -1,0 +1,277 @@
+//! Many at once: what each gets, and when.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::Device;
+use crossbeam_channel::Receiver;
+use genie_compute::Appetite;
+use genie_core::{Sampling, Tenant};
+
+use crate::LlmError;
+use crate::decoder::Decoder;
+use crate::gguf::Gguf;
+use crate::job::{Ask, Event, Job, Talk};
+use crate::scheduler::{Limits, Scheduler};
+use crate::tiny::Tiny;
+use crate::tokenizer::Tokenizer;
+
+fn scheduler(slots: usize) -> Scheduler {
+    let (_folder, path) = Tiny::default().write();
+    let mut gguf = Gguf::open(&path).expect("opened");
+    let tokenizer = Tokenizer::read(&gguf).expect("a tokenizer");
+    let decoder = Decoder::load(&mut gguf, &Device::Cpu).expect("a decoder");
+    let limits = Limits {
+        context: decoder.config().context,
+        slots,
+        kept: 1 << 20,
+    };
+    Scheduler::new(decoder, Arc::new(tokenizer), limits)
+}
+
+/// Whoever asked.
+struct Caller {
+    events: Receiver<Event>,
+    left: Arc<AtomicBool>,
+}
+
+impl Caller {
+    /// Tokens that came since the last look, and whether the end came.
+    fn look(&self) -> (usize, bool) {
+        let (mut tokens, mut ended) = (0, false);
+        for event in self.events.try_iter() {
+            match event {
+                Event::Token(_) => tokens += 1,
+                Event::Rest(_) => {}
+                Event::End(end) => {
+                    end.expect("generated");
+                    ended = true;
+                }
+            }
+        }
+        (tokens, ended)
+    }
+
+    fn text(&self) -> String {
+        let pieces = self.events.try_iter().map(|event| match event {
+            Event::Token(piece) | Event::Rest(piece) => piece,
+            Event::End(end) => format!("{:?}", end.expect("generated")),
+        });
+        pieces.collect()
+    }
+}
+
+/// Warm enough that an end is not to be expected before `max_tokens`.
+fn talk(prompt: Vec<u32>, max_tokens: usize, tenant: &str) -> (Job, Caller) {
+    let (events, arriving) = crossbeam_channel::bounded(max_tokens + 2);
+    let left = Arc::new(AtomicBool::new(false));
+    let sampling = Sampling {
+        temperature: 2.0,
+        top_k: 20,
+        seed: prompt.len() as u64,
+        ..Sampling::greedy()
+    };
+    let job = Job::Talk(Talk {
+        prompt,
+        sampling,
+        max_tokens,
+        stop: Vec::new(),
+        tenant: Tenant::new(tenant),
+        lookup: true,
+        events,
+        left: Arc::clone(&left),
+    });
+    let caller = Caller {
+        events: arriving,
+        left,
+    };
+    (job, caller)
+}
+
+fn prompt(seed: u32, length: u32) -> Vec<u32> {
+    (0..length)
+        .map(|at| (at * at + seed * 17 + at / 7) % 90)
+        .collect()
+}
+
+fn finish(scheduler: &mut Scheduler) {
+    while scheduler.run(None) != Appetite::Idle {}
+}
+
+#[test]
+fn everybody_gets_in_company_what_everybody_gets_alone() {
+    let asked = |index: u32| {
+        talk(
+            prompt(index, 20 + 90 * index),
+            40,
+            &format!("{}", index % 3),
+        )
+    };
+    let mut together = scheduler(8);
+    let mut callers = Vec::new();
+    for index in 0..8 {
+        let (job, caller) = asked(index);
+        together.run(Some(job));
+        callers.push(caller);
+    }
+    finish(&mut together);
+    for (index, caller) in (0..8).zip(callers) {
+        let mut alone = scheduler(1);
+        let (job, single) = asked(index);
+        alone.run(Some(job));
+        finish(&mut alone);
+        assert_eq!(caller.text(), single.text(), "prompt {index}");
+    }
+}
+
+#[test]
+fn a_long_prompt_does_not_keep_a_writer_waiting() {
+    let mut scheduler = scheduler(4);
+    let (job, writer) = talk(prompt(1, 30), 200, "writer");
+    scheduler.run(Some(job));
+    assert_eq!(writer.look().0, 1);
+    let (job, reader) = talk(prompt(2, 1500), 5, "reader");
+    let mut job = Some(job);
+    let mut passes = 0;
+    loop {
+        scheduler.run(job.take());
+        passes += 1;
+        let (tokens, ended) = writer.look();
+        assert!(tokens > 0 || ended, "nothing in pass {passes}");
+        if reader.look().0 > 0 {
+            break;
+        }
+        assert!(passes < 30, "the prompt is not read");
+    }
+    assert!(
+        passes > 3,
+        "a pass with {} tokens of a prompt",
+        1500 / passes
+    );
+}
+
+#[test]
+fn the_tenant_that_had_least_is_read_first() {
+    let mut scheduler = scheduler(8);
+    let mut many = Vec::new();
+    for seed in 0..5 {
+        let (job, caller) = talk(prompt(seed, 1200), 2, "many");
+        scheduler.run(Some(job));
+        many.push(caller);
+    }
+    let (job, one) = talk(prompt(9, 600), 2, "one");
+    let mut job = Some(job);
+    while !one.look().1 {
+        scheduler.run(job.take());
+    }
+    let done = many.iter().filter(|caller| caller.look().1).count();
+    assert!(done <= 2, "{done} of five longer ones that came before");
+    finish(&mut scheduler);
+    assert!(
+        many.iter()
+            .all(|caller| caller.look().1 || caller.events.is_empty())
+    );
+}
+
+#[test]
+fn what_an_answer_waits_for_is_read_before_long_prompts() {
+    let mut scheduler = scheduler(8);
+    // Whoever waits has had much more than the others.
+    let (job, _writer) = talk(prompt(1, 1500), 400, "waits");
+    scheduler.run(Some(job));
+    for _ in 0..8 {
+        scheduler.run(None);
+    }
+    let (long, reader) = talk(prompt(2, 1800), 2, "other");
+    scheduler.run(Some(long));
+    let (job, answer) = ask(prompt(3, 150), "waits");
+    let mut job = Some(job);
+    for _ in 0..3 {
+        scheduler.run(job.take());
+    }
+    answer.try_recv().expect("answered").expect("weighed");
+    assert_eq!(reader.look(), (0, false));
+}
+
+#[test]
+fn whoever_leaves_is_dropped_before_the_next_pass() {
+    let mut scheduler = scheduler(2);
+    let (job, caller) = talk(prompt(1, 700), 900, "a");
+    scheduler.run(Some(job));
+    caller.left.store(true, Ordering::Relaxed);
+    assert_eq!(scheduler.run(None), Appetite::Idle);
+    assert_eq!(caller.look(), (0, false));
+    // Also while the answer is written.
+    let (job, caller) = talk(prompt(1, 10), 900, "a");
+    scheduler.run(Some(job));
+    assert_eq!(caller.look(), (1, false));
+    caller.left.store(true, Ordering::Relaxed);
+    assert_eq!(scheduler.run(None), Appetite::Idle);
+    assert_eq!(caller.look().0, 0);
+}
+
+#[test]
+fn full_slots_take_only_what_is_urgent() {
+    let mut scheduler = scheduler(2);
+    let (first, _one) = talk(prompt(1, 600), 30, "a");
+    let (second, _two) = talk(prompt(2, 600), 30, "a");
+    assert_eq!(scheduler.run(Some(first)), Appetite::Some);
+    assert_eq!(scheduler.run(Some(second)), Appetite::Urgent);
+    let (job, answer) = ask(prompt(3, 20), "a");
+    scheduler.run(Some(job));
+    finish(&mut scheduler);
+    let weights = answer.recv().expect("answered").expect("weighed");
+    assert!(weights[0] < 0.0 && weights[0].is_finite(), "{weights:?}");
+}
+
+type Weighed = Receiver<Result<Vec<f32>, LlmError>>;
+
+fn ask(prompt: Vec<u32>, tenant: &str) -> (Job, Weighed) {
+    let (reply, answer) = crossbeam_channel::bounded(1);
+    let job = Job::Ask(Ask {
+        prompt,
+        first: tenant == "waits",
+        openings: vec![vec![70], vec![71]],
+        tenant: Tenant::new(tenant),
+        reply,
+        left: Arc::new(AtomicBool::new(false)),
+    });
+    (job, answer)
+}
+
+#[test]
+fn a_prompt_that_cannot_be_read_fails_alone() {
+    let mut scheduler = scheduler(4);
+    let (job, caller) = talk(prompt(1, 30), 20, "a");
+    scheduler.run(Some(job));
+    for wrong in [Vec::new(), vec![1_000_000], vec![1; 5000]] {
+        let (job, answer) = ask(wrong, "a");
+        scheduler.run(Some(job));
+        answer.recv().expect("answered").expect_err("refused");
+    }
+    finish(&mut scheduler);
+    assert!(caller.look().1);
+}
+
+#[test]
+fn what_was_read_before_another_prompt_is_known_again() {
+    let passages = prompt(1, 200);
+    let question = |end: &[u32]| [&passages[..], end].concat();
+    let mut used = scheduler(2);
+    let mut weigh = |prompt: &[u32], tenant: &str| {
+        let known = used.begin(prompt, &Tenant::new(tenant)).expect("begun").1;
+        let (job, answer) = ask(prompt.to_vec(), tenant);
+        used.run(Some(job));
+        finish(&mut used);
+        (known, answer.recv().expect("answered").expect("weighed"))
+    };
+    assert_eq!(weigh(&question(&[1, 2, 3]), "one").0, 0);
+    assert_eq!(weigh(&prompt(7, 300), "one").0, 0);
+    let (known, again) = weigh(&question(&[4, 5]), "one");
+    // Whole blocks of it.
+    assert_eq!(known, 192);
+    // Nobody profits from what another tenant asked.
+    let (known, afresh) = weigh(&question(&[4, 5]), "other");
+    assert_eq!(known, 0);
+    assert_eq!(again, afresh);
+}

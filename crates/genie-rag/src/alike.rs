@@ -1,0 +1,202 @@
+//! Passages that say what a better one says already: repetitions, and
+//! translations of one text.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use genie_core::{Hit, Language, Passage};
+use unicode_segmentation::UnicodeSegmentation;
+
+use crate::numbers::{Figures, figures};
+use crate::support::dot;
+
+/// Words of a shingle.
+const SHINGLE: usize = 4;
+/// Share of common shingles from which on two passages say the same.
+const SAME: f32 = 0.8;
+/// Cosine of the vectors of two passages in different languages from which on
+/// one is the other's translation, for multilingual-e5; see
+/// `docs/benchmarks/retrieval.md`.
+const TRANSLATED: f32 = 0.82;
+
+/// Of which passages only one is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Alike {
+    /// Of repetitions.
+    Repeated,
+    /// Of repetitions, and of translations that in this language.
+    Translated(Language),
+}
+
+/// The first `limit` passages that say something of their own. A translation
+/// into the question's language takes the place of a better passage that it
+/// translates.
+pub(crate) fn distinct(
+    passages: impl Iterator<Item = Passage>,
+    alike: Alike,
+    limit: usize,
+) -> Vec<Passage> {
+    let mut kept: Vec<(HashSet<u64>, Passage)> = Vec::with_capacity(limit);
+    for mut passage in passages {
+        let full = kept.len() == limit;
+        let Alike::Translated(wanted) = alike else {
+            if full {
+                break;
+            }
+            push_unless_repeated(&mut kept, passage);
+            continue;
+        };
+        let speaks = |passage: &Passage| passage.hit.chunk.language == Some(wanted);
+        // Once all places are taken only a passage in the question's language
+        // can still take one, and only from one that is not.
+        if full && !speaks(&passage) {
+            continue;
+        }
+        let translated = kept.iter().position(|(_, other)| {
+            !(full && speaks(other)) && is_translation(&other.hit, &passage.hit)
+        });
+        match translated {
+            Some(place) if speaks(&passage) && !speaks(&kept[place].1) => {
+                // Its place is by the other's score, and what looks at scores
+                // after this expects them to fall.
+                passage.hit.score = kept[place].1.hit.score;
+                kept[place] = (shingles(&passage.hit.chunk.text), passage);
+            }
+            Some(_) => left_out(&passage, "it translates another"),
+            None if full => {}
+            None => push_unless_repeated(&mut kept, passage),
+        }
+    }
+    kept.into_iter().map(|(_, passage)| passage).collect()
+}
+
+fn push_unless_repeated(kept: &mut Vec<(HashSet<u64>, Passage)>, passage: Passage) {
+    let own = shingles(&passage.hit.chunk.text);
+    let repeats = kept.iter().any(|(other, _)| {
+        let common = own.intersection(other).count();
+        let all = own.len() + other.len() - common;
+        common > 0 && common as f32 >= SAME * all as f32
+    });
+    if repeats {
+        left_out(&passage, "it repeats another");
+    } else {
+        kept.push((own, passage));
+    }
+}
+
+fn left_out(passage: &Passage, why: &str) {
+    tracing::debug!(document = passage.hit.document.uri, why, "left out");
+}
+
+/// Whether two passages are one text in two languages: nearly the same to the
+/// embedding model, and with the same figures.
+fn is_translation(one: &Hit, other: &Hit) -> bool {
+    let languages = one.chunk.language.zip(other.chunk.language);
+    languages.is_some_and(|(one, other)| one != other)
+        && !one.vector.is_empty()
+        && dot(&one.vector, &other.vector) >= TRANSLATED
+        && figures_agree(&one.chunk.text, &other.chunk.text)
+}
+
+fn figures_agree(one: &str, other: &str) -> bool {
+    let within = |figures_of: &str, text: &str| {
+        let known = Figures::of(text);
+        let mut all = figures(figures_of).into_iter();
+        all.all(|figure| known.contain(&figure))
+    };
+    within(one, other) && within(other, one)
+}
+
+/// Hashes of all runs of a few words; of all words where there are fewer.
+fn shingles(text: &str) -> HashSet<u64> {
+    let text = text.to_lowercase();
+    let words: Vec<&str> = text.unicode_words().collect();
+    words
+        .windows(SHINGLE.min(words.len()).max(1))
+        .map(|words| {
+            let mut hasher = DefaultHasher::new();
+            words.hash(&mut hasher);
+            hasher.finish()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fixtures::passage;
+
+    use super::*;
+
+    fn said(uri: &str, language: Language, text: &str, vector: [f32; 2]) -> Passage {
+        let mut passage = passage(uri, text);
+        passage.hit.chunk.language = Some(language);
+        passage.hit.vector = vector.to_vec();
+        passage
+    }
+
+    fn uris(passages: &[Passage]) -> Vec<&str> {
+        let uris = passages
+            .iter()
+            .map(|passage| passage.hit.document.uri.as_str());
+        uris.collect()
+    }
+
+    fn found() -> Vec<Passage> {
+        let (one, other) = ([1.0, 0.0], [0.6, 0.8]);
+        let mut passages = vec![
+            said(
+                "en",
+                Language::English,
+                "A mast of 30 m was built in 2019.",
+                one,
+            ),
+            said(
+                "es",
+                Language::Spanish,
+                "En 2019 se construyó una torre de 30 m.",
+                one,
+            ),
+            said(
+                "fr",
+                Language::French,
+                "Un mât de 40 m a été construit en 2019.",
+                one,
+            ),
+            said(
+                "ru",
+                Language::Russian,
+                "Мачта высотой 30 м построена в 2019 году.",
+                other,
+            ),
+            said(
+                "en2",
+                Language::English,
+                "In 2019 they built one of 30 m, which is a mast.",
+                one,
+            ),
+        ];
+        for (rank, passage) in (1_u8..).zip(&mut passages) {
+            passage.hit.score = 1.0 / f32::from(rank);
+        }
+        passages
+    }
+
+    #[test]
+    fn one_translation_is_kept_and_that_in_the_language_of_the_question() {
+        let kept = |language| distinct(found().into_iter(), Alike::Translated(language), 10);
+        // Other figures, another vector or the same language: no translation.
+        assert_eq!(uris(&kept(Language::English)), ["en", "fr", "ru", "en2"]);
+        let spanish = kept(Language::Spanish);
+        assert_eq!(uris(&spanish), ["es", "fr", "ru"]);
+        assert!(spanish.is_sorted_by(|a, b| a.hit.score >= b.hit.score));
+        assert_eq!(uris(&kept(Language::Chinese)), ["en", "fr", "ru", "en2"]);
+        let all = distinct(found().into_iter(), Alike::Repeated, 10);
+        assert_eq!(all.len(), 5);
+    }
+
+    #[test]
+    fn a_translation_takes_its_place_also_when_all_are_taken() {
+        let kept = distinct(found().into_iter(), Alike::Translated(Language::Spanish), 1);
+        assert_eq!(uris(&kept), ["es"]);
+    }
+}

@@ -1,0 +1,313 @@
+//! `genie bench llm`: how fast a language model reads and writes, beside
+//! llama.cpp where that is there.
+//!
+//! Each round measures everything once, and the peer right before or after
+//! ours, so that a machine which changes its speed changes it for both. The
+//! texts are questions with passages of the articles that come with the
+//! program ([`prompts`]); nothing is known of a prompt when it is asked, but
+//! where that is what is measured.
+
+mod ours;
+mod peer;
+mod prompts;
+mod report;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use genie_compute::{choose_device, physical_cores};
+use genie_core::ContentHash;
+use genie_llm::{ChatModel, ChatModelOptions};
+use genie_models::ModelName;
+use indicatif::ProgressBar;
+use sha2::{Digest, Sha256};
+
+use self::ours::Ours;
+use self::peer::{Completion, Peer};
+use self::prompts::Prompts;
+use self::report::{Name, Rounds};
+use super::Report;
+use crate::cli::{Common, Serve};
+use crate::commands::{say, say_json};
+use crate::{Ended, interrupt, progress, settings, wiring};
+
+/// Chats at once in `serve-8`, and tokens of their prompts and answers.
+const CHATS: usize = 8;
+const CHAT_PROMPT: usize = 900;
+const CHAT_ANSWER: usize = 100;
+/// Tokens written for `decode-128`.
+const WRITTEN: usize = 128;
+
+/// The arguments of `genie bench llm`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  genie bench llm\n  genie bench llm --model smollm2-135m-instruct --threads 2 --against ./llama-bench --json\n  genie bench llm --model model.gguf --against http://127.0.0.1:8081 --only serve-8"
+)]
+pub(super) struct Arguments {
+    /// Registry name or GGUF file (without: the configured model)
+    #[arg(long, value_name = "NAME|FILE")]
+    model: Option<String>,
+    /// Run beside ours: the program llama-bench, or a llama-server that has
+    /// the same file open
+    #[arg(long, value_name = "PATH|URL")]
+    against: Option<String>,
+    /// Rounds; the figures are medians
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    rounds: usize,
+    /// Measure only these
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_enum)]
+    only: Vec<Name>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the figures hold for.
+#[derive(Debug, serde::Serialize)]
+struct Settings {
+    model: String,
+    sha256: String,
+    device: String,
+    threads: usize,
+    rounds: usize,
+    against: Option<&'static str>,
+}
+
+/// Runs the command.
+pub(super) fn run(common: &Common, arguments: &Arguments) -> anyhow::Result<Ended> {
+    if arguments.rounds == 0 {
+        bail!("--rounds has to be 1 or more");
+    }
+    let config = settings::read(common, &Serve::default())?;
+    let peer = arguments.against.as_deref().map(Peer::new).transpose()?;
+    let asked = arguments.model.as_deref().or(config.chat_model.as_deref());
+    let asked = asked.context("no language model is configured; name one with --model")?;
+    let file = find(common, &config, asked)?;
+    if let Err(error) = genie_compute::set_threads(config.threads) {
+        tracing::debug!(%error, "the number of threads stays as it is");
+    }
+    let device = choose_device(config.device)?;
+    let mut options = ChatModelOptions::new(file.name.as_str(), file.hash);
+    options.device = device.device;
+    let waiting = progress::waiting("loading the language model");
+    let model = ChatModel::load(&file.path, options)?;
+    waiting.finish_and_clear();
+
+    let prompts = Prompts::read()?;
+    let threads = match config.threads {
+        0 => physical_cores(),
+        threads => threads,
+    };
+    let bench = Bench {
+        ours: Ours::new(model, &prompts),
+        file: &file.path,
+        threads,
+        peer: peer.as_ref(),
+    };
+    let outcomes = bench.run(arguments)?;
+    if arguments.json {
+        say_json(&Report {
+            benchmark: "llm",
+            settings: Settings {
+                model: file.name,
+                sha256: file.hash.to_string(),
+                device: device.note,
+                threads,
+                rounds: arguments.rounds,
+                against: peer.as_ref().map(Peer::name),
+            },
+            results: outcomes,
+        })?;
+    } else {
+        say(&report::table(&outcomes))?;
+    }
+    Ok(Ended::Done)
+}
+
+/// A model file with what it is called.
+struct ModelFile {
+    name: String,
+    path: PathBuf,
+    hash: ContentHash,
+}
+
+/// A file of this path, or the registry's model of this name.
+fn find(common: &Common, config: &genie_core::Config, asked: &str) -> anyhow::Result<ModelFile> {
+    let path = Path::new(asked);
+    if path.is_file() {
+        let hash = hash(path).with_context(|| format!("{asked} can't be read"))?;
+        return Ok(ModelFile {
+            name: asked.to_owned(),
+            path: path.to_owned(),
+            hash,
+        });
+    }
+    let name: ModelName = asked
+        .parse()
+        .with_context(|| format!("{asked} is neither a file nor the name of a model"))?;
+    let installed = wiring::models(common, &config.places)?.locate(&name)?;
+    Ok(ModelFile {
+        name: name.to_string(),
+        path: installed.weights,
+        hash: installed.hash,
+    })
+}
+
+fn hash(path: &Path) -> std::io::Result<ContentHash> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(ContentHash::from_bytes(hasher.finalize().into())),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}
+
+struct Bench<'a> {
+    ours: Ours<'a>,
+    file: &'a Path,
+    threads: usize,
+    peer: Option<&'a Peer>,
+}
+
+impl Bench<'_> {
+    fn run(&self, arguments: &Arguments) -> anyhow::Result<Vec<report::Outcome>> {
+        let wanted = |name: &Name| arguments.only.is_empty() || arguments.only.contains(name);
+        let names: Vec<Name> = Name::ALL.into_iter().filter(wanted).collect();
+        let bar = progress::steps("measuring", (names.len() * arguments.rounds) as u64);
+        let mut figures: Vec<Rounds> = names.iter().map(|_| Rounds::default()).collect();
+        for round in 0..arguments.rounds {
+            for (name, rounds) in names.iter().zip(&mut figures) {
+                interrupt::check()?;
+                self.measure(*name, round, rounds, &bar)
+                    .with_context(|| format!("{} can't be measured", name.as_str()))?;
+                bar.inc(1);
+            }
+        }
+        bar.finish_and_clear();
+        let outcomes = names.iter().zip(&figures);
+        Ok(outcomes
+            .filter_map(|(name, rounds)| rounds.outcome(*name))
+            .collect())
+    }
+
+    /// One round of one figure. What does not fit into the model's context is
+    /// not measured.
+    fn measure(
+        &self,
+        name: Name,
+        round: usize,
+        rounds: &mut Rounds,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<()> {
+        bar.set_message(format!("{}, round {}", name.as_str(), round + 1));
+        let ours = &self.ours;
+        match name {
+            Name::Prefill512 => self.prefill(512, round, rounds),
+            Name::Prefill2048 => self.prefill(2048, round, rounds),
+            Name::Decode128 => {
+                let both = Both {
+                    ours: &|| ours.decode(round, WRITTEN),
+                    peer: &|peer| self.decode_of(peer, round),
+                };
+                self.interleave(round, rounds, &both)
+            }
+            Name::Serve8 if ours.holds(CHAT_PROMPT + CHAT_ANSWER) => self.serve(round, rounds),
+            Name::PrefixTtft if ours.holds(CHAT_PROMPT + 1) => {
+                let [first, second] = ours.prefix(round)?;
+                rounds.add(second);
+                rounds.add_peer("first question", first);
+                Ok(())
+            }
+            Name::Speculation if ours.holds(CHAT_PROMPT + CHAT_ANSWER) => {
+                let [plain, guessed] = ours.speculation(round)?;
+                rounds.add(guessed);
+                rounds.add_peer("token by token", plain);
+                Ok(())
+            }
+            Name::Serve8 | Name::PrefixTtft | Name::Speculation => Ok(()),
+        }
+    }
+
+    fn prefill(&self, tokens: usize, round: usize, rounds: &mut Rounds) -> anyhow::Result<()> {
+        if !self.ours.holds(tokens + 1) {
+            return Ok(());
+        }
+        let messages = self.ours.prompts.sized(&self.ours.model, round, tokens)?;
+        let both = Both {
+            ours: &|| self.ours.prefill(messages.clone()),
+            peer: &|peer| match peer {
+                Peer::Bench(program) => peer::bench(program, self.file, self.threads, (tokens, 0)),
+                Peer::Server { url, agent } => {
+                    let asked = Completion {
+                        messages: &messages,
+                        max_tokens: 1,
+                        to_the_last: false,
+                    };
+                    Ok(peer::complete((url, agent), &asked)?.reading)
+                }
+            },
+        };
+        self.interleave(round, rounds, &both)
+    }
+
+    fn decode_of(&self, peer: &Peer, round: usize) -> anyhow::Result<f64> {
+        match peer {
+            Peer::Bench(program) => peer::bench(program, self.file, self.threads, (0, WRITTEN)),
+            Peer::Server { url, agent } => {
+                let asked = Completion {
+                    messages: &self.ours.prompts.sized(&self.ours.model, round, 160)?,
+                    max_tokens: WRITTEN,
+                    to_the_last: true,
+                };
+                Ok(peer::complete((url, agent), &asked)?.writing)
+            }
+        }
+    }
+
+    /// `llama-bench` knows no chats, so only a server is a peer here.
+    fn serve(&self, round: usize, rounds: &mut Rounds) -> anyhow::Result<()> {
+        rounds.add(self.ours.serve(round)?);
+        if let Some(peer @ Peer::Server { url, agent }) = self.peer {
+            let chats = (0..CHATS)
+                .map(|chat| {
+                    let number = round * CHATS + chat;
+                    self.ours
+                        .prompts
+                        .sized(&self.ours.model, number, CHAT_PROMPT)
+                })
+                .collect::<anyhow::Result<Vec<_>>>()?;
+            let served = peer::serve((url, agent), &chats, CHAT_ANSWER)?;
+            rounds.add_peer(peer.name(), served);
+        }
+        Ok(())
+    }
+
+    /// Who goes first changes from round to round.
+    fn interleave(&self, round: usize, rounds: &mut Rounds, both: &Both<'_>) -> anyhow::Result<()> {
+        let theirs = |rounds: &mut Rounds| -> anyhow::Result<()> {
+            if let Some(peer) = self.peer {
+                rounds.add_peer(peer.name(), (both.peer)(peer)?);
+            }
+            Ok(())
+        };
+        if round.is_multiple_of(2) {
+            rounds.add((both.ours)()?);
+            theirs(rounds)
+        } else {
+            theirs(rounds)?;
+            rounds.add((both.ours)()?);
+            Ok(())
+        }
+    }
+}
+
+/// How a figure is measured on either side.
+struct Both<'a> {
+    ours: &'a dyn Fn() -> anyhow::Result<f64>,
+    peer: &'a dyn Fn(&Peer) -> anyhow::Result<f64>,
+}
