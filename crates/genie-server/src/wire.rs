@@ -102,9 +102,10 @@ pub struct StagesBody {
 }
 
 /// How both sides were fused.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FusionBody {
     /// `rrf` by ranks, `dbsf` by scores.
+    #[schemars(with = "String")]
     pub method: Fusion,
     /// What meaning adds.
     pub dense: f32,
@@ -113,7 +114,7 @@ pub struct FusionBody {
 }
 
 /// What is added to a score for what is known of a document.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BoostBody {
     /// For its date.
     pub recency: f32,
