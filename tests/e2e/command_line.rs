@@ -75,6 +75,7 @@ const COMMANDS: &[&[&str]] = &[
     &["doctor"],
     &["bench"],
     &["bench", "retrieval"],
+    &["openapi"],
     &["completions"],
     &["man"],
 ];

@@ -114,25 +114,28 @@ pub(crate) fn on_postgres<F: Future<Output = ()>>(name: &str, case: impl FnOnce(
     url.set_path(&format!("/{database}"));
     let url = url.to_string();
     run(async {
-        on_server(&server, &format!("DROP DATABASE IF EXISTS {database}")).await;
-        // Sorts unlike bytes, so that a test shows where that matters.
-        on_server(
-            &server,
-            &format!(
-                "CREATE DATABASE {database} TEMPLATE template0 \
-                 LOCALE_PROVIDER icu ICU_LOCALE 'en' LOCALE 'C'"
-            ),
-        )
-        .await;
+        let done = on_server(&server, &format!("DROP DATABASE IF EXISTS {database}")).await;
+        done.expect("no database of an earlier run");
+        // Sorts unlike bytes, so that a test shows where that matters. Servers
+        // before version 15 can't.
+        let unlike_bytes = format!(
+            "CREATE DATABASE {database} TEMPLATE template0 ENCODING 'UTF8' \
+             LOCALE_PROVIDER icu ICU_LOCALE 'en' LOCALE 'C'"
+        );
+        if on_server(&server, &unlike_bytes).await.is_err() {
+            let plain = format!("CREATE DATABASE {database}");
+            on_server(&server, &plain).await.expect("a database");
+        }
         case(Place::new(Database::Postgres(url.clone()), url).await).await;
-        on_server(&server, &format!("DROP DATABASE {database} WITH (FORCE)")).await;
+        let done = on_server(&server, &format!("DROP DATABASE {database} WITH (FORCE)")).await;
+        done.expect("the database is gone");
     });
 }
 
-async fn on_server(server: &str, sql: &str) {
-    let mut connection = AnyConnection::connect(server).await.expect("the server");
+async fn on_server(server: &str, sql: &str) -> Result<(), sqlx::Error> {
+    let mut connection = AnyConnection::connect(server).await?;
     sqlx::query(AssertSqlSafe(sql))
         .execute(&mut connection)
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        .await?;
+    connection.close().await
 }

@@ -84,7 +84,7 @@ pub(crate) enum JobAction {
         #[arg(long)]
         json: bool,
     },
-    /// One job
+    /// A job with its progress and what came of it
     Show {
         /// Its id
         id: JobId,
