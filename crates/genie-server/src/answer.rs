@@ -79,7 +79,7 @@ pub(crate) fn recorded(
     let (service, access) = (Arc::clone(service), access.clone());
     // Not joined: it ends with either of the two channels.
     tokio::spawn(async move {
-        while let Some(piece) = pieces.recv().await {
+        while let Some(piece) = next(&mut pieces, &sender).await {
             let piece = match piece {
                 Piece::Done(answer) => match answered(&service, &access, &answer).await {
                     Ok(()) => Piece::Done(answer),
@@ -93,6 +93,18 @@ pub(crate) fn recorded(
         }
     });
     receiver
+}
+
+/// The next piece, while somebody waits for it: work for a reader that left
+/// ends with its receiver.
+pub(crate) async fn next(
+    pieces: &mut mpsc::Receiver<Piece>,
+    reader: &mpsc::Sender<Piece>,
+) -> Option<Piece> {
+    tokio::select! {
+        piece = pieces.recv() => piece,
+        () = reader.closed() => None,
+    }
 }
 
 pub(crate) async fn search(

@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::access::{Access, Done};
-use crate::answer::{answered, events, told_in_full};
+use crate::answer::{answered, events, next, told_in_full};
 use crate::app::Service;
 use crate::body::ApiJson;
 use crate::failure::Failure;
@@ -321,7 +321,7 @@ impl Kept {
         let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
         // Not joined: it ends with either of the two channels.
         tokio::spawn(async move {
-            while let Some(piece) = pieces.recv().await {
+            while let Some(piece) = next(&mut pieces, &sender).await {
                 let piece = match piece {
                     Piece::Done(answer) => match self.keep(&answer).await {
                         Ok(_) => Piece::Done(answer),

@@ -115,12 +115,12 @@ async fn only_this_machine_changes_documents() {
             .expect("a request");
         let peer = SocketAddr::from(([192, 0, 2, 1], 50_000));
         far.extensions_mut().insert(ConnectInfo(peer));
-        assert_eq!(send(&app, far).await.status, 403);
+        assert_eq!(send(&app, far).await.status, 401);
         let mut unknown = request(method, &path)
             .body(Body::empty())
             .expect("a request");
         unknown.extensions_mut().clear();
-        assert_eq!(send(&app, unknown).await.status, 403);
+        assert_eq!(send(&app, unknown).await.status, 401);
     }
 }
 
