@@ -207,6 +207,11 @@ fn body(content: &Content, generator: &mut SchemaGenerator) -> Value {
                 "required": ["uri", "text"],
                 "additionalProperties": false,
             }),
+            // Each event has a name and data of its own; `docs/api.md` says which.
+            _ if *kind == "text/event-stream" => {
+                json!({"description": "Server-sent events."})
+            }
+            _ if *kind == "application/yaml" => json!({"type": "object"}),
             _ => json!({"type": "string"}),
         };
         body.insert((*kind).to_owned(), json!({"schema": schema}));
