@@ -12,12 +12,13 @@ use crate::app::Service;
 use crate::failure::log;
 
 /// `up`, or `degraded` where answers are quoted passages for want of a
-/// language model, or `down` (503) where the index can't be read.
+/// language model, or `down` (503) where the index can't be read or the state
+/// does not answer.
 pub(crate) async fn healthcheck(State(service): State<Arc<Service>>) -> Response {
-    let chunks = chunks(&service).await;
+    let (chunks, state) = tokio::join!(chunks(&service), state(&service));
     let engine = &service.state.engine;
     let chat = engine.generate().map(|model| model.model().name.clone());
-    let (code, status) = match (chunks, &chat) {
+    let (code, status) = match (chunks.filter(|_| state != "down"), &chat) {
         (None, _) => (StatusCode::SERVICE_UNAVAILABLE, "down"),
         (Some(_), None) => (StatusCode::OK, "degraded"),
         (Some(_), Some(_)) => (StatusCode::OK, "up"),
@@ -31,6 +32,7 @@ pub(crate) async fn healthcheck(State(service): State<Arc<Service>>) -> Response
                 "status": if chunks.is_some() { "up" } else { "down" },
                 "chunks": chunks,
             },
+            "state": {"status": state},
             "embedding": {
                 "status": "up",
                 "model": engine.embed().identity().model,
@@ -49,9 +51,10 @@ pub(crate) async fn liveness() -> Response {
     Json(json!({"status": "UP"})).into_response()
 }
 
-/// The index can be read, so questions can be answered.
+/// The index can be read and the state answers, so questions can be answered.
 pub(crate) async fn readiness(State(service): State<Arc<Service>>) -> Response {
-    match chunks(&service).await {
+    let (chunks, state) = tokio::join!(chunks(&service), state(&service));
+    match chunks.filter(|_| state != "down") {
         Some(_) => Json(json!({"status": "UP"})).into_response(),
         None => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -72,6 +75,20 @@ pub(crate) async fn metrics(State(service): State<Arc<Service>>) -> Response {
         text,
     )
         .into_response()
+}
+
+/// `up`, `down`, or `absent` in a service that keeps nothing.
+async fn state(service: &Service) -> &'static str {
+    let Ok(state) = service.accounts() else {
+        return "absent";
+    };
+    match state.ping().await {
+        Ok(()) => "up",
+        Err(error) => {
+            log(&error);
+            "down"
+        }
+    }
 }
 
 async fn chunks(service: &Arc<Service>) -> Option<usize> {

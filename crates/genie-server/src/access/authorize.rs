@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::RequestPartsExt;
 use axum::extract::{ConnectInfo, MatchedPath, Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use genie_core::Authentication;
@@ -71,7 +71,10 @@ async fn decide(
     let outcome = if decided.is_ok() { "allowed" } else { "denied" };
     tracing::info!(subject = %caller.subject(), outcome, "access decided");
     if let (Err(failure), Some(accounts)) = (&decided, &service.state.accounts)
-        && failure.status.is_client_error()
+        && matches!(
+            failure.status,
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND
+        )
     {
         // Denied attempts are part of the trail; those without credentials
         // are only in the log, or anybody could fill the disk.
