@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -27,6 +28,8 @@ use crate::{envelope, origin};
 /// How long the work of one request may take: a long answer of a small model
 /// on two old cores.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
+/// Searches that wait for their turn: a few seconds on two old cores.
+const LONGEST_LINE: usize = 256;
 
 /// What is kept of callers and workspaces.
 #[derive(Clone)]
@@ -89,6 +92,8 @@ pub fn app_with_upkeep(state: AppState) -> (Router, Upkeep) {
     let routes = routes();
     let service = Arc::new(Service {
         permits: Arc::new(Semaphore::new(state.server.max_requests)),
+        short: Arc::new(Semaphore::new(state.server.max_requests)),
+        waiting: AtomicUsize::new(0),
         metrics: Metrics::new(&state.version),
         started: std::time::SystemTime::now(),
         needs: Needs::of(&routes),
@@ -123,6 +128,10 @@ pub(crate) struct Service {
     /// Told when a job was queued.
     pub(crate) has_jobs: Notify,
     permits: Arc<Semaphore>,
+    /// Work of milliseconds has a line of its own: it waits behind its like,
+    /// not behind answers.
+    short: Arc<Semaphore>,
+    waiting: AtomicUsize,
 }
 
 impl Service {
@@ -133,6 +142,22 @@ impl Service {
             self.metrics.rejected();
             Failure::busy()
         })
+    }
+
+    /// The right to do work of milliseconds, such as a search, when it is its
+    /// turn: first come, first served, and refused at once where the line is
+    /// long.
+    pub(crate) async fn in_turn(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let _place = Place::take(&self.waiting).ok_or_else(|| {
+            self.metrics.rejected();
+            Failure::busy()
+        })?;
+        let turn = Arc::clone(&self.short).acquire_owned();
+        match tokio::time::timeout(self.state.request_timeout, turn).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // Never closed, so it is the time that is over.
+            Ok(Err(_)) | Err(_) => Err(Failure::too_slow()),
+        }
     }
 
     /// What is kept, or that nothing is.
@@ -183,10 +208,25 @@ impl Service {
 
     /// Requests that are in work now.
     pub(crate) fn in_work(&self) -> usize {
-        self.state
-            .server
-            .max_requests
-            .saturating_sub(self.permits.available_permits())
+        let free = self.permits.available_permits() + self.short.available_permits();
+        (2 * self.state.server.max_requests).saturating_sub(free)
+    }
+}
+
+/// A place in the line, given back when it is dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize) -> Option<Self> {
+        let place = Self(waiting);
+        let before = waiting.fetch_add(1, Ordering::Relaxed);
+        (before < LONGEST_LINE).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

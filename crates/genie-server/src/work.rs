@@ -179,7 +179,7 @@ pub(crate) async fn with_engine<T: Send + 'static>(
     access: &Access,
     work: impl FnOnce(&Engine) -> T + Send + 'static,
 ) -> Result<T, Failure> {
-    let permit = service.admit()?;
+    let permit = service.in_turn().await?;
     let engine = access.open(service).await?.engine;
     let running = blocking(service, permit, move |_| work(&engine));
     tokio::time::timeout(service.state.request_timeout, running)

@@ -79,6 +79,23 @@ async fn one_request_more_than_accepted_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn searches_wait_for_their_turn_and_not_for_answers() {
+    let (app, gate) = gated(|state| state.server.max_requests = 1);
+    let asked = json!({"question": ASKED, "stream": true});
+    let answering = app
+        .clone()
+        .oneshot(json_request("/api/v1/answer", &asked))
+        .await
+        .expect("infallible");
+    let searches = (0..40).map(|_| post(&app, "/api/v1/search", json!({"query": "networks"})));
+    for reply in futures_util::future::join_all(searches).await {
+        assert_eq!(reply.status, 200, "{}", reply.text);
+    }
+    gate.open();
+    drop(answering);
+}
+
+#[tokio::test]
 async fn work_that_takes_too_long_is_given_up() {
     let (app, gate) = gated(|state| state.request_timeout = Duration::from_millis(50));
     let reply = post(&app, "/api/v1/answer", json!({"question": ASKED})).await;
