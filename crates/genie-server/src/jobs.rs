@@ -96,10 +96,14 @@ pub(crate) async fn cancel(
     Path(path): Path<IdPath>,
 ) -> Result<Json<JobBody>, Failure> {
     let id: JobId = path.id.parse().map_err(|_| no_such_job())?;
-    let state = service.accounts()?;
+    let accounts = service.with_accounts()?;
+    let state = &accounts.state;
     let job = state.cancel_job(&access.workspace.id, &id).await?;
     let job = job.ok_or_else(no_such_job)?;
     access.record(state, Done::to("job.cancel", &id)).await?;
+    if matches!(job.state, JobState::Cancelled) {
+        forget(&service, accounts, &job).await;
+    }
     Ok(Json(job.into()))
 }
 
@@ -246,8 +250,13 @@ async fn forget(service: &Arc<Service>, accounts: &Accounts, job: &Job) {
             .file_name()
             .is_some_and(|name| files.iter().any(|file| name == file.as_str()))
     });
-    if !is_shared && let Err(error) = tokio::fs::remove_file(&place).await {
-        log(&error);
+    if is_shared {
+        return;
+    }
+    match tokio::fs::remove_file(&place).await {
+        // Gone with an earlier job, or with the same one called off twice.
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => log(&error),
+        _ => {}
     }
 }
 

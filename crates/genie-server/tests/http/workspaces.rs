@@ -496,3 +496,27 @@ async fn limits_and_quotas_end_a_caller_not_the_others() {
         (409, &json!("quota_reached"))
     );
 }
+
+#[tokio::test]
+async fn a_job_that_is_called_off_leaves_no_bytes() {
+    // Nobody works here, so the job waits.
+    let service = service(None, with_keys).await;
+    let key = service.key(Some("health"), Role::Editor).await;
+    let body = json!({"uri": "exchange.txt", "text": EXCHANGE});
+    let prefer = [("prefer", "respond-async")];
+    let queued = service
+        .ask_with("POST", "/api/v1/documents", &key, Some(body), &prefer)
+        .await;
+    let path = format!(
+        "/api/v1/jobs/{}",
+        queued.json()["id"].as_str().expect("an id")
+    );
+    let uploads = service.folder.path().join("uploads/health");
+    let waiting = || std::fs::read_dir(&uploads).expect("a folder").count();
+    assert_eq!(waiting(), 1);
+    for _ in 0..2 {
+        let called_off = service.ask("DELETE", &path, &key, None).await;
+        assert_eq!(called_off.json()["state"], "cancelled");
+        assert_eq!(waiting(), 0);
+    }
+}
