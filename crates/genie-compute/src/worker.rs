@@ -370,21 +370,25 @@ mod tests {
     fn a_state_with_work_in_hand_is_not_kept_from_it() {
         /// Works three steps on each job, on two jobs at most.
         struct State(Vec<(u32, mpsc::Sender<&'static str>)>);
-        let step = |state: &mut State, job: Option<(&'static str, mpsc::Sender<&'static str>)>| {
-            if let Some((name, reply)) = job {
-                reply.send(name).ok();
-                state.0.push((3, reply));
-            }
-            state.0.retain_mut(|(left, reply)| {
-                *left -= 1;
-                *left > 0 || reply.send("done").is_err()
-            });
-            match state.0.len() {
-                0 => Appetite::Idle,
-                1 => Appetite::Some,
-                _ => Appetite::Urgent,
-            }
-        };
+        // The first step is held until every job is submitted.
+        let (release, wait_release) = mpsc::channel::<()>();
+        let step =
+            move |state: &mut State, job: Option<(&'static str, mpsc::Sender<&'static str>)>| {
+                wait_release.recv().ok();
+                if let Some((name, reply)) = job {
+                    reply.send(name).ok();
+                    state.0.push((3, reply));
+                }
+                state.0.retain_mut(|(left, reply)| {
+                    *left -= 1;
+                    *left > 0 || reply.send("done").is_err()
+                });
+                match state.0.len() {
+                    0 => Appetite::Idle,
+                    1 => Appetite::Some,
+                    _ => Appetite::Urgent,
+                }
+            };
         let worker =
             Worker::spawn_stepping("steps", 8, || Ok::<_, Infallible>(State(Vec::new())), step)
                 .expect("spawned");
@@ -393,6 +397,7 @@ mod tests {
             worker.submit((name, reply.clone())).expect("room");
         }
         worker.submit_first(("urgent", reply)).expect("room");
+        drop(release);
         let order: Vec<&str> = answers.iter().take(8).collect();
         let at = |name: &str| order.iter().position(|it| *it == name).expect("it came");
         assert_eq!(order.iter().filter(|it| **it == "done").count(), 4);
