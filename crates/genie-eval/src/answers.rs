@@ -86,7 +86,7 @@ fn without_numbers(text: &str) -> String {
 
 /// Whether the text is in this language, or shows none.
 fn is_in(text: &str, language: &str) -> bool {
-    LanguageDetector::shared()
+    LanguageDetector
         .detect(&without_numbers(text))
         .is_none_or(|detected| detected.code() == language)
 }

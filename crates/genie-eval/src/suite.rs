@@ -302,7 +302,7 @@ pub(crate) fn name_of(path: &Path) -> anyhow::Result<String> {
 
 /// The code of a text's language.
 pub(crate) fn detected(text: &str) -> String {
-    LanguageDetector::shared()
+    LanguageDetector
         .detect(text)
         .map_or("und", |language| language.code())
         .to_owned()

@@ -104,5 +104,5 @@ fn chunk(document: &Document, positions: &Positions<'_>, ordinal: usize, packed:
 }
 
 fn language(document: &Document, text: &str) -> Option<Language> {
-    LanguageDetector::shared().detect_part(&readable(document.media_type, text), document.language)
+    LanguageDetector.detect_part(&readable(document.media_type, text), document.language)
 }

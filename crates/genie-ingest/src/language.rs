@@ -1,9 +1,7 @@
 //! Which of the six languages a text is in.
 
-use std::sync::OnceLock;
-
 use genie_core::Language;
-use lingua::{LanguageDetector as Lingua, LanguageDetectorBuilder};
+use whichlang::Lang;
 
 use crate::headings::is_han;
 
@@ -13,30 +11,14 @@ const SAMPLE_CHARS: usize = 1000;
 /// Tells the six languages apart, for passages and for questions.
 ///
 /// Arabic, Chinese and Russian are told by their script; English, French and
-/// Spanish by the n-gram models of lingua, which are loaded at the first text
-/// in Latin script. Names in capitals (`GENIE.AI`, `ITU-T Y.3172`) speak no
-/// language and don't count.
-#[derive(Default)]
-pub struct LanguageDetector {
-    latin: OnceLock<Lingua>,
-}
+/// Spanish by their function words, then by the features of whichlang and,
+/// where those say a fourth language, by the trigrams of whatlang for the
+/// three. Names in capitals (`GENIE.AI`, `ITU-T Y.3172`) speak no language and
+/// don't count.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct LanguageDetector;
 
 impl LanguageDetector {
-    /// A detector that has loaded nothing yet.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            latin: OnceLock::new(),
-        }
-    }
-
-    /// The detector of this process.
-    #[must_use]
-    pub fn shared() -> &'static Self {
-        static SHARED: LanguageDetector = LanguageDetector::new();
-        &SHARED
-    }
-
     /// The language of `text`, or `None` where it shows none (`5G?`) or is in
     /// a script that none of the six is written in.
     #[must_use]
@@ -45,7 +27,7 @@ impl LanguageDetector {
             Script::Arabic => Some(Language::Arabic),
             Script::Han => Some(Language::Chinese),
             Script::Cyrillic => Some(Language::Russian),
-            Script::Latin => self.detect_latin(text),
+            Script::Latin => detect_latin(text),
             Script::Other => None,
         }
     }
@@ -63,44 +45,45 @@ impl LanguageDetector {
             _ => self.detect(text).or(whole),
         }
     }
+}
 
-    fn detect_latin(&self, text: &str) -> Option<Language> {
-        // No other language opens its questions and exclamations.
-        if text
-            .chars()
-            .take(SAMPLE_CHARS)
-            .any(|c| matches!(c, '¿' | '¡'))
-        {
-            return Some(Language::Spanish);
-        }
-        let words = words(text);
-        if words.is_empty() {
-            return None;
-        }
-        if let Some(language) = by_function_words(&words) {
-            return Some(language);
-        }
-        let lingua = self.latin.get_or_init(|| {
-            LanguageDetectorBuilder::from_languages(&[
-                lingua::Language::English,
-                lingua::Language::French,
-                lingua::Language::Spanish,
-            ])
-            .build()
-        });
-        match lingua.detect_language_of(words)? {
-            lingua::Language::English => Some(Language::English),
-            lingua::Language::French => Some(Language::French),
-            lingua::Language::Spanish => Some(Language::Spanish),
-        }
+fn detect_latin(text: &str) -> Option<Language> {
+    // No other language opens its questions and exclamations.
+    if text
+        .chars()
+        .take(SAMPLE_CHARS)
+        .any(|c| matches!(c, '¿' | '¡'))
+    {
+        return Some(Language::Spanish);
+    }
+    let words = words(text);
+    if words.is_empty() {
+        return None;
+    }
+    if let Some(language) = by_function_words(&words) {
+        return Some(language);
+    }
+    match whichlang::detect_language(&words) {
+        Lang::Eng => Some(Language::English),
+        Lang::Fra => Some(Language::French),
+        Lang::Spa => Some(Language::Spanish),
+        _ => by_trigrams(&words),
     }
 }
 
-impl std::fmt::Debug for LanguageDetector {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LanguageDetector")
-            .field("loaded", &self.latin.get().is_some())
-            .finish()
+/// The likeliest of the three, for a text whose names look like a fourth
+/// language ("How are Ergänzungsschulen funded?").
+fn by_trigrams(words: &str) -> Option<Language> {
+    let three = vec![
+        whatlang::Lang::Eng,
+        whatlang::Lang::Fra,
+        whatlang::Lang::Spa,
+    ];
+    match whatlang::Detector::with_allowlist(three).detect_lang(words)? {
+        whatlang::Lang::Eng => Some(Language::English),
+        whatlang::Lang::Fra => Some(Language::French),
+        whatlang::Lang::Spa => Some(Language::Spanish),
+        _ => None,
     }
 }
 
@@ -245,7 +228,7 @@ mod tests {
 
     #[test]
     fn short_questions_are_told_apart() {
-        let detector = LanguageDetector::new();
+        let detector = LanguageDetector;
         for (text, expected) in [
             ("Qu'est-ce que GENIE.AI ?", Some(Language::French)),
             ("What does ITU-T Y.3172 say?", Some(Language::English)),
@@ -254,6 +237,7 @@ mod tests {
             ("GENIE.AI 是什么？", Some(Language::Chinese)),
             ("ما هو IXP؟", Some(Language::Arabic)),
             ("What does 互联网 mean?", Some(Language::English)),
+            ("Was huihui Ergänzungsschulen?", Some(Language::English)),
             ("5G?", None),
             ("ITU-T Y.3172", None),
             ("", None),

@@ -74,7 +74,7 @@ pub fn parse(source: &Source<'_>, limits: &Limits) -> Result<Document, IngestErr
     let language = parsed
         .front_matter
         .language
-        .or_else(|| LanguageDetector::shared().detect(&sample(&parsed)));
+        .or_else(|| LanguageDetector.detect(&sample(&parsed)));
     let title = parsed
         .front_matter
         .title

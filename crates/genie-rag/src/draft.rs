@@ -265,7 +265,7 @@ impl Verifier<'_> {
         }
         if !self.checked_language && text.chars().count() >= 20 {
             self.checked_language = true;
-            let detected = LanguageDetector::shared().detect(text);
+            let detected = LanguageDetector.detect(text);
             if detected.is_some_and(|detected| detected != drafting.language) {
                 tracing::debug!(?detected, "the answer began in another language");
                 return ControlFlow::Break(Attempt::WrongLanguage);

@@ -390,7 +390,7 @@ impl Finish<'_> {
 
 fn language_of(text: &str, wanted: Option<Language>) -> Language {
     wanted
-        .or_else(|| LanguageDetector::shared().detect(text))
+        .or_else(|| LanguageDetector.detect(text))
         .unwrap_or(Language::English)
 }
 

@@ -107,7 +107,7 @@ fn questions_are_told_apart() {
     for line in lines.lines() {
         all += 1;
         let question = field(line, "question");
-        let found = LanguageDetector::shared().detect(&question);
+        let found = LanguageDetector.detect(&question);
         if found.map(Language::code) != Some(field(line, "lang").as_str()) {
             wrong.push((question, found));
         }
