@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::genie::{Genie, with_articles};
 use crate::material::Scratch;
@@ -56,14 +56,59 @@ fn a_restored_backup_gives_the_same_answers() {
     other
         .run(&["backup", "restore", file])
         .refused(&["not empty"]);
+}
 
+#[test]
+fn a_backup_is_made_while_the_service_runs() {
+    let Some((scratch, genie)) = with_articles() else {
+        return;
+    };
+    scratch.write("home/config.toml", "[retrieval]\nmin_similarity = 0.1\n");
+    genie.run(&["ingest", "docs"]).ended(0);
+    genie.run(&["workspace", "create", "health"]).ended(0);
+    // What a service left that was killed while it made one.
+    scratch.write("home/.backup-x/backup.tar", "half of one");
     let service = Service::start(&genie);
-    genie
-        .run(&["backup", "create", scratch.path("b.tar").to_str().unwrap()])
-        .refused(&["the server at http", "stop it"]);
-    service.stop();
-    assert!(!scratch.path("b.tar").exists());
-    assert!(!scratch.path("b.tar.part").exists());
+    assert!(!scratch.path("home/.backup-x").exists());
+    let text = json!({"uri": "ward.md", "text": "# Wards\n\nThe ward has twelve beds."});
+    let path = "/api/v1/workspaces/health/documents";
+    assert_eq!(service.post(path, &text).status, 201);
+    let asked = json!({"query": "How many beds does the ward have?"});
+    let search = "/api/v1/workspaces/health/search";
+    let before = service.post(search, &asked).ok().json();
+    assert_eq!(before["passages"][0]["document"], "ward.md", "{before}");
+    let documents = genie.json(&["doc", "list", "--json"]);
+    let file = scratch.path("backup.tar");
+    let file = file.to_str().unwrap();
+    genie.run(&["backup", "create", file]).ended(0);
+    genie.run(&["backup", "create", file]).refused(&["exists"]);
+    assert!(!scratch.path("backup.tar.part").exists());
+    let left: Vec<_> = fs::read_dir(scratch.home())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with(".backup"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    // It goes on as before.
+    assert_eq!(
+        service
+            .post(path, &json!({"uri": "b.md", "text": "A second one."}))
+            .status,
+        201
+    );
+    service.stop().ended(0);
+
+    let other = genie.clone().at(&scratch.path("other"));
+    other.run(&["backup", "restore", file]).ended(0);
+    assert_eq!(other.json(&["doc", "list", "--json"]), documents);
+    let service = Service::start(&other);
+    let after = service.post(search, &asked).ok().json();
+    assert_eq!(after["passages"], before["passages"]);
+    let kept = service.get(path).ok().json();
+    assert_eq!(kept["results"].as_array().unwrap().len(), 1, "{kept}");
+    let trail = service.get("/api/v1/audit/verify").ok().json();
+    assert_eq!(trail["whole"], true);
+    service.stop().ended(0);
 }
 
 #[test]

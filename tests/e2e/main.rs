@@ -17,6 +17,7 @@
 
 mod accounts;
 mod answers;
+mod at_server;
 mod backup;
 mod bad_input;
 mod bench;
@@ -35,3 +36,4 @@ mod models;
 mod quickstart;
 mod service;
 mod signals;
+mod under_load;

@@ -64,6 +64,15 @@ impl Service {
         self.running.id()
     }
 
+    /// Bytes of memory that are resident, where the system tells.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        kilobytes.unwrap_or(0_u64) * 1024
+    }
+
     pub(crate) fn get(&self, path: &str) -> Reply {
         let response = self.agent.get(format!("{}{path}", self.url)).call();
         reply(response.expect("an answer"))

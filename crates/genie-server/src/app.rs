@@ -15,6 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::authorize;
+use crate::backup::{self, Backups};
 use crate::documents::DocumentSink;
 use crate::failure::Failure;
 use crate::limits::Limits;
@@ -52,6 +53,8 @@ pub struct AppState {
     /// Without accounts there is one workspace, no key is valid, and nothing
     /// is kept.
     pub accounts: Option<Accounts>,
+    /// Makes backups; without one none can be asked for.
+    pub backups: Option<Arc<dyn Backups>>,
     /// The name of the service, which is also the id of its default model.
     pub name: String,
     /// The version of the program.
@@ -71,6 +74,7 @@ impl AppState {
             engine,
             indexer: None,
             accounts: None,
+            backups: None,
             name: "genie".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             server,
@@ -100,6 +104,7 @@ pub fn app_with_upkeep(state: AppState) -> (Router, Upkeep) {
         limits: Limits::new(state.server.requests_per_minute),
         meter: Meter::default(),
         has_jobs: Notify::new(),
+        backup: backup::Turn::default(),
         state,
     });
     let router = routes
@@ -127,6 +132,7 @@ pub(crate) struct Service {
     pub(crate) meter: Meter,
     /// Told when a job was queued.
     pub(crate) has_jobs: Notify,
+    pub(crate) backup: backup::Turn,
     permits: Arc<Semaphore>,
     /// Work of milliseconds has a line of its own: it waits behind its like,
     /// not behind answers.

@@ -56,12 +56,14 @@ pub(crate) async fn readiness(State(service): State<Arc<Service>>) -> Response {
     let (chunks, state) = tokio::join!(chunks(&service), state(&service));
     match chunks.filter(|_| state != "down") {
         Some(_) => Json(json!({"status": "UP"})).into_response(),
-        None => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Json(json!({"status": "OUT_OF_SERVICE"})),
-        )
-            .into_response(),
+        None => not_ready().await,
     }
+}
+
+/// Questions can't be answered now.
+pub(crate) async fn not_ready() -> Response {
+    let body = Json(json!({"status": "OUT_OF_SERVICE"}));
+    (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
 }
 
 /// The text that Prometheus scrapes.

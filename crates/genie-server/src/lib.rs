@@ -28,11 +28,13 @@
 mod access;
 mod answer;
 mod app;
+mod backup;
 mod body;
 mod conversations;
 mod documents;
 mod envelope;
 mod failure;
+mod gate;
 mod health;
 mod jobs;
 mod keys;
@@ -58,7 +60,9 @@ mod workspaces;
 
 pub use access::scopes;
 pub use app::{Accounts, AppState, app, app_with_upkeep};
+pub use backup::Backups;
 pub use documents::{AddedBody, AddedStatus, DocumentBody, DocumentSink, DocumentsBody, SinkError};
+pub use gate::Gate;
 pub use openapi::openapi;
 pub use paging::PageBody;
 pub use serve::{ServeError, serve, serve_tls};

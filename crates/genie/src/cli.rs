@@ -79,6 +79,14 @@ pub(crate) struct Common {
     /// The collection on that server
     #[arg(long, global = true, env = "GENIE_COLLECTION", value_name = "NAME")]
     pub(crate) collection: Option<String>,
+    /// A running service that does the work instead of this machine, with the
+    /// key in GENIE_API_KEY
+    #[arg(long, global = true, env = "GENIE_SERVER", value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// Certificates in PEM that the service's has to be signed with, instead
+    /// of those that this machine trusts
+    #[arg(long, global = true, env = "GENIE_CA_CERTIFICATE", value_name = "FILE")]
+    pub(crate) ca_certificate: Option<PathBuf>,
     /// Log more to standard error (-vv: much more)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -142,6 +150,29 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Write manual pages into a folder
     Man(ManCommand),
+}
+
+impl Command {
+    /// Whether a service can do it.
+    pub(crate) const fn goes_to_a_server(&self) -> bool {
+        match self {
+            Self::Ingest(_)
+            | Self::Doc(_)
+            | Self::Ask(_)
+            | Self::Search(_)
+            | Self::Chat(_)
+            | Self::Health(_)
+            | Self::Workspace(_)
+            | Self::Key(_)
+            | Self::User(_)
+            | Self::Conversation(_)
+            | Self::Job(_)
+            | Self::Audit(_) => true,
+            Self::Corpus(corpus) => matches!(corpus.action, CorpusAction::Starter),
+            Self::Backup(backup) => matches!(backup.action, BackupAction::Create { .. }),
+            _ => false,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -378,9 +409,10 @@ pub(crate) struct Serve {
 
 #[derive(Debug, Args)]
 pub(crate) struct Health {
-    /// Where the service is
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
-    pub(crate) url: String,
+    /// Where the service is [default: that of --server, or
+    /// http://127.0.0.1:8080]
+    #[arg(long)]
+    pub(crate) url: Option<String>,
 }
 
 #[derive(Debug, Args)]

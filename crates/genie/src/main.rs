@@ -65,6 +65,13 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<Ended> {
     let common = &cli.common;
+    if let Some(server) = &common.server
+        && !cli.command.goes_to_a_server()
+        // In the environment it is for all commands, whichever comes.
+        && std::env::var("GENIE_SERVER").ok().as_ref() != Some(server)
+    {
+        anyhow::bail!("this command works on this machine alone; leave --server out");
+    }
     match cli.command {
         Command::Quickstart(arguments) => commands::quickstart::run(common, &arguments),
         Command::Models(arguments) => commands::models::run(common, arguments),
@@ -75,7 +82,7 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Search(arguments) => commands::search::run(common, &arguments),
         Command::Chat(arguments) => commands::chat::run(common, &arguments),
         Command::Serve(arguments) => commands::serve::run(common, &arguments),
-        Command::Health(arguments) => commands::health::run(&arguments),
+        Command::Health(arguments) => commands::health::run(common, &arguments),
         Command::Workspace(arguments) => commands::workspace::run(common, arguments),
         Command::Key(arguments) => commands::key::run(common, arguments),
         Command::User(arguments) => commands::workspace::run_user(common, arguments),

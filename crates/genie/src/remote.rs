@@ -1,15 +1,21 @@
-//! A genie service that runs on this machine and holds the index.
+//! A genie service that does the work: the one that was named, or the one on
+//! this machine that holds the index.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use genie_server::{AddedBody, AnswerBody, DocumentBody, DocumentsBody, SearchBody};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
+use ureq::config::ConfigBuilder;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::typestate::AgentScope;
 use ureq::{Agent, RequestBuilder};
 
-use crate::cli::Asking;
+use crate::cli::{Asking, Common};
 use crate::{interrupt, settings};
 
 /// The service's address with a client for it.
@@ -20,23 +26,125 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// The service at this URL. Answers may take minutes on a slow machine;
-    /// connecting may not.
-    pub(crate) fn new(url: &str) -> Self {
-        let agent = Agent::config_builder()
-            .timeout_connect(Some(Duration::from_secs(5)))
-            .timeout_global(Some(Duration::from_secs(600)))
-            .http_status_as_error(false)
-            // The service is on this machine; a proxy for other machines has
-            // no business with it.
-            .proxy(None)
-            .build()
-            .into();
+    /// The service that was named on the command line or in the environment.
+    pub(crate) fn named(common: &Common) -> anyhow::Result<Option<Self>> {
+        match &common.server {
+            Some(url) => Self::at(url, common.ca_certificate.as_deref()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The service at this URL, whose certificate this machine trusts or is
+    /// signed with one of the file's.
+    pub(crate) fn at(url: &str, authorities: Option<&Path>) -> anyhow::Result<Self> {
+        let parsed: ureq::http::Uri = url
+            .parse()
+            .with_context(|| format!("{url:?} is no address, as in https://genie.example.org"))?;
+        let is_safe = match (parsed.scheme_str(), parsed.host()) {
+            (Some("https"), Some(_)) => true,
+            (Some("http"), Some(host)) => is_here(host),
+            _ => bail!("{url:?} is no address, as in https://genie.example.org"),
+        };
+        if !is_safe && settings::api_key().is_some() {
+            bail!(
+                "the key in GENIE_API_KEY is sent to other machines over https only, not to {url}"
+            );
+        }
+        let tls = TlsConfig::builder().root_certs(match authorities {
+            Some(file) => roots(file)?,
+            None => RootCerts::PlatformVerifier,
+        });
+        let config = patient().tls_config(tls.build());
+        let is_own = parsed.host().is_some_and(is_here);
+        Ok(Self::with(
+            url,
+            if is_own { config.proxy(None) } else { config },
+        ))
+    }
+
+    /// The service that holds this machine's index, at the address that it
+    /// noted beside its lock.
+    ///
+    /// Its certificate is for the name that others know it by, so it is not
+    /// looked at: the note is in the home, and the connection leaves no
+    /// machine.
+    pub(crate) fn of_holder(url: &str) -> Self {
+        let tls = TlsConfig::builder().disable_verification(true).build();
+        // A proxy for other machines has no business with it.
+        Self::with(url, patient().tls_config(tls).proxy(None))
+    }
+
+    fn with(url: &str, config: ConfigBuilder<AgentScope>) -> Self {
         Self {
             url: url.trim_end_matches('/').to_owned(),
-            agent,
+            agent: config.build().into(),
             key: settings::api_key(),
         }
+    }
+
+    /// What a path gives.
+    pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let response = self
+            .with_key(self.agent.get(format!("{}{path}", self.url)))
+            .call()
+            .with_context(|| self.unreachable())?;
+        Ok(self.checked(response)?.into_body().read_json()?)
+    }
+
+    /// Everything of a list, page by page.
+    pub(crate) fn every(&self, path: &str) -> anyhow::Result<Vec<Value>> {
+        let mut found = Vec::new();
+        let mut next = Some(format!("{path}?pageSize=500"));
+        while let Some(path) = next {
+            interrupt::check()?;
+            let mut page = self.get(&path)?;
+            if let Value::Array(results) = page["results"].take() {
+                found.extend(results);
+            }
+            next = page["next"].as_str().map(str::to_owned);
+        }
+        Ok(found)
+    }
+
+    /// What a path gives for a body.
+    pub(crate) fn send(&self, method: Sending, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let url = format!("{}{path}", self.url);
+        let request = match method {
+            Sending::Post => self.agent.post(url),
+            Sending::Put => self.agent.put(url),
+            Sending::Patch => self.agent.patch(url),
+        };
+        let response = self
+            .with_key(request)
+            .send_json(body)
+            .with_context(|| self.unreachable())?;
+        Ok(self.checked(response)?.into_body().read_json()?)
+    }
+
+    /// Removes what is at a path; what is said of it, where something is.
+    pub(crate) fn remove(&self, path: &str) -> anyhow::Result<Option<Value>> {
+        let response = self
+            .with_key(self.agent.delete(format!("{}{path}", self.url)))
+            .call()
+            .with_context(|| self.unreachable())?;
+        let response = self.checked(response)?;
+        match response.status().as_u16() {
+            204 => Ok(None),
+            _ => Ok(Some(response.into_body().read_json()?)),
+        }
+    }
+
+    /// A backup of the installation, as it comes. It takes the time that it
+    /// takes.
+    pub(crate) fn backup(&self) -> anyhow::Result<Box<dyn Read>> {
+        let response = self
+            .with_key(self.agent.post(format!("{}/api/v1/backup", self.url)))
+            .config()
+            .timeout_global(None)
+            .build()
+            .send_empty()
+            .with_context(|| self.unreachable())?;
+        Ok(Box::new(self.checked(response)?.into_body().into_reader()))
     }
 
     /// The request with the key that the service may need.
@@ -151,23 +259,12 @@ impl Remote {
 
     /// Removes a document.
     pub(crate) fn delete(&self, id: &str) -> anyhow::Result<()> {
-        let response = self
-            .with_key(
-                self.agent
-                    .delete(format!("{}/api/v1/documents/{id}", self.url)),
-            )
-            .call()
-            .with_context(|| self.unreachable())?;
-        self.checked(response).map(drop)
+        self.remove(&format!("/api/v1/documents/{id}")).map(drop)
     }
 
     /// The body of its health check.
     pub(crate) fn health(&self) -> anyhow::Result<Value> {
-        let response = self
-            .with_key(self.agent.get(format!("{}/healthcheck", self.url)))
-            .call()
-            .with_context(|| self.unreachable())?;
-        Ok(self.checked(response)?.into_body().read_json()?)
+        self.get("/healthcheck")
     }
 
     fn unreachable(&self) -> String {
@@ -189,6 +286,45 @@ impl Remote {
             message(&body)
         )
     }
+}
+
+/// How a body is sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sending {
+    Post,
+    Put,
+    Patch,
+}
+
+/// Answers may take minutes on a slow machine; connecting may not.
+fn patient() -> ConfigBuilder<AgentScope> {
+    Agent::config_builder()
+        .timeout_connect(Some(Duration::from_secs(5)))
+        .timeout_global(Some(Duration::from_secs(600)))
+        .http_status_as_error(false)
+}
+
+/// Whether a host of a URL is this machine.
+fn is_here(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let address: Option<IpAddr> = host.parse().ok();
+    host == "localhost" || address.is_some_and(|address| address.is_loopback())
+}
+
+/// The certificates of a file, which alone are trusted then.
+fn roots(file: &Path) -> anyhow::Result<RootCerts> {
+    let shown = file.display();
+    let pem = std::fs::read(file).with_context(|| format!("{shown} can't be read"))?;
+    let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        bail!("{shown} holds no certificate in PEM form");
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
 }
 
 fn set(body: &mut Value, key: &str, value: Option<impl Into<Value>>) {

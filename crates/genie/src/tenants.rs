@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Context;
 use genie_core::{
     ChoiceRequest, Config, Generate, GenerateError, GenerateRequest, Generation, ModelInfo, Store,
     StoreError, Tenant,
@@ -53,7 +54,11 @@ impl Tenants {
         if workspace.id == WorkspaceId::default_workspace() {
             return Ok(Arc::clone(&self.default));
         }
-        let name = name(workspace);
+        self.named(name(workspace))
+    }
+
+    /// The index of this name, opened where it is not open yet.
+    fn named(&self, name: String) -> Result<Arc<dyn Store>, StoreError> {
         // Nothing that could panic is done with it.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(store) = open.get(&name) {
@@ -66,15 +71,11 @@ impl Tenants {
         let identity = self.vectors.identity.clone();
         let store: Arc<dyn Store> = match &self.config.qdrant_url {
             Some(url) => {
-                let options = ServerOptions {
-                    url: url.clone(),
-                    api_key: settings::qdrant_api_key(),
-                    collection: format!("{}-{name}", self.config.collection),
-                };
+                let options = on_server(&self.config, url, &name);
                 Arc::new(ServerStore::connect(options, identity)?)
             }
             None => {
-                let folder = self.folder(workspace).join("index");
+                let folder = self.config.places.workspaces().join(&name).join("index");
                 Arc::new(EdgeStore::open(&folder, identity, HolderNote::default())?)
             }
         };
@@ -82,9 +83,52 @@ impl Tenants {
         Ok(store)
     }
 
+    /// Calls `each` with the index of every workspace that has one in process
+    /// and its name below the home.
+    pub(crate) fn each_index(
+        &self,
+        each: &mut dyn FnMut(&str, &dyn Store) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        if self.config.qdrant_url.is_some() {
+            return Ok(());
+        }
+        each("index", &*self.default)?;
+        let workspaces = self.config.places.workspaces();
+        let entries = match std::fs::read_dir(&workspaces) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            entries => {
+                entries.with_context(|| format!("{} can't be read", workspaces.display()))?
+            }
+        };
+        for entry in entries {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            // One that was erased meanwhile has none, and neither has one
+            // that never got a document.
+            if EdgeStore::stored_identity(&workspaces.join(&name).join("index"))?.is_some() {
+                let store = self.named(name.clone())?;
+                each(&format!("workspaces/{name}/index"), &*store)?;
+            }
+        }
+        Ok(())
+    }
+
     fn folder(&self, workspace: &Workspace) -> PathBuf {
         self.config.places.workspaces().join(name(workspace))
     }
+}
+
+fn on_server(config: &Config, url: &str, name: &str) -> ServerOptions {
+    ServerOptions {
+        url: url.to_owned(),
+        api_key: settings::qdrant_api_key(),
+        collection: format!("{}-{name}", config.collection),
+    }
+}
+
+/// Where a workspace's documents are, if that is on a Qdrant server.
+pub(crate) fn collection(config: &Config, workspace: &Workspace) -> Option<ServerOptions> {
+    let url = config.qdrant_url.as_ref()?;
+    Some(on_server(config, url, &name(workspace)))
 }
 
 /// What its index is called. The time is part of it, so that a new workspace
@@ -130,11 +174,8 @@ impl Workspaces for Tenants {
     }
 
     fn erase(&self, workspace: &Workspace) -> Result<(), StoreError> {
-        if self.config.qdrant_url.is_some() {
-            let store = self.store(workspace)?;
-            for document in store.documents()? {
-                store.delete(&document.id)?;
-            }
+        if let Some(collection) = collection(&self.config, workspace) {
+            ServerStore::remove_collection(&collection)?;
         }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.remove(&name(workspace));

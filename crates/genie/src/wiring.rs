@@ -24,18 +24,25 @@ const EMBEDDING_QUEUE: usize = 64;
 pub(crate) enum Place {
     /// This process.
     Here,
-    /// A service on this machine that has the index open.
+    /// A service: the one that was named, or one on this machine that has the
+    /// index open.
     Service(Remote),
 }
 
-/// A running service has the index in process to itself and takes the work.
-pub(crate) fn place(config: &Config) -> Place {
-    if config.qdrant_url.is_some() {
-        return Place::Here;
+/// The service that was named takes the work; else a running one that has the
+/// index in process to itself.
+pub(crate) fn place(common: &Common, config: &Config) -> anyhow::Result<Place> {
+    if let Some(remote) = Remote::named(common)? {
+        return Ok(Place::Service(remote));
     }
-    read_holder(&config.places.index())
-        .and_then(|holder| holder.url)
-        .map_or(Place::Here, |url| Place::Service(Remote::new(&url)))
+    if config.qdrant_url.is_some() {
+        return Ok(Place::Here);
+    }
+    let holder = read_holder(&config.places.index()).and_then(|holder| holder.url);
+    Ok(match holder {
+        Some(url) => Place::Service(Remote::of_holder(&url)),
+        None => Place::Here,
+    })
 }
 
 /// The model registry with its folder.

@@ -2,7 +2,7 @@
 
 use super::declare::{Doc, Route};
 use crate::access::{Need, Permission};
-use crate::{health, keys, openai, openapi, page, paging, person, trail, workspaces};
+use crate::{backup, health, keys, openai, openapi, page, paging, person, trail, workspaces};
 
 const JSON_OR_EVENTS: &[&str] = &["application/json", "text/event-stream"];
 
@@ -170,6 +170,13 @@ fn installation() -> Vec<Route> {
             operator,
             keys::revoke_any,
             Doc::new("Revokes any key.").gives_nothing(204),
+        ),
+        Route::post(
+            "/api/v1/backup",
+            operator,
+            backup::create,
+            Doc::new("Makes a backup of the installation while it runs.")
+                .gives_plain(200, &[backup::TAR]),
         ),
         Route::get(
             "/api/v1/audit/verify",

@@ -50,7 +50,7 @@ pub(crate) enum Answerer {
 impl Answerer {
     /// Loads what is needed, with a sign of life.
     pub(crate) fn open(common: &Common, config: &Config) -> anyhow::Result<Self> {
-        match place(config) {
+        match place(common, config)? {
             Place::Service(remote) => Ok(Self::Service(remote)),
             Place::Here => {
                 let waiting = progress::waiting("loading models");

@@ -11,12 +11,16 @@ use serde_json::{Value, json};
 use crate::Ended;
 use crate::accounts::Accounts;
 use crate::cli::{AuditAction, AuditCommand, Common};
+use crate::remote::Remote;
 use crate::table::table;
 
-use super::{say, say_json};
+use super::{remote, say, say_json};
 
 /// Runs the command.
 pub(crate) fn run(common: &Common, arguments: AuditCommand) -> anyhow::Result<Ended> {
+    if let Some(service) = Remote::named(common)? {
+        return remote::audit(&service, arguments);
+    }
     let accounts = Accounts::open(common)?;
     match arguments.action {
         AuditAction::List {

@@ -155,6 +155,26 @@ impl Shown {
             ("retrieval.late_interaction", json!(rerank.tokens)),
             ("retrieval.lexical_bonus", short(rerank.lexical_bonus)),
             ("retrieval.rerank_budget_ms", json!(rerank.budget_ms)),
+            ("retrieval.fusion", json!(retrieval.fusion)),
+            ("retrieval.cut", json!(rerank.cut)),
+            ("retrieval.merge_neighbours", json!(rerank.merge_neighbours)),
+            (
+                "retrieval.collapse_translations",
+                json!(rerank.collapse_translations),
+            ),
+            (
+                "retrieval.recency_half_life_days",
+                rerank
+                    .boosts
+                    .recency_half_life_days
+                    .map_or(Value::Null, short),
+            ),
+            ("retrieval.authority", json!(rerank.boosts.authority)),
+            ("retrieval.rerank_model", json!(rerank.judged)),
+            (
+                "retrieval.rerank_model_budget_ms",
+                json!(rerank.judge_budget_ms),
+            ),
             ("answer.context_tokens", json!(config.answer.context_tokens)),
             ("answer.max_tokens", json!(config.answer.max_tokens)),
             ("server.authentication", json!(server.authentication)),

@@ -10,13 +10,17 @@ use serde_json::{Value, json};
 use crate::Ended;
 use crate::accounts::Accounts;
 use crate::cli::{Common, ConversationAction, ConversationCommand, JobAction, JobCommand, Whose};
+use crate::remote::Remote;
 use crate::render::plain;
 use crate::table::table;
 
-use super::{confirmed, say, say_json};
+use super::{confirmed, remote, say, say_json};
 
 /// Runs `genie conversation`.
 pub(crate) fn run(common: &Common, arguments: ConversationCommand) -> anyhow::Result<Ended> {
+    if let Some(service) = Remote::named(common)? {
+        return remote::conversation(&service, arguments);
+    }
     let accounts = Accounts::open(common)?;
     match arguments.action {
         ConversationAction::List { whose, json } => {
@@ -174,6 +178,9 @@ fn usage(day: &UsageRow) -> Value {
 
 /// Runs `genie job`.
 pub(crate) fn run_job(common: &Common, arguments: JobCommand) -> anyhow::Result<Ended> {
+    if let Some(service) = Remote::named(common)? {
+        return remote::job(&service, arguments);
+    }
     let accounts = Accounts::open(common)?;
     match arguments.action {
         JobAction::List { within, json } => {

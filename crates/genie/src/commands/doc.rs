@@ -14,7 +14,7 @@ use super::{confirmed, say, say_json};
 /// Runs the command.
 pub(crate) fn run(common: &Common, arguments: Doc) -> anyhow::Result<Ended> {
     let config = settings::read(common, &Serve::default())?;
-    let index = match place(&config) {
+    let index = match place(common, &config)? {
         Place::Service(remote) => Index::Service(remote),
         Place::Here => Index::Here(Box::new(Parts::open(common, &config)?)),
     };

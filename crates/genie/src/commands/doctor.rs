@@ -165,7 +165,7 @@ fn look_at_index(common: &Common, config: &Config) -> anyhow::Result<String> {
         let folder = config.places.index();
         if let Some(holder) = read_holder(&folder) {
             if let Some(url) = &holder.url {
-                Remote::new(url)
+                Remote::of_holder(url)
                     .health()
                     .context("the service that holds the index is not well")?;
             }

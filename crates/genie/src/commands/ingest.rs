@@ -24,7 +24,7 @@ use super::say;
 pub(crate) fn run(common: &Common, arguments: &Ingest) -> anyhow::Result<Ended> {
     let config = settings::read(common, &Serve::default())?;
     let files = files::expand(&arguments.paths)?;
-    let target = match place(&config) {
+    let target = match place(common, &config)? {
         Place::Service(remote) => Target::Service(remote),
         Place::Here => {
             let waiting = progress::waiting("loading the embedding model");
@@ -250,7 +250,7 @@ pub(crate) fn starter(target: &Target) -> anyhow::Result<Tally> {
 /// Where this configuration indexes.
 pub(crate) fn target(common: &Common) -> anyhow::Result<Target> {
     let config = settings::read(common, &Serve::default())?;
-    Ok(match place(&config) {
+    Ok(match place(common, &config)? {
         Place::Service(remote) => Target::Service(remote),
         Place::Here => Target::Here(Box::new(Parts::open(common, &config)?.indexer())),
     })

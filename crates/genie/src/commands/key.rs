@@ -7,12 +7,16 @@ use serde_json::{Value, json};
 use crate::Ended;
 use crate::accounts::Accounts;
 use crate::cli::{Common, KeyAction, KeyCommand, KeyName};
+use crate::remote::Remote;
 use crate::table::table;
 
-use super::{confirmed, say, say_json};
+use super::{confirmed, remote, say, say_json};
 
 /// Runs the command.
 pub(crate) fn run(common: &Common, arguments: KeyCommand) -> anyhow::Result<Ended> {
+    if let Some(service) = Remote::named(common)? {
+        return remote::key(&service, arguments);
+    }
     let accounts = Accounts::open(common)?;
     match arguments.action {
         KeyAction::List { workspace, json } => {

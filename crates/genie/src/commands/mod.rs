@@ -16,6 +16,7 @@ pub(crate) mod ingest;
 pub(crate) mod key;
 pub(crate) mod models;
 pub(crate) mod quickstart;
+pub(crate) mod remote;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod workspace;

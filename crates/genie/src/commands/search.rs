@@ -17,7 +17,7 @@ pub(crate) fn run(common: &Common, arguments: &Search) -> anyhow::Result<Ended> 
         config.chat_model = None;
     }
     let filter = arguments.asking.only.filter()?;
-    let found = match place(&config) {
+    let found = match place(common, &config)? {
         Place::Service(remote) => remote.search(&arguments.query, &arguments.asking)?,
         Place::Here => {
             let parts = Parts::open(common, &config)?;

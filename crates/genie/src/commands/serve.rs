@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use genie_core::{Authentication, Config};
-use genie_server::{Accounts, AppState, Certificate, app_with_upkeep, serve, serve_tls};
+use genie_server::{Accounts, AppState, Certificate, Gate, app_with_upkeep, serve, serve_tls};
 use genie_state::{Database, State};
 use tokio::net::TcpListener;
 
@@ -14,6 +14,7 @@ use crate::tenants::{Sink, Tenants};
 use crate::wiring::{self, Parts, Vectors};
 use crate::{Ended, interrupt, progress, settings};
 
+use super::backup::Live;
 use super::say;
 
 /// How often the flag that signals raise is looked at.
@@ -37,6 +38,20 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
         .as_ref()
         .map(|files| Certificate::load(&files.certificate, &files.key).map(Arc::new))
         .transpose()?;
+    let scheme = if certificate.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let address = listener.local_addr()?;
+    // It answers from now on that it lives and is not ready yet.
+    let (router, gate) = Gate::closed();
+    let serving = runtime.spawn(async move {
+        match certificate {
+            Some(certificate) => serve_tls(listener, certificate, router, interrupted()).await,
+            None => serve(listener, router, interrupted()).await,
+        }
+    });
     let state = runtime.block_on(state(&config))?;
     let waiting = progress::waiting("loading models");
     let vectors = Vectors::load(common, &config)?;
@@ -44,24 +59,25 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     let generate = wiring::language_model(common, &config)?;
     let engine = Arc::new(parts.engine_with(generate.clone(), &config));
     waiting.finish_and_clear();
-    let address = listener.local_addr()?;
-    let scheme = if certificate.is_some() {
-        "https"
-    } else {
-        "http"
-    };
     if let Some(edge) = &parts.edge {
         edge.set_holder_url(Some(format!("{scheme}://{address}")))?;
     }
-    let tenants = Tenants::new(vectors, generate, config.clone(), Arc::clone(&parts.store));
+    let tenants = Arc::new(Tenants::new(
+        vectors,
+        generate,
+        config.clone(),
+        Arc::clone(&parts.store),
+    ));
+    let backups = Live::new(config.clone(), Arc::clone(&tenants))?;
     let mut service = AppState::new(Arc::clone(&engine), config.server);
     service.server.listen = address;
     service.indexer = Some(Arc::new(Sink::new(parts.indexer())));
     service.accounts = Some(Accounts {
         state: state.clone(),
-        workspaces: Arc::new(tenants),
+        workspaces: tenants,
         uploads: config.places.uploads(),
     });
+    service.backups = Some(Arc::new(backups));
     let model = engine
         .generate()
         .map_or("none: answers are quoted passages", |model| {
@@ -71,17 +87,13 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
         Authentication::SingleUser => "",
         Authentication::Required => " Every request needs a key; `genie key create` makes one.",
     };
+    let (router, upkeep) = app_with_upkeep(service);
+    gate.open(router);
+    let upkeep = runtime.spawn(upkeep.run(interrupted()));
     say(&format!(
         "genie is ready on {scheme}://{address} (language model: {model}).{keys} Ctrl-C stops it.\n"
     ))?;
-    let (router, upkeep) = app_with_upkeep(service);
-    let upkeep = runtime.spawn(upkeep.run(interrupted()));
-    let outcome = runtime.block_on(async {
-        match certificate {
-            Some(certificate) => serve_tls(listener, certificate, router, interrupted()).await,
-            None => serve(listener, router, interrupted()).await,
-        }
-    });
+    let outcome = runtime.block_on(serving).context("serving failed")?;
     runtime.block_on(async {
         // It writes down what is still in memory; a job that takes longer
         // goes to the next start.

@@ -5,20 +5,25 @@ use genie_state::{
     Member, NewWorkspace, StateError, Subject, Workspace, WorkspaceChange, WorkspaceId,
     WorkspaceSettings,
 };
+use genie_store::ServerStore;
 use serde_json::{Value, json};
 
 use crate::accounts::Accounts;
 use crate::cli::{
     Common, Serve, Setting, Settings, UserAction, UserCommand, WorkspaceAction, WorkspaceCommand,
 };
+use crate::remote::Remote;
 use crate::table::table;
 use crate::wiring::{Place, place};
 use crate::{Ended, settings, tenants};
 
-use super::{confirmed, say, say_json};
+use super::{confirmed, remote, say, say_json};
 
 /// Runs `genie workspace`.
 pub(crate) fn run(common: &Common, arguments: WorkspaceCommand) -> anyhow::Result<Ended> {
+    if let Some(service) = Remote::named(common)? {
+        return remote::workspace(&service, arguments);
+    }
     let accounts = Accounts::open(common)?;
     match arguments.action {
         WorkspaceAction::List { json } => {
@@ -97,17 +102,9 @@ fn create(accounts: &Accounts, new: NewWorkspace) -> anyhow::Result<Workspace> {
 fn delete(common: &Common, accounts: &Accounts, id: &WorkspaceId, yes: bool) -> anyhow::Result<()> {
     let config = settings::read(common, &Serve::default())?;
     let workspace = found(accounts, id)?;
-    if matches!(place(&config), Place::Service(_)) {
-        bail!(
-            "a running service has the documents of the workspaces open; \
-             delete {id} there (DELETE /api/v1/workspaces/{id}), or stop it first"
-        );
-    }
-    if config.qdrant_url.is_some() {
-        bail!(
-            "the documents of {id} are on a Qdrant server; delete it through the service \
-             (DELETE /api/v1/workspaces/{id})"
-        );
+    // A running service has the documents of the workspaces open.
+    if let Place::Service(service) = place(common, &config)? {
+        return remote::delete(&service, id, yes);
     }
     let question = format!("Delete the workspace {id} with its documents and conversations?");
     if !confirmed(&question, yes)? {
@@ -115,6 +112,10 @@ fn delete(common: &Common, accounts: &Accounts, id: &WorkspaceId, yes: bool) -> 
     }
     if !accounts.wait(accounts.state.delete_workspace(id))? {
         bail!("the workspace {id} was deleted meanwhile");
+    }
+    if let Some(collection) = tenants::collection(&config, &workspace) {
+        ServerStore::remove_collection(&collection)
+            .with_context(|| format!("the documents of {id} could not be removed"))?;
     }
     for folder in [
         config.places.workspaces().join(tenants::name(&workspace)),
@@ -202,7 +203,7 @@ fn body(workspace: &Workspace) -> Value {
     })
 }
 
-fn merged(mut before: WorkspaceSettings, given: Settings) -> WorkspaceSettings {
+pub(super) fn merged(mut before: WorkspaceSettings, given: Settings) -> WorkspaceSettings {
     if !given.languages.is_empty() {
         before.languages = given
             .languages
@@ -222,7 +223,7 @@ fn merged(mut before: WorkspaceSettings, given: Settings) -> WorkspaceSettings {
     }
 }
 
-fn clear(settings: &mut WorkspaceSettings, setting: Setting) {
+pub(super) fn clear(settings: &mut WorkspaceSettings, setting: Setting) {
     match setting {
         Setting::Language => settings.languages.clear(),
         Setting::TopK => settings.top_k = None,
@@ -237,6 +238,9 @@ fn clear(settings: &mut WorkspaceSettings, setting: Setting) {
 
 /// Runs `genie user`.
 pub(crate) fn run_user(common: &Common, arguments: UserCommand) -> anyhow::Result<Ended> {
+    if let Some(service) = Remote::named(common)? {
+        return remote::user(&service, arguments);
+    }
     let accounts = Accounts::open(common)?;
     match arguments.action {
         UserAction::List { within, json } => {

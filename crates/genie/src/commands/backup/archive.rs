@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use tar::{Archive, Builder, EntryType, Header};
 use walkdir::WalkDir;
 
-use super::Placing;
 use super::manifest::{Entry, MANIFEST, Manifest, is_safe};
+use super::{Placing, folder_of};
 use crate::interrupt;
 
 /// Bytes that are read at a time.
@@ -70,7 +70,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Adds every file below a folder, if there is one.
+    /// Adds every file below a folder, if there is one. What goes meanwhile
+    /// is left out: uploads end with their jobs.
     pub(super) fn add_folder(
         &mut self,
         from: &Path,
@@ -81,7 +82,10 @@ impl Writer {
             return Ok(());
         }
         for entry in WalkDir::new(from).sort_by_file_name() {
-            let entry = entry.with_context(|| format!("{} can't be read", from.display()))?;
+            let entry = match entry {
+                Err(error) if gone(&error) => continue,
+                other => other.with_context(|| format!("{} can't be read", from.display()))?,
+            };
             if !entry.file_type().is_file() {
                 continue;
             }
@@ -90,7 +94,10 @@ impl Writer {
                 .to_str()
                 .with_context(|| format!("{} has no name in Unicode", below.display()))?;
             let below = below.replace(std::path::MAIN_SEPARATOR, "/");
-            self.add(entry.path(), &format!("{path}/{below}"), manifest)?;
+            match self.add(entry.path(), &format!("{path}/{below}"), manifest) {
+                Err(_) if !entry.path().exists() => {}
+                other => other?,
+            }
         }
         Ok(())
     }
@@ -114,10 +121,7 @@ impl Writer {
             // Unlike a rename, this fails where the name was taken meanwhile.
             .and_then(|()| fs::hard_link(&self.part, &self.file))
             .with_context(|| unwritable.clone())?;
-        let folder = match self.file.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(&self.file);
         sync(folder).context(unwritable)
     }
 }
@@ -129,6 +133,12 @@ impl Drop for Writer {
             tracing::debug!(%error, "the part of a backup could not be removed");
         }
     }
+}
+
+fn gone(error: &walkdir::Error) -> bool {
+    error
+        .io_error()
+        .is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// An archive that is being read.

@@ -6,12 +6,15 @@
 //! archive that was cut off has no manifest and is refused.
 //!
 //! The state and each index are copied with their own snapshots. An index in
-//! process belongs to one process; this one opens all of them first, so that
-//! no document comes or goes between the copies. Where a service has them, the
-//! backup is refused and says so.
+//! process belongs to one process: where a service has it, the service makes
+//! the archive and this command takes it from there. The state comes first, so
+//! that a document is never missing: a job that was still to be done in the
+//! copy of the state may be done already in that of the index, and does nothing
+//! when it is done again.
 
 mod archive;
 mod manifest;
+mod served;
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +28,10 @@ use self::archive::{Reader, Writer};
 use self::manifest::{Manifest, STATE};
 use crate::accounts::{Accounts, database};
 use crate::cli::{BackupAction, BackupCommand, Common, Serve};
+use crate::wiring::{Place, place};
 use crate::{Ended, interrupt, settings};
+
+pub(crate) use self::served::Live;
 
 use super::{say, say_json};
 
@@ -34,7 +40,10 @@ pub(crate) fn run(common: &Common, arguments: &BackupCommand) -> anyhow::Result<
     match &arguments.action {
         BackupAction::Create { file, json } => {
             let config = settings::read(common, &Serve::default())?;
-            let manifest = create(&config, file)?;
+            let manifest = match place(common, &config)? {
+                Place::Service(remote) => served::fetch(&remote, file)?,
+                Place::Here => create(&config, file)?,
+            };
             told("written", file, &manifest, *json)?;
         }
         BackupAction::Verify { file, json } => {
@@ -68,18 +77,33 @@ fn told(what: &str, file: &Path, manifest: &Manifest, json: bool) -> anyhow::Res
 }
 
 fn create(config: &Config, file: &Path) -> anyhow::Result<Manifest> {
-    if file.exists() {
-        bail!("{} exists; a backup is a new file", file.display());
-    }
+    is_new(file)?;
     let home = &config.places.home;
     if !home.exists() {
         bail!("there is nothing at {} to back up", home.display());
     }
-    let beside = match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    // Held to the end: no document comes or goes between the copies.
+    let open = open_indexes(config)?;
+    write(config, file, &mut |copy| {
+        open.iter().try_for_each(|(name, store)| copy(name, store))
+    })
+}
+
+fn is_new(file: &Path) -> anyhow::Result<()> {
+    if file.exists() {
+        bail!("{} exists; a backup is a new file", file.display());
+    }
+    Ok(())
+}
+
+/// Calls a function with each index and its name below the home.
+type EachIndex<'e> =
+    dyn FnMut(&mut dyn FnMut(&str, &dyn Store) -> anyhow::Result<()>) -> anyhow::Result<()> + 'e;
+
+/// Writes the archive of an installation.
+fn write(config: &Config, file: &Path, each: &mut EachIndex<'_>) -> anyhow::Result<Manifest> {
     // Beside the file: there is room for a copy of everything.
+    let beside = folder_of(file);
     let scratch = TempDir::with_prefix_in(".genie-backup-", beside)
         .with_context(|| format!("{} can't be written", beside.display()))?;
     let mut manifest = Manifest::new();
@@ -88,7 +112,6 @@ fn create(config: &Config, file: &Path) -> anyhow::Result<Manifest> {
             "the documents are on a Qdrant server and not in this backup; make a snapshot there",
         );
     }
-    let open = open_indexes(config)?;
     let mut writer = Writer::create(file)?;
     let file_of_settings = config.places.config_file();
     if file_of_settings.exists() {
@@ -106,17 +129,25 @@ fn create(config: &Config, file: &Path) -> anyhow::Result<Manifest> {
         }
     }
     writer.add_folder(&config.places.uploads(), "state/uploads", &mut manifest)?;
-    for (name, store) in &open {
+    each(&mut |name, store| {
         interrupt::check()?;
         let copy = store
             .snapshot(&scratch.path().join("index"))
             .with_context(|| format!("the index {name} can't be copied"))?;
         writer.add_folder(&copy, name, &mut manifest)?;
         std::fs::remove_dir_all(&copy)
-            .with_context(|| format!("{} can't be removed", copy.display()))?;
-    }
+            .with_context(|| format!("{} can't be removed", copy.display()))
+    })?;
     writer.finish(&manifest)?;
     Ok(manifest)
+}
+
+/// The folder that a file is in.
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// All indexes in process, held by this process from here on, with their names
