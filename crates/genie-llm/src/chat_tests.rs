@@ -234,6 +234,9 @@ fn a_full_queue_is_busy() {
             stop: Vec::new(),
             tenant: Tenant::default(),
             lookup: true,
+            rule: None,
+            weights: None,
+            entry: Entry::default(),
             events,
             left: caller.left(),
         };

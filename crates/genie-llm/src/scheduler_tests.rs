@@ -9,6 +9,7 @@ use genie_compute::Appetite;
 use genie_core::{Sampling, Tenant};
 
 use crate::LlmError;
+use crate::admission::Entry;
 use crate::decoder::Decoder;
 use crate::gguf::Gguf;
 use crate::job::{Ask, Event, Job, Talk};
@@ -24,6 +25,7 @@ fn scheduler(slots: usize) -> Scheduler {
     let limits = Limits {
         context: decoder.config().context,
         slots,
+        held: 1 << 20,
         kept: 1 << 20,
     };
     Scheduler::new(decoder, Arc::new(tokenizer), limits)
@@ -42,7 +44,7 @@ impl Caller {
         for event in self.events.try_iter() {
             match event {
                 Event::Token(_) => tokens += 1,
-                Event::Rest(_) => {}
+                Event::Rest(_) | Event::Weight(_) => {}
                 Event::End(end) => {
                     end.expect("generated");
                     ended = true;
@@ -55,6 +57,7 @@ impl Caller {
     fn text(&self) -> String {
         let pieces = self.events.try_iter().map(|event| match event {
             Event::Token(piece) | Event::Rest(piece) => piece,
+            Event::Weight(weight) => format!("{weight:?}"),
             Event::End(end) => format!("{:?}", end.expect("generated")),
         });
         pieces.collect()
@@ -78,6 +81,9 @@ fn talk(prompt: Vec<u32>, max_tokens: usize, tenant: &str) -> (Job, Caller) {
         stop: Vec::new(),
         tenant: Tenant::new(tenant),
         lookup: true,
+        rule: None,
+        weights: None,
+        entry: Entry::default(),
         events,
         left: Arc::clone(&left),
     });
@@ -233,6 +239,7 @@ fn ask(prompt: Vec<u32>, tenant: &str) -> (Job, Weighed) {
         first: tenant == "waits",
         openings: vec![vec![70], vec![71]],
         tenant: Tenant::new(tenant),
+        entry: Entry::default(),
         reply,
         left: Arc::new(AtomicBool::new(false)),
     });
