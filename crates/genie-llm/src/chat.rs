@@ -10,8 +10,8 @@ use candle_core::Device;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use genie_compute::{SpawnError, SubmitError, Worker};
 use genie_core::{
-    ChatMessage, ChoiceRequest, Constraint, ContentHash, FinishReason, Generate, GenerateError,
-    GenerateRequest, Generation, ModelInfo, Usage, WatchWork, Work,
+    ChoiceRequest, Constraint, ContentHash, FinishReason, Generate, GenerateError, GenerateRequest,
+    Generation, ModelInfo, Usage, WatchWork, Work,
 };
 
 use crate::LlmError;

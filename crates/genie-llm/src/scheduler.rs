@@ -314,8 +314,10 @@ impl Scheduler {
             }
             let wanted = running.wanted();
             running.held += running.share;
-            let own = logits.by_ref().take(wanted);
-            if running.hand_on(own).is_break() {
+            // All of its own, also those behind a wrong guess, which nobody
+            // looks at: what it leaves would be taken for the next one's.
+            let own: Vec<Vec<f32>> = logits.by_ref().take(wanted).collect();
+            if running.hand_on(own.into_iter()).is_break() {
                 done.push(index);
             }
         }

@@ -1,6 +1,6 @@
 //! A completion request as the language model itself is asked it.
 
-use genie_core::{ChatMessage, ChatRole, Constraint, GenerateRequest};
+use genie_core::{ChatMessage, ChatRole, GenerateRequest};
 use serde_json::Value;
 
 use super::calls::{self, Offered};
@@ -187,6 +187,7 @@ fn messages(messages: &[Message]) -> Result<Vec<ChatMessage>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use genie_core::Constraint;
     use serde_json::json;
 
     fn read(extra: Value) -> Result<DirectRequest, Failure> {
