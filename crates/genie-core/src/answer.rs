@@ -86,6 +86,41 @@ pub struct Stage {
     pub score: f32,
 }
 
+/// A verified answer's content in a form of the caller's, written by the
+/// language model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Formed {
+    /// A text of that form.
+    pub text: String,
+    /// `false` where it was cut by the number of tokens.
+    pub complete: bool,
+    /// What was found out about its values: those of JSON that are neither
+    /// null nor empty, or else the text as one.
+    pub values: Vec<FormedValue>,
+}
+
+/// One value of a formed text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormedValue {
+    /// A JSON Pointer (RFC 6901).
+    pub path: String,
+    /// Where it stands.
+    pub support: ValueSupport,
+}
+
+/// Where a value stands word for word, or a number as any way of writing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueSupport {
+    /// In the quote of this citation, or in a sentence that it verified.
+    Cited(usize),
+    /// In the question.
+    Asked,
+    /// Nowhere, since it is true or false: the model judged.
+    Judged,
+    /// Nowhere: it is the model's own.
+    Missing,
+}
+
 /// How long each step took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AnswerTimings {
@@ -122,4 +157,7 @@ pub struct Answer {
     pub timings: AnswerTimings,
     /// What the language model read and wrote.
     pub usage: Usage,
+    /// The same in the form that was asked for; `None` where none was, or
+    /// where nothing was answered.
+    pub formed: Option<Formed>,
 }

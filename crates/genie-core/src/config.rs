@@ -103,6 +103,8 @@ pub struct ServerConfig {
     pub max_requests: usize,
     /// Bytes of a request body at most.
     pub max_body_bytes: usize,
+    /// Callers may ask the language model without the documents.
+    pub direct_model: bool,
 }
 
 /// A certificate chain and its key, as PEM files.
@@ -326,6 +328,7 @@ mod tests {
                 requests_per_minute: 600,
                 max_requests: 16,
                 max_body_bytes: 1 << 20,
+                direct_model: false,
             },
             tls: None,
         }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{BackendError, ContentHash, Usage};
+use crate::{BackendError, Constraint, ContentHash, TokenWeight, Tool, ToolCall, Usage, WatchWork};
 
 /// Who says a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +15,8 @@ pub enum ChatRole {
     User,
     /// The model.
     Assistant,
+    /// What a tool that the model called has to say.
+    Tool,
 }
 
 impl ChatRole {
@@ -25,6 +27,7 @@ impl ChatRole {
             Self::System => "system",
             Self::User => "user",
             Self::Assistant => "assistant",
+            Self::Tool => "tool",
         }
     }
 }
@@ -36,6 +39,8 @@ pub struct ChatMessage {
     pub role: ChatRole,
     /// What is said.
     pub content: String,
+    /// Tools that the model called with it.
+    pub calls: Vec<ToolCall>,
 }
 
 impl ChatMessage {
@@ -44,6 +49,7 @@ impl ChatMessage {
         Self {
             role,
             content: content.into(),
+            calls: Vec::new(),
         }
     }
 }
@@ -114,6 +120,12 @@ pub struct GenerateRequest {
     /// Let the model check several tokens at a time where the prompt or the
     /// answer has been at this point before. The tokens are the same.
     pub lookup: bool,
+    /// What the text has to look like.
+    pub constraint: Option<Constraint>,
+    /// Tells how probable each token was, and this many others at its place.
+    pub weights: Option<usize>,
+    /// What the model may call, told to it by its chat template.
+    pub tools: Vec<Tool>,
 }
 
 impl GenerateRequest {
@@ -128,6 +140,9 @@ impl GenerateRequest {
             stop: Vec::new(),
             tenant: Tenant(None),
             lookup: true,
+            constraint: None,
+            weights: None,
+            tools: Vec::new(),
         }
     }
 }
@@ -168,6 +183,10 @@ pub struct Generation {
     pub usage: Usage,
     /// From the request to its first token, time in the queue included.
     pub first_token: Duration,
+    /// Each token's, where that was asked for; otherwise empty.
+    pub weights: Vec<TokenWeight>,
+    /// Spent on holding the text to a form.
+    pub ruling: Duration,
 }
 
 /// What is known of a loaded language model.
@@ -203,6 +222,18 @@ pub enum GenerateError {
         /// Tokens that fit.
         limit: usize,
     },
+    /// The text can't be held to the form that was asked for.
+    #[error("the text can't be held to the form that was asked for: {reason}")]
+    Constraint {
+        /// What is wrong with it, and which limit counts.
+        reason: String,
+    },
+    /// The model was not trained to call tools.
+    #[error("the chat template of {model} does not know tools; use a model that does")]
+    NoTools {
+        /// The registry name.
+        model: String,
+    },
     /// The model, its tokenizer or its template failed.
     #[error("the language model failed")]
     Backend(#[source] BackendError),
@@ -216,13 +247,24 @@ pub trait Generate: Send + Sync {
     /// Tokens of this text alone, without template and special tokens.
     fn count_tokens(&self, text: &str) -> usize;
 
+    /// Whether a text can be held to this form, without generating one.
+    ///
+    /// # Errors
+    ///
+    /// [`GenerateError::Constraint`] says what is wrong with the form.
+    fn check(&self, form: &Constraint) -> Result<(), GenerateError>;
+
+    /// Tells `watcher` of the work from now on; where somebody is told
+    /// already, or the model tells nothing, this does nothing.
+    fn watch(&self, _watcher: Arc<dyn WatchWork>) {}
+
     /// Generates, handing each piece of text on as it comes; the pieces
     /// together are the text. [`ControlFlow::Break`] cancels.
     ///
     /// # Errors
     ///
-    /// Fails when the queue is full, the prompt does not fit or the model
-    /// fails.
+    /// Fails when the queue is full, the prompt does not fit, the form that
+    /// was asked for can't be kept to, or the model fails.
     fn generate(
         &self,
         request: GenerateRequest,

@@ -19,6 +19,7 @@
 
 mod answer;
 mod config;
+mod constraint;
 mod date;
 mod document;
 mod embed;
@@ -28,12 +29,17 @@ mod language;
 mod retrieval;
 mod span;
 mod store;
+mod work;
 
-pub use answer::{Answer, AnswerTimings, Boost, Citation, Passage, Stage, Stages, Usage};
+pub use answer::{
+    Answer, AnswerTimings, Boost, Citation, Formed, FormedValue, Passage, Stage, Stages, Usage,
+    ValueSupport,
+};
 pub use config::{
     AnswerConfig, Authentication, Config, ConfigError, DeviceChoice, LearntFor, Places,
     ServerConfig, TlsFiles,
 };
+pub use constraint::{Constraint, TokenWeight, Tool, ToolCall};
 pub use date::{Date, DateRange, ParseDateError};
 pub use document::{Block, BlockKind, Chunk, Document, MediaType};
 pub use embed::{
@@ -52,6 +58,7 @@ pub use store::{
     DocumentRecord, Filter, Fusion, FusionWeights, Hit, HybridQuery, IndexIdentity, Point, Shares,
     Store, StoreError,
 };
+pub use work::{WatchWork, Work};
 
 /// The error a backend wraps when it fails for reasons of its own.
 pub type BackendError = Box<dyn std::error::Error + Send + Sync + 'static>;

@@ -148,6 +148,7 @@ mod tests {
             model: None,
             timings: AnswerTimings::default(),
             usage: Usage::default(),
+            formed: None,
         }
     }
 

@@ -6,8 +6,9 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use crate::config::DecoderConfig;
 
-/// Positions by which a cache grows at least.
-const BLOCK: usize = 256;
+/// Positions by which a cache grows at least, and of which its room is a
+/// multiple.
+pub(crate) const BLOCK: usize = 256;
 
 /// Keys and values of every layer. The room grows by doubling, so that a
 /// token costs the same wherever it stands.

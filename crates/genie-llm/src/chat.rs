@@ -2,22 +2,25 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use genie_compute::{SpawnError, SubmitError, Worker};
 use genie_core::{
-    ChatMessage, ChoiceRequest, ContentHash, FinishReason, Generate, GenerateError,
-    GenerateRequest, Generation, ModelInfo, Usage,
+    ChoiceRequest, Constraint, ContentHash, FinishReason, Generate, GenerateError, GenerateRequest,
+    Generation, ModelInfo, Usage, WatchWork, Work,
 };
 
 use crate::LlmError;
+use crate::admission::{Entry, Waiting, Watch};
 use crate::decoder::Decoder;
 use crate::gguf::Gguf;
+use crate::grammar::Grammars;
 use crate::job::{Ask, Event, Job, Talk};
+use crate::rule::Rule;
 use crate::scheduler::{Limits, Scheduler};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
@@ -37,6 +40,9 @@ pub struct ChatModelOptions {
     /// Requests that wait at most; one more is answered
     /// [`GenerateError::Busy`].
     pub queue: usize,
+    /// Tokens of prompts and answers that wait at most, those asked for
+    /// counted; more are answered [`GenerateError::Busy`].
+    pub queue_tokens: usize,
     /// Tokens of prompt and answer together at most, where that should be
     /// less than the model was trained for.
     pub context: Option<usize>,
@@ -44,6 +50,10 @@ pub struct ChatModelOptions {
     /// own; answers are written side by side, which costs little more than
     /// one of them.
     pub slots: usize,
+    /// Bytes of keys and values for requests that are worked on. One that
+    /// does not fit beside the others waits, and one that never could is
+    /// answered [`GenerateError::ContextOverflow`].
+    pub held: usize,
     /// Bytes of keys and values that are kept of earlier prompts and answers,
     /// so that what begins like them is answered sooner; 0 keeps none. A token takes layers × key heads × head width × 8 bytes: 57 kB
     /// of a model with 1.5 billion weights.
@@ -59,8 +69,10 @@ impl ChatModelOptions {
             hash,
             device: Device::Cpu,
             queue: 16,
+            queue_tokens: 96 << 10,
             context: None,
             slots: 8,
+            held: 2 << 30,
             kept: 256 << 20,
         }
     }
@@ -79,6 +91,10 @@ pub struct ChatModel {
     tokenizer: Arc<Tokenizer>,
     template: ChatTemplate,
     worker: Worker<Job>,
+    /// Made with the first text that is held to a form.
+    grammars: OnceLock<Result<Grammars, LlmError>>,
+    waiting: Waiting,
+    watch: Watch,
 }
 
 impl ChatModel {
@@ -102,21 +118,28 @@ impl ChatModel {
             queue,
             context,
             slots,
+            held,
             kept,
+            queue_tokens,
         } = options;
         let (report, reported) = crossbeam_channel::bounded(1);
         let pieces = Arc::clone(&tokenizer);
+        let watch = Watch::default();
+        let told = watch.clone();
         let make = move || {
             let decoder = Decoder::load(&mut gguf, &device)?;
             let trained = decoder.config().context;
             let limit = context.map_or(trained, |context| context.min(trained));
+            let held = held / decoder.config().token_bytes();
+            let limit = limit.min(held);
             report.send(limit).ok();
             let limits = Limits {
                 context: limit,
                 slots: slots.max(1),
+                held,
                 kept,
             };
-            Ok::<_, LlmError>(Scheduler::new(decoder, pieces, limits))
+            Ok::<_, LlmError>(Scheduler::new(decoder, pieces, limits).watched(told))
         };
         let worker = Worker::spawn_stepping("language-model", queue, make, Scheduler::run)
             .map_err(|error| match error {
@@ -141,13 +164,52 @@ impl ChatModel {
             tokenizer,
             template,
             worker,
+            grammars: OnceLock::new(),
+            waiting: Waiting::new(queue_tokens),
+            watch,
         })
     }
 
-    fn prompt(&self, messages: &[ChatMessage], prefill: &str) -> Result<Vec<u32>, GenerateError> {
+    fn prompt(&self, request: &GenerateRequest) -> Result<Vec<u32>, GenerateError> {
+        let GenerateRequest {
+            messages,
+            prefill,
+            tools,
+            ..
+        } = request;
+        if !tools.is_empty() && !self.template.knows_tools() {
+            return Err(GenerateError::NoTools {
+                model: self.info.name.clone(),
+            });
+        }
         self.template
-            .tokens(messages, prefill, &self.tokenizer)
-            .map_err(backend)
+            .with_tools(messages, tools, prefill, &self.tokenizer)
+            .map_err(failed)
+    }
+
+    /// Compiled on the caller's thread: the worker's has a model to run.
+    fn rule(&self, constraint: &Constraint) -> Result<Rule, GenerateError> {
+        let grammars = self.grammars.get_or_init(|| Grammars::new(&self.tokenizer));
+        match grammars {
+            Ok(grammars) => grammars.rule(constraint).map_err(failed),
+            Err(error) => Err(GenerateError::Constraint {
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    /// A place among those who wait; whoever goes first needs none.
+    fn enter(&self, tokens: usize, first: bool, asked: Instant) -> Result<Entry, GenerateError> {
+        let ticket = match first {
+            true => None,
+            false => Some(self.waiting.enter(tokens).ok_or_else(|| self.busy())?),
+        };
+        Ok(Entry { asked, ticket })
+    }
+
+    fn busy(&self) -> GenerateError {
+        self.watch.tell(Work::Refused);
+        GenerateError::Busy
     }
 
     fn submit(&self, job: Job, first: bool) -> Result<(), GenerateError> {
@@ -157,7 +219,7 @@ impl ChatModel {
             self.worker.submit(job)
         };
         submitted.map_err(|error| match error {
-            SubmitError::Full => GenerateError::Busy,
+            SubmitError::Full => self.busy(),
             SubmitError::Stopped => GenerateError::Stopped,
         })
     }
@@ -205,6 +267,14 @@ impl Generate for ChatModel {
             .map_or(text.len().div_ceil(4), |tokens| tokens.len())
     }
 
+    fn watch(&self, watcher: Arc<dyn WatchWork>) {
+        self.watch.set(watcher);
+    }
+
+    fn check(&self, form: &Constraint) -> Result<(), GenerateError> {
+        self.rule(form).map(drop)
+    }
+
     /// As the trait says. While nothing comes (in the queue, while a long
     /// prompt is read) `on_piece` is called with an empty piece about ten
     /// times a second, so that the caller can break off then too.
@@ -214,26 +284,40 @@ impl Generate for ChatModel {
         on_piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generation, GenerateError> {
         let asked = Instant::now();
-        let prompt = self.prompt(&request.messages, &request.prefill)?;
+        let prompt = self.prompt(&request)?;
         self.fits(prompt.len(), request.max_tokens)?;
+        let rule = match &request.constraint {
+            Some(constraint) => Some(self.rule(constraint)?),
+            None => None,
+        };
         let mut usage = Usage {
             prompt_tokens: prompt.len(),
             completion_tokens: 0,
         };
         let mut text = String::new();
+        let mut weights = Vec::new();
         if request.max_tokens == 0 {
             return Ok(Generation {
                 text,
                 finish: FinishReason::Length,
                 usage,
                 first_token: asked.elapsed(),
+                weights,
+                ruling: Duration::ZERO,
             });
         }
 
+        let entry = self.enter(
+            prompt.len().saturating_add(request.max_tokens),
+            false,
+            asked,
+        )?;
         let caller = Caller::default();
-        // One event a token, the end and a flush: the worker never waits for
-        // a slow reader, and the queue is as long as the answer at most.
-        let (events, arriving) = crossbeam_channel::bounded(request.max_tokens + 2);
+        // One event a token, or two with its probability, the end and a
+        // flush: the worker never waits for a slow reader, and the queue is
+        // as long as the answer at most.
+        let each = 1 + usize::from(request.weights.is_some());
+        let (events, arriving) = crossbeam_channel::bounded(each * request.max_tokens + 2);
         let talk = Talk {
             prompt,
             sampling: request.sampling,
@@ -241,6 +325,9 @@ impl Generate for ChatModel {
             stop: request.stop,
             tenant: request.tenant,
             lookup: request.lookup,
+            rule,
+            weights: request.weights,
+            entry,
             events,
             left: caller.left(),
         };
@@ -250,6 +337,10 @@ impl Generate for ChatModel {
         loop {
             let flow = match next_event(&arriving)? {
                 Waited::Nothing => on_piece(""),
+                Waited::For(Event::Weight(weight)) => {
+                    weights.push(weight);
+                    ControlFlow::Continue(())
+                }
                 Waited::For(Event::Token(piece)) => {
                     first_token.get_or_insert_with(|| asked.elapsed());
                     usage.completion_tokens += 1;
@@ -265,13 +356,15 @@ impl Generate for ChatModel {
                     on_piece(&piece)
                 }
                 Waited::For(Event::End(end)) => {
-                    let end = end.map_err(backend)?;
+                    let end = end.map_err(failed)?;
                     usage.completion_tokens = end.completion_tokens;
                     return Ok(Generation {
                         text,
                         finish: end.finish,
                         usage,
                         first_token: first_token.unwrap_or_else(|| asked.elapsed()),
+                        weights,
+                        ruling: end.ruling,
                     });
                 }
             };
@@ -284,19 +377,26 @@ impl Generate for ChatModel {
                     finish: FinishReason::Cancelled,
                     usage,
                     first_token: first_token.unwrap_or_else(|| asked.elapsed()),
+                    weights,
+                    ruling: Duration::ZERO,
                 });
             }
         }
     }
 
     fn choose(&self, request: ChoiceRequest) -> Result<Vec<f32>, GenerateError> {
-        let prompt = self.prompt(&request.messages, "")?;
+        let asked = Instant::now();
+        let prompt = self
+            .template
+            .tokens(&request.messages, "", &self.tokenizer)
+            .map_err(backend)?;
         self.fits(prompt.len(), 0)?;
         let openings = request
             .choices
             .iter()
             .map(|choice| self.openings(choice))
             .collect::<Result<Vec<_>, _>>()?;
+        let entry = self.enter(prompt.len(), request.first, asked)?;
         let caller = Caller::default();
         let (reply, answer) = crossbeam_channel::bounded(1);
         let ask = Ask {
@@ -304,6 +404,7 @@ impl Generate for ChatModel {
             openings,
             first: request.first,
             tenant: request.tenant,
+            entry,
             reply,
             left: caller.left(),
         };
@@ -341,6 +442,17 @@ fn next_event(arriving: &Receiver<Event>) -> Result<Waited, GenerateError> {
         Ok(event) => Ok(Waited::For(event)),
         Err(RecvTimeoutError::Timeout) => Ok(Waited::Nothing),
         Err(RecvTimeoutError::Disconnected) => Err(GenerateError::Stopped),
+    }
+}
+
+/// What the caller can do something about is told as it is.
+fn failed(error: LlmError) -> GenerateError {
+    match error {
+        LlmError::Constraint { reason } => GenerateError::Constraint { reason },
+        LlmError::Tool { name } => GenerateError::Constraint {
+            reason: format!("the tool {name:?} or a call of it holds JSON that can't be read"),
+        },
+        other => backend(other),
     }
 }
 

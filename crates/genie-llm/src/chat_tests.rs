@@ -1,6 +1,6 @@
 use std::sync::mpsc;
 
-use genie_core::{ChatRole, Sampling, Tenant};
+use genie_core::{ChatMessage, ChatRole, Sampling, Tenant};
 
 use super::*;
 use crate::tiny::Tiny;
@@ -234,6 +234,9 @@ fn a_full_queue_is_busy() {
             stop: Vec::new(),
             tenant: Tenant::default(),
             lookup: true,
+            rule: None,
+            weights: None,
+            entry: Entry::default(),
             events,
             left: caller.left(),
         };
@@ -247,6 +250,81 @@ fn a_full_queue_is_busy() {
             assert!(matches!(second, Err(GenerateError::Busy)), "{second:?}");
         }
     });
+}
+
+#[test]
+fn a_form_is_kept_and_a_bad_one_refused_before_anything_is_read() {
+    let model = load(&Tiny::default());
+    let held = |constraint| GenerateRequest {
+        constraint: Some(constraint),
+        weights: Some(1),
+        max_tokens: 200,
+        ..request("Which?")
+    };
+    let either = Constraint::OneOf(vec!["the first".to_owned(), "another".to_owned()]);
+    assert!(model.check(&either).is_ok());
+    let (generation, pieces) = listen(&model, held(either));
+    assert!(
+        ["the first", "another"].contains(&pieces.as_str()),
+        "{pieces}"
+    );
+    assert_eq!(generation.finish, FinishReason::Stop);
+    assert_eq!(generation.weights.len(), generation.usage.completion_tokens);
+    let bytes: Vec<u8> = generation
+        .weights
+        .iter()
+        .flat_map(|weight| weight.bytes.clone())
+        .collect();
+    assert_eq!(String::from_utf8_lossy(&bytes), pieces);
+    assert!(generation.ruling > Duration::ZERO);
+    let bad = Constraint::JsonSchema("{".to_owned());
+    assert!(matches!(
+        model.check(&bad),
+        Err(GenerateError::Constraint { .. })
+    ));
+    let refused = model.generate(held(bad), &mut |_| ControlFlow::Continue(()));
+    assert!(
+        matches!(refused, Err(GenerateError::Constraint { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn tools_need_a_template_that_knows_them() {
+    let model = load(&Tiny::default());
+    let tool = genie_core::Tool {
+        name: "look".to_owned(),
+        description: String::new(),
+        parameters: "{}".to_owned(),
+    };
+    let asked = GenerateRequest {
+        tools: vec![tool],
+        ..request("Look.")
+    };
+    let refused = model.generate(asked, &mut |_| ControlFlow::Continue(()));
+    assert!(
+        matches!(refused, Err(GenerateError::NoTools { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn what_can_never_be_held_is_refused() {
+    let (_folder, path) = Tiny::default().write();
+    let mut options = ChatModelOptions::new("tiny", ContentHash::of(b""));
+    // Two layers, two heads of keys, sixteen wide: 512 bytes a token.
+    options.held = 512 * 300;
+    let model = ChatModel::load(&path, options).expect("loaded");
+    assert_eq!(model.model().context_length, 300);
+    let long = GenerateRequest {
+        max_tokens: 290,
+        ..request("What is the internet?")
+    };
+    let refused = model.generate(long, &mut |_| ControlFlow::Continue(()));
+    assert!(matches!(
+        refused,
+        Err(GenerateError::ContextOverflow { limit: 300, .. })
+    ));
 }
 
 #[test]

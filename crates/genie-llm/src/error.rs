@@ -47,6 +47,18 @@ pub enum LlmError {
          kept apart from the model's control tokens; remove some of them"
     )]
     NoMarker,
+    /// The text can't be held to the form that was asked for.
+    #[error("the text can't be held to the form that was asked for: {reason}")]
+    Constraint {
+        /// What is wrong with it, or which limit it is beyond.
+        reason: String,
+    },
+    /// A tool's parameters, or the arguments of a call, are no JSON.
+    #[error("the JSON of the tool {name:?} can't be read")]
+    Tool {
+        /// The tool.
+        name: String,
+    },
     /// There is nothing to begin from.
     #[error("the rendered prompt has no tokens")]
     EmptyPrompt,

@@ -3,17 +3,53 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use genie_core::{FinishReason, Sampling, Tenant};
+use genie_core::{FinishReason, Sampling, Tenant, TokenWeight};
 
 use crate::LlmError;
+use crate::admission::Entry;
+use crate::rule::Rule;
 
 /// A request with the way back to who asked.
 #[derive(Debug)]
 pub(crate) enum Job {
     Talk(Talk),
     Ask(Ask),
+}
+
+impl Job {
+    /// Tokens for which keys and values have to be held until it is done.
+    pub(crate) fn tokens(&self) -> usize {
+        match self {
+            Self::Talk(talk) => talk.prompt.len().saturating_add(talk.max_tokens),
+            Self::Ask(ask) => ask.prompt.len(),
+        }
+    }
+
+    /// An answer that has begun waits for it.
+    pub(crate) const fn is_first(&self) -> bool {
+        matches!(self, Self::Ask(Ask { first: true, .. }))
+    }
+
+    pub(crate) fn has_left(&self) -> bool {
+        let left = match self {
+            Self::Talk(talk) => &talk.left,
+            Self::Ask(ask) => &ask.left,
+        };
+        flow(left).is_break()
+    }
+
+    /// When it came; it waits no more.
+    pub(crate) fn enter(&mut self) -> Instant {
+        let entry = match self {
+            Self::Talk(talk) => &mut talk.entry,
+            Self::Ask(ask) => &mut ask.entry,
+        };
+        entry.ticket = None;
+        entry.asked
+    }
 }
 
 /// Generate text.
@@ -25,6 +61,11 @@ pub(crate) struct Talk {
     pub(crate) stop: Vec<String>,
     pub(crate) tenant: Tenant,
     pub(crate) lookup: bool,
+    /// What the text is held to.
+    pub(crate) rule: Option<Rule>,
+    /// Tell each token's probability, and so many others'.
+    pub(crate) weights: Option<usize>,
+    pub(crate) entry: Entry,
     pub(crate) events: Sender<Event>,
     /// Raised when nobody waits any more.
     pub(crate) left: Arc<AtomicBool>,
@@ -39,6 +80,7 @@ pub(crate) struct Ask {
     /// An answer that has begun waits for it.
     pub(crate) first: bool,
     pub(crate) tenant: Tenant,
+    pub(crate) entry: Entry,
     pub(crate) reply: Sender<Result<Vec<f32>, LlmError>>,
     /// Raised when nobody waits any more.
     pub(crate) left: Arc<AtomicBool>,
@@ -47,6 +89,8 @@ pub(crate) struct Ask {
 /// What comes back while text is generated.
 #[derive(Debug)]
 pub(crate) enum Event {
+    /// How probable the token was that comes next.
+    Weight(TokenWeight),
     /// A token was generated; its text, as far as it can be shown yet.
     Token(String),
     /// What was held back, when no more tokens come.
@@ -60,6 +104,8 @@ pub(crate) enum Event {
 pub(crate) struct End {
     pub(crate) finish: FinishReason,
     pub(crate) completion_tokens: usize,
+    /// Spent on holding the text to a form.
+    pub(crate) ruling: Duration,
 }
 
 pub(crate) fn flow(left: &AtomicBool) -> ControlFlow<()> {

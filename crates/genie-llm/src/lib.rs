@@ -13,6 +13,9 @@
 //! apart, so that a second question about the same passages costs its own
 //! tokens only.
 //!
+//! A text can be held to a form (JSON, a JSON Schema, a regular expression …):
+//! tokens that lead out of it get no chance, and it ends where it is complete.
+//!
 //! A model file and a retrieved passage both come from outside. The header is
 //! checked against the file's size before anything is allocated, the chat
 //! template runs on limited fuel, and no text of a message can become a
@@ -40,6 +43,7 @@
 //! # }
 //! ```
 
+mod admission;
 mod answer;
 mod cache;
 mod chat;
@@ -49,16 +53,21 @@ mod error;
 #[cfg(test)]
 mod family_tests;
 mod gguf;
+mod grammar;
 mod job;
 mod lookup;
 #[cfg(test)]
 mod lookup_tests;
 mod prefix;
+mod prompt_data;
 #[cfg(test)]
 mod reader;
 #[cfg(test)]
 mod reference_tests;
 mod rope;
+mod rule;
+#[cfg(test)]
+mod rule_tests;
 mod sampler;
 mod scheduler;
 #[cfg(test)]

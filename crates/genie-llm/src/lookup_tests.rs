@@ -8,6 +8,7 @@ use candle_core::Device;
 use genie_compute::Appetite;
 use genie_core::{ChatMessage, ChatRole, FinishReason, Sampling, Tenant};
 
+use crate::admission::Entry;
 use crate::decoder::Decoder;
 use crate::gguf::Gguf;
 use crate::job::{End, Event, Job, Talk};
@@ -30,6 +31,7 @@ impl Model {
         let limits = Limits {
             context: decoder.config().context,
             slots: 1,
+            held: 1 << 20,
             kept: 1 << 20,
         };
         Self {
@@ -58,6 +60,9 @@ impl Model {
             stop: talk.stop.iter().map(|&stop| stop.to_owned()).collect(),
             tenant: Tenant::default(),
             lookup,
+            rule: None,
+            weights: None,
+            entry: Entry::default(),
             events,
             left: Arc::new(AtomicBool::new(false)),
         };
@@ -67,6 +72,7 @@ impl Model {
         for event in arrived {
             match event {
                 Event::Token(piece) | Event::Rest(piece) => pieces.push(piece),
+                Event::Weight(_) => {}
                 Event::End(end) => return (pieces, end.expect("generated")),
             }
         }

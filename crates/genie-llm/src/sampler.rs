@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
-use genie_core::Sampling;
+use genie_core::{Sampling, TokenWeight};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::LlmError;
+use crate::rule::Rule;
+use crate::tokenizer::Tokenizer;
 
 /// Generated tokens that the repetition penalty looks back on. Only the
 /// answer counts: a penalty on the prompt would punish quoting it.
@@ -44,14 +46,31 @@ impl Sampler {
         }
     }
 
-    /// The next token; it counts as generated from now on.
-    pub(crate) fn next(&mut self, mut logits: Vec<f32>) -> Result<u32, LlmError> {
+    /// The next token; it counts as generated from now on. A rule takes every
+    /// chance from tokens that it forbids before one is chosen.
+    pub(crate) fn next(
+        &mut self,
+        mut logits: Vec<f32>,
+        rule: Option<&mut Rule>,
+    ) -> Result<u32, LlmError> {
         self.penalize(&mut logits);
         let token = if self.sampling.temperature > 0.0 {
+            if let Some(rule) = rule {
+                rule.restrict(&mut logits)?;
+            }
             let candidates = self.candidates(&logits)?;
             self.draw(&candidates)
         } else {
-            best(&logits)?
+            let mut token = best(&logits)?;
+            // Where the best one is allowed, nobody has to know about the
+            // others.
+            if let Some(rule) = rule
+                && !rule.allows(token)?
+            {
+                rule.restrict(&mut logits)?;
+                token = best(&logits)?;
+            }
+            token
         };
         if self.recent.len() == WINDOW {
             self.recent.pop_front();
@@ -215,6 +234,37 @@ fn log_probabilities(logits: &[f32], tokens: &[u32]) -> Result<Vec<f32>, LlmErro
         .collect()
 }
 
+/// How probable a token is, and the most probable others.
+pub(crate) fn token_weight(
+    logits: &[f32],
+    token: u32,
+    others: usize,
+    tokenizer: &Tokenizer,
+) -> Result<TokenWeight, LlmError> {
+    let mut all: Vec<Candidate> = logits
+        .iter()
+        .zip(0u32..)
+        .filter(|(logit, _)| logit.is_finite())
+        .map(|(logit, token)| Candidate {
+            token,
+            logit: *logit,
+        })
+        .collect();
+    keep_best(&mut all, others);
+    let tokens: Vec<u32> = all.iter().map(|candidate| candidate.token).collect();
+    let probabilities = log_probabilities(logits, &tokens)?;
+    let log_probability = log_probabilities(logits, &[token])?;
+    let bytes = |token: u32| tokenizer.piece(token).to_vec();
+    Ok(TokenWeight {
+        bytes: bytes(token),
+        log_probability: log_probability
+            .first()
+            .copied()
+            .unwrap_or(f32::NEG_INFINITY),
+        best: tokens.into_iter().map(bytes).zip(probabilities).collect(),
+    })
+}
+
 /// For each choice the natural logarithm of the probability of all tokens
 /// together that it may begin with.
 pub(crate) fn weigh(logits: &[f32], openings: &[Vec<u32>]) -> Result<Vec<f32>, LlmError> {
@@ -246,7 +296,7 @@ mod tests {
         let mut sampler = Sampler::new(sampling);
         let mut counts = vec![0; 5];
         for _ in 0..draws {
-            let token = sampler.next(logits()).expect("a token");
+            let token = sampler.next(logits(), None).expect("a token");
             counts[token as usize] += 1;
         }
         counts
@@ -255,10 +305,13 @@ mod tests {
     #[test]
     fn greedy_takes_the_best_and_never_what_is_not_a_number() {
         let mut sampler = Sampler::new(Sampling::greedy());
-        assert_eq!(sampler.next(vec![0.0, 3.0, f32::NAN, 3.0]).ok(), Some(1));
-        assert!(sampler.next(vec![f32::NAN; 4]).is_err());
+        assert_eq!(
+            sampler.next(vec![0.0, 3.0, f32::NAN, 3.0], None).ok(),
+            Some(1)
+        );
+        assert!(sampler.next(vec![f32::NAN; 4], None).is_err());
         let mut sampler = Sampler::new(sampling());
-        assert!(sampler.next(vec![f32::NAN; 4]).is_err());
+        assert!(sampler.next(vec![f32::NAN; 4], None).is_err());
     }
 
     #[test]
@@ -275,7 +328,7 @@ mod tests {
         let draw = |seed| {
             let mut sampler = Sampler::new(Sampling { seed, ..sampling() });
             (0..64)
-                .map(|_| sampler.next(logits()).expect("a token"))
+                .map(|_| sampler.next(logits(), None).expect("a token"))
                 .collect::<Vec<_>>()
         };
         assert_eq!(draw(1), draw(1));
@@ -351,14 +404,14 @@ mod tests {
             repetition_penalty: 2.0,
             ..Sampling::greedy()
         });
-        assert_eq!(sampler.next(vec![1.0, 0.8]).ok(), Some(0));
-        assert_eq!(sampler.next(vec![1.0, 0.8]).ok(), Some(1));
+        assert_eq!(sampler.next(vec![1.0, 0.8], None).ok(), Some(0));
+        assert_eq!(sampler.next(vec![1.0, 0.8], None).ok(), Some(1));
         let mut sampler = Sampler::new(Sampling {
             repetition_penalty: 2.0,
             ..Sampling::greedy()
         });
-        assert_eq!(sampler.next(vec![-0.8, -1.0]).ok(), Some(0));
-        assert_eq!(sampler.next(vec![-0.8, -1.0]).ok(), Some(1));
+        assert_eq!(sampler.next(vec![-0.8, -1.0], None).ok(), Some(0));
+        assert_eq!(sampler.next(vec![-0.8, -1.0], None).ok(), Some(1));
     }
 
     #[test]

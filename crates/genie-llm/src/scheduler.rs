@@ -11,11 +11,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use genie_compute::{Appetite, on_pool};
-use genie_core::Tenant;
+use genie_core::{Tenant, Work};
 
 use crate::LlmError;
+use crate::admission::Watch;
 use crate::answer::{Answer, Written};
-use crate::cache::KvCache;
+use crate::cache::{BLOCK as ROOM, KvCache};
 use crate::decoder::{Decoder, Part};
 use crate::job::{Ask, Job, Talk, flow};
 use crate::lookup::{Guess, Lookup};
@@ -37,6 +38,10 @@ pub(crate) struct Limits {
     pub(crate) context: usize,
     /// Prompts and answers in hand at once.
     pub(crate) slots: usize,
+    /// Tokens for which what is in hand may hold keys and values, in blocks of
+    /// [`ROOM`]. Jobs that go first are taken beyond it: others wait for
+    /// their ends.
+    pub(crate) held: usize,
     /// Bytes of keys and values kept of what is done.
     pub(crate) kept: usize,
 }
@@ -48,6 +53,9 @@ pub(crate) struct Scheduler {
     tokenizer: Arc<Tokenizer>,
     limits: Limits,
     running: Vec<Running>,
+    /// Taken from the queue, and too large for what is free.
+    waiting: Option<Job>,
+    watch: Watch,
     kept: Prefixes,
     /// Tokens that were read and written for each tenant with something in
     /// hand, counted from what others had when it came.
@@ -62,6 +70,8 @@ struct Running {
     cache: KvCache,
     /// Prompt and answer so far.
     text: Vec<u32>,
+    /// Tokens that the cache may have to hold.
+    room: usize,
     /// Tokens of the text whose keys and values the cache holds.
     held: usize,
     /// What may follow the text, in the pass at hand.
@@ -83,16 +93,33 @@ impl Scheduler {
             tokenizer,
             limits,
             running: Vec::new(),
+            waiting: None,
+            watch: Watch::default(),
             kept: Prefixes::new(limits.kept),
             served: HashMap::new(),
         }
     }
 
+    /// Tells somebody of the work.
+    pub(crate) fn watched(mut self, watch: Watch) -> Self {
+        self.watch = watch;
+        self
+    }
+
     /// Takes a job in hand, where there is one, and makes a pass.
     pub(crate) fn run(&mut self, job: Option<Job>) -> Appetite {
+        self.running.retain(|running| !running.has_left());
+        self.waiting.take_if(|job| job.has_left());
         if let Some(job) = job {
+            self.receive(job);
+        }
+        if let Some(job) = self
+            .waiting
+            .take_if(|job| fits(&self.running, job, self.limits.held))
+        {
             self.admit(job);
         }
+        // A job that came without anybody waiting for it any more.
         self.running.retain(|running| !running.has_left());
         self.plan();
         if self.running.iter().any(|running| running.share > 0)
@@ -111,19 +138,35 @@ impl Scheduler {
             .retain(|tenant, _| running.iter().any(|it| it.tenant == *tenant));
         match running.len() {
             0 => Appetite::Idle,
-            count if count < self.limits.slots => Appetite::Some,
+            count if count < self.limits.slots && self.waiting.is_none() => Appetite::Some,
             _ => Appetite::Urgent,
         }
     }
 
-    fn admit(&mut self, job: Job) {
+    fn receive(&mut self, job: Job) {
+        // One that waits keeps others but the urgent from being handed over.
+        if self.waiting.is_some() || job.is_first() || fits(&self.running, &job, self.limits.held) {
+            self.admit(job);
+        } else {
+            self.waiting = Some(job);
+        }
+    }
+
+    fn admit(&mut self, mut job: Job) {
+        let waited = job.enter().elapsed();
+        let room = room(job.tokens());
         let (task, prompt, tenant) = match job {
             Job::Talk(talk) => {
                 let Talk { prompt, tenant, .. } = &talk;
                 let (prompt, tenant) = (prompt.clone(), tenant.clone());
                 let lookup = talk.lookup && self.decoder.rows_are_independent();
                 let lookup = lookup.then(Lookup::new);
-                let answer = Answer::new(talk, Arc::clone(&self.tokenizer), lookup);
+                let answer = Answer::new(
+                    talk,
+                    Arc::clone(&self.tokenizer),
+                    lookup,
+                    self.watch.clone(),
+                );
                 (Task::Talk(answer), prompt, tenant)
             }
             Job::Ask(mut ask) => {
@@ -136,6 +179,11 @@ impl Scheduler {
             Ok((cache, held)) => {
                 // Whoever comes new has neither a claim from the time before
                 // nor a debt.
+                self.watch.tell(Work::Taken {
+                    waited,
+                    prompt: prompt.len(),
+                    known: held,
+                });
                 let least = self.served.values().copied().min().unwrap_or(0);
                 self.served.entry(tenant.clone()).or_insert(least);
                 self.running.push(Running {
@@ -143,6 +191,7 @@ impl Scheduler {
                     tenant,
                     cache,
                     text: prompt,
+                    room,
                     held,
                     guess: Guess::default(),
                     share: 0,
@@ -174,7 +223,7 @@ impl Scheduler {
             });
         }
         let mut cache = self.decoder.new_cache()?;
-        cache.reserve(prompt.len(), self.limits.context)?;
+        cache.reserve(prompt.len(), prompt.len())?;
         for block in self.kept.find(tenant, &prompt[..last]) {
             cache.append(&block)?;
         }
@@ -224,17 +273,23 @@ impl Scheduler {
 
     /// Reads what was planned and hands the logits on.
     fn pass(&mut self) -> Result<(), LlmError> {
-        let limit = self.limits.context;
         let mut tokens = Vec::with_capacity(self.running.len());
         for running in &mut self.running {
             let end = running.held + running.share;
             let mut part = running.text[running.held..end].to_vec();
             part.extend_from_slice(&running.guess.tokens);
             if !part.is_empty() {
-                running.cache.reserve(part.len(), limit)?;
+                running.cache.reserve(part.len(), running.room)?;
             }
             tokens.push(part);
         }
+        let taking_part = self.running.iter().zip(&tokens);
+        let taking_part = taking_part.filter(|(running, _)| running.share > 0);
+        self.watch.tell(Work::Pass {
+            sequences: taking_part.clone().count(),
+            tokens: taking_part.map(|(_, tokens)| tokens.len()).sum(),
+            held: self.running.iter().map(|running| running.room).sum(),
+        });
         let mut parts: Vec<Part<'_>> = self
             .running
             .iter_mut()
@@ -259,8 +314,10 @@ impl Scheduler {
             }
             let wanted = running.wanted();
             running.held += running.share;
-            let own = logits.by_ref().take(wanted);
-            if running.hand_on(own).is_break() {
+            // All of its own, also those behind a wrong guess, which nobody
+            // looks at: what it leaves would be taken for the next one's.
+            let own: Vec<Vec<f32>> = logits.by_ref().take(wanted).collect();
+            if running.hand_on(own.into_iter()).is_break() {
                 done.push(index);
             }
         }
@@ -279,6 +336,17 @@ impl Scheduler {
         }
         Ok(())
     }
+}
+
+/// Tokens that a cache for so many has room for.
+const fn room(tokens: usize) -> usize {
+    tokens.next_multiple_of(ROOM)
+}
+
+/// Whether a job can be taken in hand beside these.
+fn fits(running: &[Running], job: &Job, limit: usize) -> bool {
+    let held: usize = running.iter().map(|running| running.room).sum();
+    running.is_empty() || held.saturating_add(room(job.tokens())) <= limit
 }
 
 impl Running {

@@ -1,14 +1,15 @@
 //! Many at once: what each gets, and when.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use candle_core::Device;
 use crossbeam_channel::Receiver;
 use genie_compute::Appetite;
-use genie_core::{Sampling, Tenant};
+use genie_core::{Sampling, Tenant, WatchWork, Work};
 
 use crate::LlmError;
+use crate::admission::{Entry, Waiting, Watch};
 use crate::decoder::Decoder;
 use crate::gguf::Gguf;
 use crate::job::{Ask, Event, Job, Talk};
@@ -17,6 +18,11 @@ use crate::tiny::Tiny;
 use crate::tokenizer::Tokenizer;
 
 fn scheduler(slots: usize) -> Scheduler {
+    holding(slots, 1 << 20)
+}
+
+/// Keys and values of so many tokens at most.
+fn holding(slots: usize, held: usize) -> Scheduler {
     let (_folder, path) = Tiny::default().write();
     let mut gguf = Gguf::open(&path).expect("opened");
     let tokenizer = Tokenizer::read(&gguf).expect("a tokenizer");
@@ -24,6 +30,7 @@ fn scheduler(slots: usize) -> Scheduler {
     let limits = Limits {
         context: decoder.config().context,
         slots,
+        held,
         kept: 1 << 20,
     };
     Scheduler::new(decoder, Arc::new(tokenizer), limits)
@@ -42,7 +49,7 @@ impl Caller {
         for event in self.events.try_iter() {
             match event {
                 Event::Token(_) => tokens += 1,
-                Event::Rest(_) => {}
+                Event::Rest(_) | Event::Weight(_) => {}
                 Event::End(end) => {
                     end.expect("generated");
                     ended = true;
@@ -55,6 +62,7 @@ impl Caller {
     fn text(&self) -> String {
         let pieces = self.events.try_iter().map(|event| match event {
             Event::Token(piece) | Event::Rest(piece) => piece,
+            Event::Weight(weight) => format!("{weight:?}"),
             Event::End(end) => format!("{:?}", end.expect("generated")),
         });
         pieces.collect()
@@ -78,6 +86,9 @@ fn talk(prompt: Vec<u32>, max_tokens: usize, tenant: &str) -> (Job, Caller) {
         stop: Vec::new(),
         tenant: Tenant::new(tenant),
         lookup: true,
+        rule: None,
+        weights: None,
+        entry: Entry::default(),
         events,
         left: Arc::clone(&left),
     });
@@ -233,6 +244,7 @@ fn ask(prompt: Vec<u32>, tenant: &str) -> (Job, Weighed) {
         first: tenant == "waits",
         openings: vec![vec![70], vec![71]],
         tenant: Tenant::new(tenant),
+        entry: Entry::default(),
         reply,
         left: Arc::new(AtomicBool::new(false)),
     });
@@ -274,4 +286,128 @@ fn what_was_read_before_another_prompt_is_known_again() {
     let (known, afresh) = weigh(&question(&[4, 5]), "other");
     assert_eq!(known, 0);
     assert_eq!(again, afresh);
+}
+
+#[test]
+fn a_request_that_does_not_fit_beside_the_others_waits() {
+    // Two of 512 fit, in blocks of 256.
+    let mut scheduler = holding(8, 1100);
+    let (first, one) = talk(prompt(1, 400), 100, "a");
+    let (second, two) = talk(prompt(2, 400), 100, "a");
+    let (third, three) = talk(prompt(3, 400), 100, "a");
+    assert_eq!(scheduler.run(Some(first)), Appetite::Some);
+    assert_eq!(scheduler.run(Some(second)), Appetite::Some);
+    // It is kept, and no other is wanted meanwhile.
+    assert_eq!(scheduler.run(Some(third)), Appetite::Urgent);
+    while !(one.look().1 || two.look().1) {
+        assert_eq!(three.look(), (0, false), "it was taken in hand");
+        scheduler.run(None);
+    }
+    finish(&mut scheduler);
+    assert!(three.look().1);
+    // Alone, one is taken whatever its size.
+    let (large, caller) = talk(prompt(4, 1500), 10, "a");
+    scheduler.run(Some(large));
+    finish(&mut scheduler);
+    assert!(caller.look().1);
+}
+
+#[test]
+fn what_an_answer_waits_for_is_taken_beyond_what_may_be_held() {
+    let mut scheduler = holding(8, 600);
+    let (job, _writer) = talk(prompt(1, 400), 100, "a");
+    scheduler.run(Some(job));
+    let (job, later) = talk(prompt(2, 400), 100, "a");
+    assert_eq!(scheduler.run(Some(job)), Appetite::Urgent);
+    let (job, answer) = ask(prompt(3, 150), "waits");
+    let mut job = Some(job);
+    for _ in 0..3 {
+        scheduler.run(job.take());
+    }
+    answer.try_recv().expect("answered").expect("weighed");
+    assert_eq!(later.look(), (0, false));
+    // Whoever waits and leaves is forgotten.
+    later.left.store(true, Ordering::Relaxed);
+    assert_eq!(scheduler.run(None), Appetite::Some);
+}
+
+#[derive(Default)]
+struct Watcher(Mutex<Vec<Work>>);
+
+impl WatchWork for Watcher {
+    fn saw(&self, work: Work) {
+        self.0.lock().expect("nobody panics with it").push(work);
+    }
+}
+
+#[test]
+fn work_is_told_as_it_is_done() {
+    let watcher = Arc::new(Watcher::default());
+    let watch = Watch::default();
+    watch.set(watcher.clone());
+    let mut scheduler = scheduler(4).watched(watch);
+    let waiting = Waiting::new(100);
+    for _ in 0..2 {
+        let (mut job, caller) = talk(prompt(1, 200), 40, "a");
+        if let Job::Talk(talk) = &mut job {
+            talk.entry.ticket = waiting.enter(240);
+        }
+        assert!(waiting.enter(1).is_none(), "it waits");
+        scheduler.run(Some(job));
+        assert!(waiting.enter(1).is_some(), "it waits no more");
+        finish(&mut scheduler);
+        assert!(caller.look().1);
+    }
+    let seen = watcher.0.lock().expect("nobody panics with it");
+    let taken: Vec<_> = seen
+        .iter()
+        .filter_map(|work| match work {
+            Work::Taken { prompt, known, .. } => Some((*prompt, *known)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(taken, [(200, 0), (200, 192)]);
+    let written: Vec<_> = seen
+        .iter()
+        .filter_map(|work| match work {
+            Work::Written {
+                tokens,
+                guessed,
+                right,
+                ..
+            } => Some((*tokens, *guessed, *right)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(written.len(), 2);
+    assert!(
+        written.iter().all(|it| it.0 > 0 && it.2 <= it.1),
+        "{written:?}"
+    );
+    let begun = seen
+        .iter()
+        .filter(|work| matches!(work, Work::Begun { .. }));
+    assert_eq!(begun.count(), 2);
+    let (mut passes, mut read) = (0, 0);
+    for work in seen.iter() {
+        if let Work::Pass {
+            sequences,
+            tokens,
+            held,
+        } = work
+        {
+            assert_eq!((*sequences, *held), (1, 256));
+            passes += 1;
+            read += tokens;
+        }
+    }
+    // Each token is read once: the prompt, what was not known of it again,
+    // each answer but its last token, and guesses that were wrong.
+    let wrong: usize = written.iter().map(|it| it.1 - it.2).sum();
+    let answers: usize = written.iter().map(|it| it.0).sum();
+    assert!(passes > 2);
+    assert!(
+        read <= 208 + answers + wrong && read + 2 >= 208 + answers,
+        "{read} {written:?}"
+    );
 }

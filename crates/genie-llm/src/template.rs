@@ -1,11 +1,12 @@
 //! Chat templates: a conversation as the model was trained to read it.
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, Error, ErrorKind, Value, context};
+use minijinja::{Environment, Error, ErrorKind, context};
 
-use genie_core::ChatMessage;
+use genie_core::{ChatMessage, Tool};
 
 use crate::gguf::Gguf;
+use crate::prompt_data::{Data, to_json};
 use crate::tokenizer::{SpecialTokens, Tokenizer};
 use crate::{FileProblem, LlmError};
 
@@ -46,6 +47,7 @@ impl ChatTemplate {
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_filter("tojson", to_json);
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime_now);
         environment
@@ -71,27 +73,55 @@ impl ChatTemplate {
         prefill: &str,
         tokenizer: &Tokenizer,
     ) -> Result<Vec<u32>, LlmError> {
+        self.with_tools(messages, &[], prefill, tokenizer)
+    }
+
+    /// Whether tools can be told to the model, and calls told from its text.
+    pub(crate) fn knows_tools(&self) -> bool {
+        self.source.contains("tools") && self.source.contains("<tool_call>")
+    }
+
+    /// As [`Self::tokens`], with what the model may call.
+    pub(crate) fn with_tools(
+        &self,
+        messages: &[ChatMessage],
+        tools: &[Tool],
+        prefill: &str,
+        tokenizer: &Tokenizer,
+    ) -> Result<Vec<u32>, LlmError> {
+        let called = messages.iter().flat_map(|message| &message.calls);
         let marker = Marker::absent_from(
             messages
                 .iter()
                 .map(|message| message.content.as_str())
+                .chain(called.flat_map(|call| [call.name.as_str(), &call.arguments]))
+                .chain(tools.iter().flat_map(|tool| {
+                    let Tool {
+                        name,
+                        description,
+                        parameters,
+                    } = tool;
+                    [name.as_str(), description, parameters]
+                }))
                 .chain([prefill, &self.source]),
         )?;
         let special = tokenizer.special();
-        let turns: Vec<Value> = messages
+        let data = Data { marker, special };
+        let turns = messages
             .iter()
-            .map(|message| {
-                context! {
-                    role => message.role.as_str(),
-                    content => marker.defuse(&message.content, special),
-                }
-            })
-            .collect();
+            .map(|message| data.message(message))
+            .collect::<Result<Vec<_>, _>>()?;
+        let tools = tools
+            .iter()
+            .map(|tool| data.tool(tool))
+            .collect::<Result<Vec<_>, _>>()?;
+        let tools = (!tools.is_empty()).then_some(tools);
         let template = self.environment.get_template(NAME);
         let rendered = template
             .and_then(|template| {
                 template.render(context! {
                     messages => turns,
+                    tools => tools,
                     add_generation_prompt => true,
                     // Templates that can switch reasoning off do so: answers
                     // are read by people who wait for them.
@@ -108,7 +138,7 @@ impl ChatTemplate {
 
 /// A character that occurs nowhere in what is to be rendered.
 #[derive(Debug, Clone, Copy)]
-struct Marker(char);
+pub(crate) struct Marker(char);
 
 impl Marker {
     fn absent_from<'t>(texts: impl Iterator<Item = &'t str> + Clone) -> Result<Self, LlmError> {
@@ -123,7 +153,7 @@ impl Marker {
 
     /// `text` with the marker inside of everything that reads as a special
     /// token, or would together with its neighbours in the template.
-    fn defuse(self, text: &str, special: &SpecialTokens) -> String {
+    pub(crate) fn defuse(self, text: &str, special: &SpecialTokens) -> String {
         let mut safe = String::with_capacity(text.len());
         let mut rest = text;
         while let Some((before, _, after)) = special.split(rest) {

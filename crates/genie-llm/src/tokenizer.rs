@@ -165,6 +165,16 @@ impl Tokenizer {
         self.ends.contains(&token)
     }
 
+    /// The tokens that end a text.
+    pub(crate) fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+
+    /// Tokens of the vocabulary.
+    pub(crate) fn size(&self) -> u32 {
+        u32::try_from(self.pieces.len()).unwrap_or(u32::MAX)
+    }
+
     pub(crate) const fn special(&self) -> &SpecialTokens {
         &self.special
     }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use genie_core::{
-    Answer, AnswerConfig, AnswerTimings, Citation, Date, Embed, Embedding, Generate, HybridQuery,
-    Language, LateInteraction, Lexical, Passage, RetrievalConfig, SparseVector, Store, TextRole,
-    TokenCodes, TokenVectors, Usage,
+    Answer, AnswerConfig, AnswerTimings, Citation, Date, Embed, Embedding, Formed, Generate,
+    HybridQuery, Language, LateInteraction, Lexical, Passage, RetrievalConfig, SparseVector, Store,
+    TextRole, TokenCodes, TokenVectors, Usage,
 };
 use genie_ingest::LanguageDetector;
 
 use crate::context::{Packed, pack};
 use crate::draft::{Draft, Drafting};
+use crate::formed::Forming;
 use crate::phrases;
 use crate::question::{AnswerEvent, Question, RagError, SearchRequest};
 use crate::quote::quoted_answer;
@@ -183,6 +184,13 @@ impl Engine {
     ) -> Result<Answer, RagError> {
         let started = Instant::now();
         let text = checked(&question.text)?.to_owned();
+        if let Some(form) = &question.form {
+            // Said before anything is looked for.
+            match self.generate() {
+                Some(generate) => generate.check(form)?,
+                None => return Err(RagError::FormWithoutModel),
+            }
+        }
         let language = language_of(&text, question.language);
         let understood = Understood {
             language,
@@ -217,6 +225,7 @@ impl Engine {
                 citations,
                 answered: true,
                 degraded: true,
+                formed: None,
             }));
         };
         let packed = pack(
@@ -225,6 +234,7 @@ impl Engine {
             generate,
         );
         finish.model = Some(generate.model().name.clone());
+        let max_tokens = question.max_tokens.unwrap_or(self.parts.answer.max_tokens);
         let drafting = Drafting {
             question: &question,
             text: &text,
@@ -232,7 +242,7 @@ impl Engine {
             packed,
             generate,
             embed: self.embed(),
-            max_tokens: question.max_tokens.unwrap_or(self.parts.answer.max_tokens),
+            max_tokens,
         };
         let asked = Instant::now();
         let Draft {
@@ -240,17 +250,39 @@ impl Engine {
             citations,
             usage,
             first_token,
-        } = drafting.write(&mut |piece| on_event(AnswerEvent::Delta(piece)))?;
+        } = match question.form {
+            None => drafting.write(&mut |piece| on_event(AnswerEvent::Delta(piece)))?,
+            // Nothing of it is shown, but whoever left is noticed.
+            Some(_) => drafting.write(&mut |_| on_event(AnswerEvent::Delta("")))?,
+        };
         finish.usage = usage;
         finish.first_token = first_token.map(|wait| (asked - started) + wait);
         if citations.is_empty() {
             return finish.abstain(phrases::not_covered(language), on_event);
+        }
+        let mut formed = None;
+        if let Some(form) = &question.form {
+            let forming = Forming {
+                question: &question,
+                form,
+                answer: &text,
+                citations: &citations,
+                generate,
+                max_tokens,
+            };
+            let (written, usage) =
+                forming.write(&mut |piece| on_event(AnswerEvent::Delta(piece)))?;
+            finish.usage.prompt_tokens += usage.prompt_tokens;
+            finish.usage.completion_tokens += usage.completion_tokens;
+            tell(on_event, AnswerEvent::Delta(&written.text))?;
+            formed = Some(written);
         }
         Ok(finish.answer(Outcome {
             text,
             citations,
             answered: true,
             degraded: false,
+            formed,
         }))
     }
 
@@ -341,6 +373,7 @@ struct Outcome {
     citations: Vec<Citation>,
     answered: bool,
     degraded: bool,
+    formed: Option<Formed>,
 }
 
 /// What every answer has, whichever way it ends.
@@ -365,6 +398,7 @@ impl Finish<'_> {
             citations: Vec::new(),
             answered: false,
             degraded: false,
+            formed: None,
         }))
     }
 
@@ -384,6 +418,7 @@ impl Finish<'_> {
                 total: self.started.elapsed(),
             },
             usage: self.usage,
+            formed: outcome.formed,
         }
     }
 }

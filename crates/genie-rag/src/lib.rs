@@ -47,6 +47,7 @@ mod draft;
 mod engine;
 #[cfg(test)]
 mod fixtures;
+mod formed;
 mod index;
 mod judge;
 mod neighbours;

@@ -1,8 +1,8 @@
 //! What goes into the answering pipeline and what comes out while it works.
 
 use genie_core::{
-    ChatMessage, ChatRole, EmbedError, Filter, GenerateError, Language, Passage, Sampling,
-    StoreError,
+    ChatMessage, ChatRole, Constraint, EmbedError, Filter, GenerateError, Language, Passage,
+    Sampling, StoreError,
 };
 
 /// A question with everything that shapes its answer.
@@ -23,6 +23,8 @@ pub struct Question {
     pub max_tokens: Option<usize>,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// The form that the verified answer is to be written in.
+    pub form: Option<Constraint>,
 }
 
 impl Question {
@@ -36,6 +38,7 @@ impl Question {
             top_k: None,
             max_tokens: None,
             sampling: Sampling::greedy(),
+            form: None,
         }
     }
 
@@ -103,6 +106,9 @@ pub enum RagError {
     /// The language model failed.
     #[error(transparent)]
     Generate(#[from] GenerateError),
+    /// Only a language model writes into a form.
+    #[error("an answer in a form of the caller's needs a language model, and there is none")]
+    FormWithoutModel,
     /// The receiver left while the answer was being made.
     #[error("the receiver left before the answer was finished")]
     Cancelled,

@@ -332,7 +332,7 @@ fn names(text: &str) -> impl Iterator<Item = String> {
 }
 
 /// The words of a text, folded, each between blanks.
-fn words_of(text: &str) -> String {
+pub(crate) fn words_of(text: &str) -> String {
     let mut words = String::from(" ");
     for word in folded(text).unicode_words() {
         words.push_str(word);

@@ -25,7 +25,7 @@ use crate::work::{Job, Piece, Stop, streamed, whole, with_engine};
 
 /// Comments keep proxies and clients from giving up while a slow model reads
 /// its prompt.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn answer(
     State(service): State<Arc<Service>>,

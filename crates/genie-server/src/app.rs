@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use genie_core::ServerConfig;
+use genie_core::{ServerConfig, WatchWork};
 use genie_rag::Engine;
 use genie_state::{State, Workspace, WorkspaceId, WorkspaceSettings};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -94,11 +94,15 @@ pub fn app(state: AppState) -> Router {
 /// As [`app`], with the work that goes on beside it.
 pub fn app_with_upkeep(state: AppState) -> (Router, Upkeep) {
     let routes = routes();
+    let metrics = Arc::new(Metrics::new(&state.version));
+    if let Some(model) = state.engine.generate() {
+        model.watch(Arc::clone(&metrics) as Arc<dyn WatchWork>);
+    }
     let service = Arc::new(Service {
         permits: Arc::new(Semaphore::new(state.server.max_requests)),
         short: Arc::new(Semaphore::new(state.server.max_requests)),
         waiting: AtomicUsize::new(0),
-        metrics: Metrics::new(&state.version),
+        metrics,
         started: std::time::SystemTime::now(),
         needs: Needs::of(&routes),
         limits: Limits::new(state.server.requests_per_minute),
@@ -125,7 +129,7 @@ pub fn app_with_upkeep(state: AppState) -> (Router, Upkeep) {
 /// What handlers share.
 pub(crate) struct Service {
     pub(crate) state: AppState,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) started: std::time::SystemTime,
     pub(crate) needs: Needs,
     pub(crate) limits: Limits,

@@ -158,6 +158,10 @@ impl Failure {
             RagError::Embed(error) => error.into(),
             RagError::Store(error) => error.into(),
             RagError::Generate(error) => error.into(),
+            RagError::FormWithoutModel => Self::invalid(
+                "response_format",
+                "needs a language model, and none is at hand",
+            ),
             // Only seen when the service itself breaks off; a receiver that
             // left reads nothing any more.
             RagError::Cancelled => Self::stopping(),
@@ -298,6 +302,8 @@ impl From<GenerateError> for Failure {
                 "context_length_exceeded",
                 error.to_string(),
             ),
+            GenerateError::Constraint { .. } => Self::invalid("response_format", error.to_string()),
+            GenerateError::NoTools { .. } => Self::invalid("tools", error.to_string()),
             GenerateError::Backend(_) => {
                 log(&error);
                 Self::internal()

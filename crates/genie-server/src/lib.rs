@@ -42,6 +42,7 @@ mod limits;
 mod members;
 mod meter;
 mod metrics;
+mod model_metrics;
 mod openai;
 mod openapi;
 mod origin;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use genie_core::Answer;
+use genie_core::{Answer, Usage};
 use genie_state::{State, StateError, Subject, Timestamp, UsageDelta, WorkspaceId};
 
 use crate::access::Access;
@@ -27,6 +27,14 @@ impl Meter {
             used.answers += 1;
             used.prompt_tokens += answer.usage.prompt_tokens as u64;
             used.completion_tokens += answer.usage.completion_tokens as u64;
+        });
+    }
+
+    /// A text of the language model alone.
+    pub(crate) fn generation(&self, access: &Access, usage: Usage) {
+        self.add(access, |used| {
+            used.prompt_tokens += usage.prompt_tokens as u64;
+            used.completion_tokens += usage.completion_tokens as u64;
         });
     }
 

@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use genie_core::Answer;
+use genie_core::{Answer, Usage};
 use genie_rag::RagError;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+
+use crate::model_metrics;
 
 /// Histograms keep single observations until upkeep folds them into buckets;
 /// without a scraper nobody else does it.
@@ -39,6 +41,7 @@ impl Metrics {
         let version = version.to_owned();
         measured.record(|| {
             describe();
+            model_metrics::describe();
             metrics::gauge!("genie_build_info", "version" => version).set(1.0);
             metrics::counter!("genie_queue_full_total").absolute(0);
         });
@@ -67,9 +70,7 @@ impl Metrics {
             )
             .record(elapsed);
         });
-        if self.requests.fetch_add(1, Ordering::Relaxed) % UPKEEP_EVERY == UPKEEP_EVERY - 1 {
-            self.recorder.handle().run_upkeep();
-        }
+        self.folded();
     }
 
     pub(crate) fn answer(&self, result: &Result<Answer, RagError>) {
@@ -87,12 +88,15 @@ impl Metrics {
             if let Some(first_token) = answer.timings.first_token {
                 metrics::histogram!("genie_first_token_seconds").record(first_token);
             }
-            for (kind, count) in [
-                ("prompt", answer.usage.prompt_tokens),
-                ("completion", answer.usage.completion_tokens),
-            ] {
-                metrics::counter!("genie_tokens_total", "kind" => kind).increment(count as u64);
-            }
+            count_tokens(answer.usage);
+        });
+    }
+
+    /// The language model wrote without the documents.
+    pub(crate) fn generation(&self, usage: Usage) {
+        self.record(|| {
+            metrics::counter!("genie_generations_total").increment(1);
+            count_tokens(usage);
         });
     }
 
@@ -107,8 +111,24 @@ impl Metrics {
         self.recorder.handle().render()
     }
 
-    fn record<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// Folds what waits in histograms now and then.
+    pub(crate) fn folded(&self) {
+        if self.requests.fetch_add(1, Ordering::Relaxed) % UPKEEP_EVERY == UPKEEP_EVERY - 1 {
+            self.recorder.handle().run_upkeep();
+        }
+    }
+
+    pub(crate) fn record<T>(&self, work: impl FnOnce() -> T) -> T {
         metrics::with_local_recorder(&self.recorder, work)
+    }
+}
+
+fn count_tokens(usage: Usage) {
+    for (kind, count) in [
+        ("prompt", usage.prompt_tokens),
+        ("completion", usage.completion_tokens),
+    ] {
+        metrics::counter!("genie_tokens_total", "kind" => kind).increment(count as u64);
     }
 }
 
@@ -132,6 +152,10 @@ fn describe() {
     metrics::describe_histogram!(
         "genie_first_token_seconds",
         "From the question to the model's first token."
+    );
+    metrics::describe_counter!(
+        "genie_generations_total",
+        "Replies of the language model without the documents."
     );
     metrics::describe_counter!("genie_tokens_total", "Tokens read and written.");
     metrics::describe_counter!(

@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use genie_core::{
-    ChoiceRequest, ContentHash, FinishReason, Generate, GenerateError, GenerateRequest, Generation,
-    ModelInfo, Usage,
+    ChoiceRequest, Constraint, ContentHash, FinishReason, Generate, GenerateError, GenerateRequest,
+    Generation, ModelInfo, Usage,
 };
 
 /// Streams scripted answers, one a request, word by word.
@@ -72,6 +72,11 @@ impl Generate for FakeGenerate {
         text.split_whitespace().count()
     }
 
+    /// Takes every form, and keeps to none: a script is a script.
+    fn check(&self, _form: &Constraint) -> Result<(), GenerateError> {
+        Ok(())
+    }
+
     fn generate(
         &self,
         request: GenerateRequest,
@@ -92,6 +97,8 @@ impl Generate for FakeGenerate {
                 completion_tokens: 0,
             },
             first_token: Duration::ZERO,
+            weights: Vec::new(),
+            ruling: Duration::ZERO,
         };
         for piece in answer.split_inclusive(' ') {
             generation.text.push_str(piece);

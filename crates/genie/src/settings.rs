@@ -76,6 +76,7 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
             allow_remote,
             max_requests: file.server.max_requests.unwrap_or(16),
             max_body_bytes: file.server.max_body_bytes.unwrap_or(1 << 20),
+            direct_model: file.server.direct_model.unwrap_or(false),
         },
         tls,
         places,
@@ -186,6 +187,7 @@ struct Server {
     tls_key: Option<PathBuf>,
     max_requests: Option<usize>,
     max_body_bytes: Option<usize>,
+    direct_model: Option<bool>,
 }
 
 impl File {

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use genie_core::{
-    ChoiceRequest, Config, Generate, GenerateError, GenerateRequest, Generation, ModelInfo, Store,
-    StoreError, Tenant,
+    ChoiceRequest, Config, Constraint, Generate, GenerateError, GenerateRequest, Generation,
+    ModelInfo, Store, StoreError, Tenant, WatchWork,
 };
 use genie_ingest::Source;
 use genie_rag::{Engine, EngineParts, IndexError, IndexStatus, Indexer};
@@ -214,6 +214,14 @@ impl Generate for OfTenant {
 
     fn count_tokens(&self, text: &str) -> usize {
         self.model.count_tokens(text)
+    }
+
+    fn watch(&self, watcher: Arc<dyn WatchWork>) {
+        self.model.watch(watcher);
+    }
+
+    fn check(&self, form: &Constraint) -> Result<(), GenerateError> {
+        self.model.check(form)
     }
 
     fn generate(

@@ -1,6 +1,6 @@
 //! Chat completions on the wire, whole and in chunks.
 
-use genie_core::Answer;
+use genie_core::{Answer, FormedValue, ValueSupport};
 use serde_json::{Value, json};
 
 use crate::wire::{CitationBody, UsageBody};
@@ -13,6 +13,8 @@ pub(super) struct Completion {
     pub(super) model: String,
     /// Tokens asked for at most.
     pub(super) max_tokens: Option<usize>,
+    /// The answer is wanted in a form.
+    pub(super) has_form: bool,
 }
 
 impl Completion {
@@ -21,13 +23,34 @@ impl Completion {
         let mut body = self.object("chat.completion");
         body["choices"] = json!([{
             "index": 0,
-            "message": {"role": "assistant", "content": answer.text, "refusal": null},
+            "message": self.message(answer),
             "logprobs": null,
             "finish_reason": self.finish_reason(answer),
         }]);
         body["usage"] = json!(UsageBody::from(answer.usage));
         extend(&mut body, answer);
         body
+    }
+
+    /// What was asked for, or why it is not there: where a form is wanted, that
+    /// the documents don't answer is no text of that form but a refusal.
+    fn message(&self, answer: &Answer) -> Value {
+        let (content, refusal) = match (&answer.formed, self.has_form) {
+            (Some(formed), _) => (Some(&formed.text), None),
+            (None, true) => (None, Some(&answer.text)),
+            (None, false) => (Some(&answer.text), None),
+        };
+        json!({"role": "assistant", "content": content, "refusal": refusal})
+    }
+
+    /// A chunk with all that is told of an answer in a form.
+    pub(super) fn in_form(&self, answer: &Answer) -> Value {
+        let mut delta = self.message(answer);
+        if let Some(delta) = delta.as_object_mut() {
+            delta.remove("role");
+            delta.retain(|_, value| !value.is_null());
+        }
+        self.chunk(&delta, None)
     }
 
     /// The chunk that opens a stream.
@@ -69,7 +92,7 @@ impl Completion {
         body
     }
 
-    fn object(&self, kind: &str) -> Value {
+    pub(super) fn object(&self, kind: &str) -> Value {
         json!({
             "id": self.id,
             "object": kind,
@@ -81,6 +104,9 @@ impl Completion {
     /// An answer knows its tokens but not why the model ended; one that used
     /// up all that was allowed has most likely been cut.
     fn finish_reason(&self, answer: &Answer) -> &'static str {
+        if let Some(formed) = &answer.formed {
+            return if formed.complete { "stop" } else { "length" };
+        }
         match self.max_tokens {
             Some(most) if answer.usage.completion_tokens >= most => "length",
             _ => "stop",
@@ -95,4 +121,20 @@ fn extend(body: &mut Value, answer: &Answer) {
     body["answered"] = json!(answer.answered);
     body["degraded"] = json!(answer.degraded);
     body["language"] = json!(answer.language.code());
+    body["grounding"] = json!("documents");
+    if let Some(formed) = &answer.formed {
+        body["answer"] = json!(answer.text);
+        body["values"] = formed.values.iter().map(value).collect();
+    }
+}
+
+/// Where a value of a form stands.
+fn value(value: &FormedValue) -> Value {
+    let (support, citation) = match value.support {
+        ValueSupport::Cited(number) => ("cited", Some(number)),
+        ValueSupport::Asked => ("question", None),
+        ValueSupport::Judged => ("judged", None),
+        ValueSupport::Missing => ("none", None),
+    };
+    json!({"path": value.path, "support": support, "citation": citation})
 }

@@ -9,6 +9,9 @@ use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 
 use super::body::Completion;
+use super::direct;
+use super::direct_body::DirectBody;
+use super::direct_request::DirectRequest;
 use super::models::{check_chat_model, workspace_of};
 use super::request::ChatRequest;
 use crate::access::{Access, Permission};
@@ -28,15 +31,29 @@ pub(crate) async fn chat_completions(
         Some(model) => (model.clone(), asked(&service, access, model).await?),
         None => (service.state.name.clone(), access),
     };
-    let question = access.bounded(request.question()?);
-    let completion = Completion {
+    let mut completion = Completion {
         id: format!("chatcmpl-{}", uuid::Uuid::new_v4().simple()),
         created: SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs()),
         model,
-        max_tokens: question.max_tokens,
+        max_tokens: None,
+        has_form: false,
     };
+    if request.is_direct()? {
+        direct::allowed(&service)?;
+        let most = access.workspace.settings.max_tokens;
+        let request = DirectRequest::read(&request, most.map(|most| most as usize))?;
+        let body = DirectBody {
+            completion,
+            tools: request.request.tools.clone(),
+            choices: request.choices,
+        };
+        return direct::complete(&service, access, stop, request, body).await;
+    }
+    let question = access.bounded(request.question()?);
+    completion.max_tokens = question.max_tokens;
+    completion.has_form = question.form.is_some();
     let job = Job {
         question,
         field: "messages",
@@ -80,9 +97,16 @@ impl Chunks {
         match piece {
             // OpenAI has no place for passages; the citations come at the end.
             Piece::Sources(_) => vec![json_event(None, &self.completion.opening())],
+            // What is in a form is told as a whole, when all of it was looked
+            // at.
+            Piece::Delta(_) if self.completion.has_form => Vec::new(),
             Piece::Delta(text) => vec![json_event(None, &self.completion.delta(&text))],
             Piece::Done(answer) => {
-                let mut events = vec![json_event(None, &self.completion.closing(&answer))];
+                let mut events = Vec::new();
+                if self.completion.has_form {
+                    events.push(json_event(None, &self.completion.in_form(&answer)));
+                }
+                events.push(json_event(None, &self.completion.closing(&answer)));
                 if self.includes_usage {
                     events.push(json_event(None, &self.completion.usage(&answer)));
                 }

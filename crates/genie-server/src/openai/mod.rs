@@ -1,8 +1,13 @@
 //! The OpenAI-compatible interface: chat completions, embeddings, models.
 
 mod body;
+mod calls;
 mod chat;
+mod direct;
+mod direct_body;
+mod direct_request;
 mod embeddings;
+mod form;
 mod models;
 mod request;
 mod rerank;

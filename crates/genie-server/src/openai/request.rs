@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::calls::ToolsRequest;
+use super::form::FormRequest;
 use crate::failure::Failure;
 use crate::question::{LONGEST_HISTORY, MAX_TOKENS};
 
@@ -16,7 +18,7 @@ use crate::question::{LONGEST_HISTORY, MAX_TOKENS};
 #[serde(default)]
 pub(crate) struct ChatRequest {
     pub(super) model: Option<String>,
-    messages: Vec<Message>,
+    pub(super) messages: Vec<Message>,
     pub(super) stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     temperature: Option<f32>,
@@ -24,15 +26,23 @@ pub(crate) struct ChatRequest {
     seed: Option<i64>,
     max_tokens: Option<usize>,
     max_completion_tokens: Option<usize>,
-    n: Option<Value>,
-    stop: Option<Value>,
-    response_format: Option<Value>,
-    tools: Option<Value>,
-    tool_choice: Option<Value>,
+    /// `documents`, which is what is taken where nothing is said: an answer
+    /// from the documents, checked and cited. `none`: the language model
+    /// alone, unchecked, where the operator allows it.
+    grounding: Option<String>,
+    /// With `grounding` `none`: `disabled` refuses messages that don't fit the
+    /// model, `auto` leaves out the oldest and tells how many.
+    truncation: Option<String>,
+    #[serde(flatten)]
+    pub(super) form: FormRequest,
+    #[serde(flatten)]
+    pub(super) tools: ToolsRequest,
+    pub(super) n: Option<Value>,
+    pub(super) stop: Option<Value>,
     functions: Option<Value>,
     function_call: Option<Value>,
-    logprobs: Option<Value>,
-    top_logprobs: Option<Value>,
+    pub(super) logprobs: Option<Value>,
+    pub(super) top_logprobs: Option<Value>,
     logit_bias: Option<Value>,
     frequency_penalty: Option<Value>,
     presence_penalty: Option<Value>,
@@ -42,10 +52,12 @@ pub(crate) struct ChatRequest {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-struct Message {
-    role: String,
+pub(super) struct Message {
+    pub(super) role: String,
     #[serde(default)]
-    content: Value,
+    pub(super) content: Value,
+    #[serde(default)]
+    pub(super) tool_calls: Value,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -65,17 +77,37 @@ impl ChatRequest {
     /// The question: what the last user message says, with the turns before
     /// it.
     pub(super) fn question(&self) -> Result<Question, Failure> {
-        self.refuse_what_cannot_be_honoured()?;
+        self.refuse_what_nobody_honours()?;
+        self.refuse_what_documents_cannot_honour()?;
         let (text, history) = conversation(&self.messages)?;
         Ok(Question {
             history,
             max_tokens: self.limit()?,
             sampling: self.sampling()?,
+            form: self.form.form()?,
             ..Question::new(text)
         })
     }
 
-    fn limit(&self) -> Result<Option<usize>, Failure> {
+    /// Whether the language model is wanted without the documents.
+    pub(super) fn is_direct(&self) -> Result<bool, Failure> {
+        match self.grounding.as_deref() {
+            None | Some("documents") => Ok(false),
+            Some("none") => Ok(true),
+            Some(_) => Err(Failure::invalid("grounding", "has to be documents or none")),
+        }
+    }
+
+    /// Whether old messages may be left out where not all fit.
+    pub(super) fn truncates(&self) -> Result<bool, Failure> {
+        match self.truncation.as_deref() {
+            None | Some("disabled") => Ok(false),
+            Some("auto") => Ok(true),
+            Some(_) => Err(Failure::invalid("truncation", "has to be auto or disabled")),
+        }
+    }
+
+    pub(super) fn limit(&self) -> Result<Option<usize>, Failure> {
         let (field, limit) = match self.max_completion_tokens {
             Some(limit) => ("max_completion_tokens", Some(limit)),
             None => ("max_tokens", self.max_tokens),
@@ -89,7 +121,7 @@ impl ChatRequest {
 
     /// Greedy unless a temperature is given, whatever `top_p` is: answers from
     /// documents are no place for dice.
-    fn sampling(&self) -> Result<Sampling, Failure> {
+    pub(super) fn sampling(&self) -> Result<Sampling, Failure> {
         let mut sampling = Sampling::greedy();
         if let Some(temperature) = self.temperature {
             if !(0.0..=2.0).contains(&temperature) {
@@ -109,53 +141,77 @@ impl ChatRequest {
         Ok(sampling)
     }
 
-    fn refuse_what_cannot_be_honoured(&self) -> Result<(), Failure> {
-        let zero = |value: &Value| value.as_f64() == Some(0.0);
-        let no = |value: &Value| value == &Value::Bool(false);
-        let empty = |value: &Value| {
-            value.as_array().is_some_and(Vec::is_empty)
-                || value.as_object().is_some_and(serde_json::Map::is_empty)
-        };
+    /// What neither answers from documents nor the model can do.
+    pub(super) fn refuse_what_nobody_honours(&self) -> Result<(), Failure> {
         let one_of = |value: &Value, words: &[&str]| {
             value.as_str().is_some_and(|word| words.contains(&word))
         };
-        type Check<'a> = (&'static str, &'a Option<Value>, &'a dyn Fn(&Value) -> bool);
-        let checks: [Check<'_>; 15] = [
-            ("n", &self.n, &|value| value.as_u64() == Some(1)),
-            ("stop", &self.stop, &empty),
-            ("response_format", &self.response_format, &|value| {
-                one_of(&value["type"], &["text"])
-            }),
-            ("tools", &self.tools, &empty),
-            ("tool_choice", &self.tool_choice, &|value| {
-                one_of(value, &["none", "auto"])
-            }),
-            ("functions", &self.functions, &empty),
-            ("function_call", &self.function_call, &|value| {
-                one_of(value, &["none", "auto"])
-            }),
-            ("logprobs", &self.logprobs, &no),
-            ("top_logprobs", &self.top_logprobs, &zero),
-            ("logit_bias", &self.logit_bias, &empty),
-            ("frequency_penalty", &self.frequency_penalty, &zero),
-            ("presence_penalty", &self.presence_penalty, &zero),
-            ("modalities", &self.modalities, &|value| {
-                value == &serde_json::json!(["text"])
-            }),
-            ("audio", &self.audio, &|_| false),
-            ("web_search_options", &self.web_search_options, &|_| false),
-        ];
-        for (field, value, is_harmless) in checks {
-            if value.as_ref().is_some_and(|value| !is_harmless(value)) {
-                return Err(Failure::invalid(
-                    field,
-                    "is not supported here: answers are single cited texts from the indexed \
-                     documents",
-                ));
-            }
+        refuse(
+            &[
+                ("functions", &self.functions, &is_empty),
+                ("function_call", &self.function_call, &|value| {
+                    one_of(value, &["none", "auto"])
+                }),
+                ("logit_bias", &self.logit_bias, &is_empty),
+                ("frequency_penalty", &self.frequency_penalty, &is_zero),
+                ("presence_penalty", &self.presence_penalty, &is_zero),
+                ("modalities", &self.modalities, &|value| {
+                    value == &serde_json::json!(["text"])
+                }),
+                ("audio", &self.audio, &|_| false),
+                ("web_search_options", &self.web_search_options, &|_| false),
+            ],
+            "is not supported here",
+        )
+    }
+
+    /// An answer is one text of sentences that were checked one by one, so
+    /// there are no probabilities of its tokens, no second choice and no
+    /// place to cut it.
+    fn refuse_what_documents_cannot_honour(&self) -> Result<(), Failure> {
+        const REASON: &str = "is not supported for answers from the documents; with \"grounding\": \
+                              \"none\" the language model is asked without them, if the operator \
+                              allows it";
+        refuse(
+            &[
+                ("n", &self.n, &|value| value.as_u64() == Some(1)),
+                ("stop", &self.stop, &is_empty),
+                ("logprobs", &self.logprobs, &|value| {
+                    value == &Value::Bool(false)
+                }),
+                ("top_logprobs", &self.top_logprobs, &is_zero),
+            ],
+            REASON,
+        )?;
+        if !self.tools.is_harmless() {
+            return Err(Failure::invalid("tools", REASON));
+        }
+        if self.truncates()? {
+            return Err(Failure::invalid("truncation", REASON));
         }
         Ok(())
     }
+}
+
+/// A field, its value, and whether the value changes nothing.
+type Check<'a> = (&'static str, &'a Option<Value>, &'a dyn Fn(&Value) -> bool);
+
+fn refuse(checks: &[Check<'_>], reason: &str) -> Result<(), Failure> {
+    for (field, value, is_harmless) in checks {
+        if value.as_ref().is_some_and(|value| !is_harmless(value)) {
+            return Err(Failure::invalid(field, reason));
+        }
+    }
+    Ok(())
+}
+
+fn is_zero(value: &Value) -> bool {
+    value.as_f64() == Some(0.0)
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
+        || value.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
 /// The last user message and the turns before it. System messages are the
@@ -195,7 +251,7 @@ fn conversation(messages: &[Message]) -> Result<(String, Vec<ChatMessage>), Fail
 }
 
 /// Content is a text or a list of parts, of which texts can be read.
-fn text(content: &Value) -> Result<String, Failure> {
+pub(super) fn text(content: &Value) -> Result<String, Failure> {
     match content {
         Value::Null => Ok(String::new()),
         Value::String(text) => Ok(text.clone()),
@@ -226,9 +282,9 @@ mod tests {
     use serde_json::json;
 
     fn question(body: Value) -> Result<Question, Failure> {
-        serde_json::from_value::<ChatRequest>(body)
-            .expect("a request")
-            .question()
+        let request = serde_json::from_value::<ChatRequest>(body).expect("a request");
+        request.is_direct()?;
+        request.question()
     }
 
     fn asking(extra: Value) -> Value {
@@ -279,9 +335,9 @@ mod tests {
             ("n", json!(2)),
             ("stop", json!("END")),
             ("stop", json!(["a"])),
-            ("response_format", json!({"type": "json_object"})),
+            ("response_format", json!({"type": "xml"})),
             ("tools", json!([{"type": "function"}])),
-            ("tool_choice", json!("required")),
+            ("grounding", json!("web")),
             ("logprobs", json!(true)),
             ("logit_bias", json!({"1": 5})),
             ("presence_penalty", json!(0.5)),

@@ -6,10 +6,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use genie_core::{
-    AnswerConfig, Authentication, ChoiceRequest, Chunk, ChunkId, ContentHash, DocumentId,
-    DocumentRecord, Embed, FinishReason, Fusion, FusionWeights, Generate, GenerateError,
-    GenerateRequest, Generation, Language, Lexical, MediaType, ModelInfo, Point, RerankConfig,
-    RetrievalConfig, ServerConfig, Span, Store, TextRole, TokenCodes, Usage,
+    AnswerConfig, Authentication, ChoiceRequest, Chunk, ChunkId, Constraint, ContentHash,
+    DocumentId, DocumentRecord, Embed, FinishReason, Fusion, FusionWeights, Generate,
+    GenerateError, GenerateRequest, Generation, Language, Lexical, MediaType, ModelInfo, Point,
+    RerankConfig, RetrievalConfig, ServerConfig, Span, Store, TextRole, TokenCodes, Usage,
 };
 use genie_rag::{Engine, EngineParts};
 use genie_server::{AddedBody, AddedStatus, AppState, DocumentSink, OpenWorkspace, SinkError};
@@ -41,6 +41,7 @@ pub(crate) fn state(generate: Option<Arc<dyn Generate>>) -> AppState {
         requests_per_minute: 600,
         max_requests: 8,
         max_body_bytes: 64 << 10,
+        direct_model: false,
     };
     let OpenWorkspace { engine, indexer } = opened(&store, generate);
     AppState {
@@ -215,6 +216,17 @@ impl Generate for Talker {
         text.split_whitespace().count()
     }
 
+    fn check(&self, form: &Constraint) -> Result<(), GenerateError> {
+        match form {
+            Constraint::JsonSchema(schema) if schema.contains("hostile") => {
+                Err(GenerateError::Constraint {
+                    reason: "it is hostile".to_owned(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn generate(
         &self,
         request: GenerateRequest,
@@ -235,6 +247,8 @@ impl Generate for Talker {
                 completion_tokens: 0,
             },
             first_token: Duration::from_millis(1),
+            weights: Vec::new(),
+            ruling: Duration::ZERO,
         };
         for round in 0_u32.. {
             // Letters, since figures would have to stand in the documents.

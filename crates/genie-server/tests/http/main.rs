@@ -5,6 +5,7 @@
 )]
 
 mod answers;
+mod completions;
 mod description;
 mod encrypted;
 mod fixture;

@@ -184,6 +184,7 @@ impl Shown {
             ),
             ("server.max_requests", json!(server.max_requests)),
             ("server.max_body_bytes", json!(server.max_body_bytes)),
+            ("server.direct_model", json!(server.direct_model)),
         ] {
             shown.push((name, value, self.file_only(name)));
         }

@@ -229,7 +229,16 @@ impl Bench<'_> {
                 rounds.add_peer("token by token", plain);
                 Ok(())
             }
-            Name::Serve8 | Name::PrefixTtft | Name::Speculation => Ok(()),
+            Name::Form | Name::FormDrawn if ours.holds(CHAT_PROMPT + CHAT_ANSWER) => {
+                let temperature = if name == Name::Form { 0.0 } else { 0.7 };
+                let [without, with] = ours.form(round, temperature)?;
+                rounds.add(with);
+                rounds.add_peer("without the grammar's time", without);
+                Ok(())
+            }
+            Name::Serve8 | Name::PrefixTtft | Name::Speculation | Name::Form | Name::FormDrawn => {
+                Ok(())
+            }
         }
     }
 

@@ -29,16 +29,22 @@ pub(super) enum Name {
     PrefixTtft,
     /// Grounded answers with tokens guessed ahead
     Speculation,
+    /// JSON of a schema, the best token each time
+    Form,
+    /// JSON of a schema, tokens drawn
+    FormDrawn,
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Prefill512,
         Self::Prefill2048,
         Self::Decode128,
         Self::Serve8,
         Self::PrefixTtft,
         Self::Speculation,
+        Self::Form,
+        Self::FormDrawn,
     ];
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -49,6 +55,8 @@ impl Name {
             Self::Serve8 => "serve-8",
             Self::PrefixTtft => "prefix-ttft",
             Self::Speculation => "speculation",
+            Self::Form => "form",
+            Self::FormDrawn => "form-drawn",
         }
     }
 
