@@ -14,14 +14,16 @@ use genie_state::{State, Workspace, WorkspaceId, WorkspaceSettings};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::access::authorize;
+use crate::access::{SecurityServer, authorize};
 use crate::documents::DocumentSink;
 use crate::failure::Failure;
+use crate::identity::IdentityProvider;
 use crate::limits::Limits;
 use crate::meter::Meter;
 use crate::metrics::Metrics;
 use crate::routes::{Needs, routes};
 use crate::upkeep::Upkeep;
+use crate::uploads::Uploads;
 use crate::workspaces::{OpenWorkspace, Workspaces};
 use crate::{envelope, origin};
 
@@ -52,6 +54,11 @@ pub struct AppState {
     /// Without accounts there is one workspace, no key is valid, and nothing
     /// is kept.
     pub accounts: Option<Accounts>,
+    /// Whose tokens name people; without one only keys count. Needs accounts.
+    pub identity: Option<Arc<IdentityProvider>>,
+    /// Who may say for whom it asks, by the certificate that it connects with;
+    /// without one certificates of clients say nothing. Needs accounts.
+    pub security_server: Option<SecurityServer>,
     /// The name of the service, which is also the id of its default model.
     pub name: String,
     /// The version of the program.
@@ -71,6 +78,8 @@ impl AppState {
             engine,
             indexer: None,
             accounts: None,
+            identity: None,
+            security_server: None,
             name: "genie".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             server,
@@ -100,6 +109,7 @@ pub fn app_with_upkeep(state: AppState) -> (Router, Upkeep) {
         limits: Limits::new(state.server.requests_per_minute),
         meter: Meter::default(),
         has_jobs: Notify::new(),
+        uploads: Uploads::default(),
         state,
     });
     let router = routes
@@ -127,6 +137,8 @@ pub(crate) struct Service {
     pub(crate) meter: Meter,
     /// Told when a job was queued.
     pub(crate) has_jobs: Notify,
+    /// Keeps those who bring files and those who remove them apart.
+    pub(crate) uploads: Uploads,
     permits: Arc<Semaphore>,
     /// Work of milliseconds has a line of its own: it waits behind its like,
     /// not behind answers.

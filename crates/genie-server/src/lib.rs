@@ -8,8 +8,8 @@
 //! work to a running server.
 //!
 //! Every route says what it needs of its caller, and one layer in front of all
-//! of them checks it: callers are keys, or programs on this machine while it
-//! is the service's only user. A `Host` that is not this machine is refused
+//! of them checks it: callers are keys, people whom an identity provider names, or
+//! programs on this machine while it is the service's only user. A `Host` that is not this machine is refused
 //! there (a page elsewhere could otherwise point its own name here), and so
 //! are changes asked for by pages of another origin.
 //!
@@ -34,6 +34,7 @@ mod documents;
 mod envelope;
 mod failure;
 mod health;
+mod identity;
 mod jobs;
 mod keys;
 mod limits;
@@ -52,13 +53,15 @@ mod serve;
 mod tls;
 mod trail;
 mod upkeep;
+mod uploads;
 mod wire;
 mod work;
 mod workspaces;
 
-pub use access::scopes;
+pub use access::{CertificateNameError, RoadClient, SecurityServer, TrustedCertificate, scopes};
 pub use app::{Accounts, AppState, app, app_with_upkeep};
 pub use documents::{AddedBody, AddedStatus, DocumentBody, DocumentSink, DocumentsBody, SinkError};
+pub use identity::{Fetch, FetchError, Grant, IdentityError, IdentityProvider, IdentitySettings};
 pub use openapi::openapi;
 pub use paging::PageBody;
 pub use serve::{ServeError, serve, serve_tls};

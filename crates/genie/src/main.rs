@@ -3,6 +3,7 @@
 mod accounts;
 mod cli;
 mod commands;
+mod fetch;
 mod files;
 mod interrupt;
 mod only;

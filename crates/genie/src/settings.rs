@@ -3,6 +3,7 @@
 
 mod profile;
 mod retrieval;
+mod trust;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 pub(crate) use self::profile::{Embedding, Learnt, Profile, Weights};
 use self::retrieval::Retrieval;
+pub(crate) use self::trust::{Road, Trust, written};
 use crate::cli::{Common, Device, Serve};
 
 /// The names of the default models in the registry.
@@ -80,7 +82,17 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
         tls,
         places,
     };
+    let home = &config.places.home;
+    Trust::read(file.oidc, file.security_server, home, config.tls.is_some())?;
     Ok(config.validate()?)
+}
+
+/// Whom the service believes beside its keys. [`read`] found that it makes
+/// sense.
+pub(crate) fn trust(config: &Config) -> anyhow::Result<Trust> {
+    let file = File::read(&config.places.config_file())?;
+    let home = &config.places.home;
+    Trust::read(file.oidc, file.security_server, home, config.tls.is_some())
 }
 
 /// The folders alone, for commands that work with a broken `config.toml`.
@@ -166,6 +178,9 @@ struct File {
     retrieval: Retrieval,
     answer: Answer,
     server: Server,
+    oidc: trust::Oidc,
+    security_server: trust::Mediator,
+    otlp_endpoint: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use genie_core::{Authentication, Config};
-use genie_server::{Accounts, AppState, Certificate, app_with_upkeep, serve, serve_tls};
+use genie_server::{
+    Accounts, AppState, Certificate, IdentityProvider, app_with_upkeep, serve, serve_tls,
+};
 use genie_state::{Database, State};
 use tokio::net::TcpListener;
 
 use crate::cli::{Common, Serve};
+use crate::fetch::HttpFetch;
 use crate::tenants::{Sink, Tenants};
 use crate::wiring::{self, Parts, Vectors};
 use crate::{Ended, interrupt, progress, settings};
@@ -35,7 +38,19 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     let certificate = config
         .tls
         .as_ref()
-        .map(|files| Certificate::load(&files.certificate, &files.key).map(Arc::new))
+        .map(|files| Certificate::load(&files.certificate, &files.key))
+        .transpose()?;
+    let trust = settings::trust(&config)?;
+    let (certificate, security_server) = match (certificate, trust.security_server) {
+        (Some(certificate), Some(road)) => (
+            Some(certificate.asking_clients(&road.authorities)?),
+            Some(road.server),
+        ),
+        (certificate, _) => (certificate, None),
+    };
+    let identity = trust
+        .identity
+        .map(|settings| IdentityProvider::new(settings, HttpFetch::new()).map(Arc::new))
         .transpose()?;
     let state = runtime.block_on(state(&config))?;
     let waiting = progress::waiting("loading models");
@@ -57,6 +72,8 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     let mut service = AppState::new(Arc::clone(&engine), config.server);
     service.server.listen = address;
     service.indexer = Some(Arc::new(Sink::new(parts.indexer())));
+    service.identity = identity;
+    service.security_server = security_server;
     service.accounts = Some(Accounts {
         state: state.clone(),
         workspaces: Arc::new(tenants),
@@ -78,7 +95,9 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     let upkeep = runtime.spawn(upkeep.run(interrupted()));
     let outcome = runtime.block_on(async {
         match certificate {
-            Some(certificate) => serve_tls(listener, certificate, router, interrupted()).await,
+            Some(certificate) => {
+                serve_tls(listener, Arc::new(certificate), router, interrupted()).await
+            }
             None => serve(listener, router, interrupted()).await,
         }
     });
