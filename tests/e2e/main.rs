@@ -32,6 +32,7 @@ mod http;
 mod interface;
 mod material;
 mod models;
+mod observed;
 mod quickstart;
 mod service;
 mod signals;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use genie_core::ServerConfig;
 use genie_rag::Engine;
@@ -44,6 +44,9 @@ pub struct Accounts {
     pub uploads: PathBuf,
 }
 
+/// Gets a span that was just made and the value of a `traceparent`.
+pub type TraceParent = fn(&tracing::Span, &str);
+
 /// What the service is made of.
 #[derive(Clone)]
 pub struct AppState {
@@ -59,6 +62,9 @@ pub struct AppState {
     /// Who may say for whom it asks, by the certificate that it connects with;
     /// without one certificates of clients say nothing. Needs accounts.
     pub security_server: Option<SecurityServer>,
+    /// Makes a request's span part of the trace that the caller's
+    /// `traceparent` names, where the program writes traces.
+    pub trace_parent: Option<TraceParent>,
     /// The name of the service, which is also the id of its default model.
     pub name: String,
     /// The version of the program.
@@ -80,6 +86,7 @@ impl AppState {
             accounts: None,
             identity: None,
             security_server: None,
+            trace_parent: None,
             name: "genie".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             server,
@@ -122,7 +129,10 @@ pub fn app_with_upkeep(state: AppState) -> (Router, Upkeep) {
         .layer(from_fn_with_state(Arc::clone(&service), origin::guard))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(Arc::clone(&service), envelope::envelope))
-        .layer(from_fn(envelope::correlate))
+        .layer(from_fn_with_state(
+            Arc::clone(&service),
+            envelope::correlate,
+        ))
         .with_state(Arc::clone(&service));
     (router, Upkeep { service })
 }

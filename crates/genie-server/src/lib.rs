@@ -59,7 +59,7 @@ mod work;
 mod workspaces;
 
 pub use access::{CertificateNameError, RoadClient, SecurityServer, TrustedCertificate, scopes};
-pub use app::{Accounts, AppState, app, app_with_upkeep};
+pub use app::{Accounts, AppState, TraceParent, app, app_with_upkeep};
 pub use documents::{AddedBody, AddedStatus, DocumentBody, DocumentSink, DocumentsBody, SinkError};
 pub use identity::{Fetch, FetchError, Grant, IdentityError, IdentityProvider, IdentitySettings};
 pub use openapi::openapi;

@@ -1,6 +1,7 @@
 //! Flags, environment, `config.toml` and defaults into one validated
 //! [`Config`]. The only place that knows where settings come from.
 
+mod observed;
 mod profile;
 mod retrieval;
 mod trust;
@@ -14,6 +15,7 @@ use genie_core::{
 };
 use serde::Deserialize;
 
+pub(crate) use self::observed::log_format;
 pub(crate) use self::profile::{Embedding, Learnt, Profile, Weights};
 use self::retrieval::Retrieval;
 pub(crate) use self::trust::{Road, Trust, written};
@@ -84,6 +86,8 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
     };
     let home = &config.places.home;
     Trust::read(file.oidc, file.security_server, home, config.tls.is_some())?;
+    observed::collector(file.otlp_endpoint)?;
+    log_format()?;
     Ok(config.validate()?)
 }
 
@@ -93,6 +97,12 @@ pub(crate) fn trust(config: &Config) -> anyhow::Result<Trust> {
     let file = File::read(&config.places.config_file())?;
     let home = &config.places.home;
     Trust::read(file.oidc, file.security_server, home, config.tls.is_some())
+}
+
+/// Where traces are sent, if anywhere.
+pub(crate) fn collector(common: &Common) -> anyhow::Result<Option<String>> {
+    let file = File::read(&places(common)?.config_file())?;
+    observed::collector(file.otlp_endpoint)
 }
 
 /// The folders alone, for commands that work with a broken `config.toml`.

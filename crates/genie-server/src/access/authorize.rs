@@ -66,8 +66,11 @@ async fn decide(
     }
     let correlation: Correlation = parts.extensions.get().cloned().unwrap_or_default();
     let caller = identify(service, parts).await.inspect_err(|failure| {
-        tracing::info!(
-            path = parts.uri.path(),
+        // By its route: a path may hold anything.
+        let route = parts.extensions.get::<MatchedPath>();
+        tracing::warn!(
+            security = true,
+            route = route.map(MatchedPath::as_str),
             code = failure.code,
             "access denied: no valid credentials"
         );
@@ -76,8 +79,13 @@ async fn decide(
     // nothing, and can't fill the trail with refusals.
     service.limits.check_caller(&caller)?;
     let decided = admit(service, parts, &caller, need, &correlation).await;
-    let outcome = if decided.is_ok() { "allowed" } else { "denied" };
-    tracing::info!(subject = %caller.subject(), outcome, "access decided");
+    let subject = caller.subject();
+    match &decided {
+        Ok(_) => tracing::info!(security = true, %subject, "access allowed"),
+        Err(failure) => {
+            tracing::warn!(security = true, %subject, code = failure.code, "access denied");
+        }
+    }
     if let (Err(failure), Some(accounts)) = (&decided, &service.state.accounts)
         // Whoever sits here is refused nothing but what is not there, and any
         // page in a browser can ask in that name without a limit.
@@ -90,7 +98,7 @@ async fn decide(
         // Denied attempts are part of the trail; those without credentials
         // are only in the log, or anybody could fill the disk.
         let denied = NewAudit {
-            subject: caller.subject(),
+            subject,
             workspace: None,
             action: "access".to_owned(),
             object: parts

@@ -31,9 +31,21 @@ pub(crate) fn run(common: &Common, arguments: &ConfigCommand) -> anyhow::Result<
             say(&format!("the settings make sense ({file})\n"))?;
         }
         ConfigAction::Show { json } => {
-            let settings = Shown::of(&config.places.config_file())?;
-            let mut shown = settings.all(&config);
-            shown.extend(settings.trust(&settings::trust(&config)?));
+            let sources = Shown::of(&config.places.config_file())?;
+            let mut shown = sources.all(&config);
+            shown.extend(sources.trust(&settings::trust(&config)?));
+            shown.push((
+                "otlp_endpoint",
+                json!(settings::collector(common)?),
+                sources.first_of(
+                    "otlp_endpoint",
+                    &[
+                        "GENIE_OTLP_ENDPOINT",
+                        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+                        "OTEL_EXPORTER_OTLP_ENDPOINT",
+                    ],
+                ),
+            ));
             if json {
                 let settings: Vec<_> = shown
                     .iter()
@@ -290,9 +302,15 @@ impl Shown {
 
     /// For settings without a flag.
     fn variable_or_file(&self, name: &str, variable: &str) -> String {
-        match std::env::var(variable) {
-            Ok(value) if !value.is_empty() => variable.to_owned(),
-            _ => self.file_only(name),
+        self.first_of(name, &[variable])
+    }
+
+    /// The first of the variables that is set, or else the file.
+    fn first_of(&self, name: &str, variables: &[&str]) -> String {
+        let is_set = |variable: &&&str| std::env::var(variable).is_ok_and(|text| !text.is_empty());
+        match variables.iter().find(is_set) {
+            Some(variable) => (*variable).to_owned(),
+            None => self.file_only(name),
         }
     }
 

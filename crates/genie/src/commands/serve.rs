@@ -15,7 +15,7 @@ use crate::cli::{Common, Serve};
 use crate::fetch::HttpFetch;
 use crate::tenants::{Sink, Tenants};
 use crate::wiring::{self, Parts, Vectors};
-use crate::{Ended, interrupt, progress, settings};
+use crate::{Ended, interrupt, progress, settings, telemetry};
 
 use super::say;
 
@@ -72,6 +72,7 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     let mut service = AppState::new(Arc::clone(&engine), config.server);
     service.server.listen = address;
     service.indexer = Some(Arc::new(Sink::new(parts.indexer())));
+    service.trace_parent = Some(telemetry::take_up);
     service.identity = identity;
     service.security_server = security_server;
     service.accounts = Some(Accounts {
