@@ -139,7 +139,8 @@ impl Genie {
         let mut command = Command::new(program());
         // Settings of whoever runs the tests have no business here.
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("GENIE_") {
+            let known = name.to_string_lossy();
+            if known.starts_with("GENIE_") || known.starts_with("OTEL_") {
                 command.env_remove(name);
             }
         }

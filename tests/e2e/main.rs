@@ -33,6 +33,7 @@ mod http;
 mod interface;
 mod material;
 mod models;
+mod observed;
 mod quickstart;
 mod service;
 mod signals;

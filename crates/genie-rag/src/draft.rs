@@ -54,6 +54,7 @@ pub(crate) struct Draft {
 impl Drafting<'_> {
     /// Asks whether the passages answer, has the answer written, and hands
     /// out each sentence once it is verified.
+    #[tracing::instrument(name = "generate", skip_all)]
     pub(crate) fn write(self, on_text: OnText<'_>) -> Result<Draft, RagError> {
         let mut draft = Draft {
             text: String::new(),
@@ -118,6 +119,7 @@ impl Drafting<'_> {
     }
 
     /// Natural logarithm of the odds that the model says yes.
+    #[tracing::instrument(name = "ask", skip_all)]
     fn yes(&self, messages: Vec<ChatMessage>, first: bool) -> Result<f32, RagError> {
         let scores = self.generate.choose(ChoiceRequest {
             messages,
@@ -131,6 +133,7 @@ impl Drafting<'_> {
         }
     }
 
+    #[tracing::instrument(name = "draft", skip_all)]
     fn attempt(
         &self,
         start: Start<'_>,
@@ -272,11 +275,11 @@ impl Verifier<'_> {
             }
         }
         if !self.drafted.insert(text.to_lowercase()) {
-            tracing::debug!(sentence = %text, "the draft repeats itself");
+            tracing::debug!("the draft repeats itself");
             return ControlFlow::Break(Attempt::Repeating);
         }
         if repeats(text, drafting.text, drafting.language) {
-            tracing::debug!(sentence = %text, "dropped: it says the question again");
+            tracing::debug!("a sentence is dropped: it says the question again");
         } else {
             self.waiting.push(sentence);
         }
@@ -301,7 +304,9 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// The sentence with its citation, if a passage supports it.
+    /// The sentence with its citation, if a passage supports it. Nothing of
+    /// what it says is logged: logs are kept elsewhere and longer than answers.
+    #[tracing::instrument(name = "verify", skip_all)]
     fn verified(
         &mut self,
         sentence: &DraftSentence,
@@ -311,7 +316,7 @@ impl Verifier<'_> {
         let text = &sentence.text;
         let claim = Claim::new(text, drafting.language, drafting.embed)?;
         let Some((position, support)) = self.support(&claim, text, &sentence.cited)? else {
-            tracing::debug!(sentence = %text, "dropped: no passage supports it");
+            tracing::debug!("a sentence is dropped: no passage supports it");
             return Ok(None);
         };
         let (body, stop) = split_stop(text);
@@ -366,12 +371,7 @@ impl Verifier<'_> {
             let question = vec![ChatMessage::new(ChatRole::User, question)];
             self.drafting.yes(question, true)?
         };
-        tracing::debug!(
-            odds,
-            self.answerable,
-            sentence = text,
-            "does the quote say this"
-        );
+        tracing::debug!(odds, self.answerable, "does the quote say this");
         Ok(self.answerable + odds >= LEAST_SUPPORTED)
     }
 

@@ -286,6 +286,7 @@ impl Engine {
         }))
     }
 
+    #[tracing::instrument(skip_all)]
     fn retrieve(
         &self,
         understood: Understood,
@@ -314,7 +315,7 @@ impl Engine {
         };
         let embed = started.elapsed();
         let candidates = retrieval.candidates.max(limit);
-        let hits = self.parts.store.search(&HybridQuery {
+        let query = HybridQuery {
             dense,
             lexical,
             filter,
@@ -324,7 +325,8 @@ impl Engine {
             // All of them: the final order is made here.
             limit: candidates,
             with_tokens: late.is_some(),
-        })?;
+        };
+        let hits = tracing::info_span!("find").in_scope(|| self.parts.store.search(&query))?;
         let best_similarity = hits.iter().map(|hit| hit.similarity).reduce(f32::max);
         let ranking = Ranking {
             query: &search_text,
@@ -338,13 +340,14 @@ impl Engine {
         };
         Ok(SearchOutcome {
             language,
-            passages: ranking.of(hits),
+            passages: tracing::info_span!("rank").in_scope(|| ranking.of(hits)),
             best_similarity,
             embed,
             search: started.elapsed() - embed,
         })
     }
 
+    #[tracing::instrument(name = "embed", skip_all)]
     fn vectors(
         &self,
         text: &str,

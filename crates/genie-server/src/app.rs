@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use genie_core::{ServerConfig, WatchWork};
 use genie_rag::Engine;
@@ -14,15 +14,17 @@ use genie_state::{State, Workspace, WorkspaceId, WorkspaceSettings};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::access::authorize;
+use crate::access::{SecurityServer, authorize};
 use crate::backup::{self, Backups};
 use crate::documents::DocumentSink;
 use crate::failure::Failure;
+use crate::identity::IdentityProvider;
 use crate::limits::Limits;
 use crate::meter::Meter;
 use crate::metrics::Metrics;
 use crate::routes::{Needs, routes};
 use crate::upkeep::Upkeep;
+use crate::uploads::Uploads;
 use crate::workspaces::{OpenWorkspace, Workspaces};
 use crate::{envelope, origin};
 
@@ -43,6 +45,9 @@ pub struct Accounts {
     pub uploads: PathBuf,
 }
 
+/// Gets a span that was just made and the value of a `traceparent`.
+pub type TraceParent = fn(&tracing::Span, &str);
+
 /// What the service is made of.
 #[derive(Clone)]
 pub struct AppState {
@@ -55,6 +60,14 @@ pub struct AppState {
     pub accounts: Option<Accounts>,
     /// Makes backups; without one none can be asked for.
     pub backups: Option<Arc<dyn Backups>>,
+    /// Whose tokens name people; without one only keys count. Needs accounts.
+    pub identity: Option<Arc<IdentityProvider>>,
+    /// Who may say for whom it asks, by the certificate that it connects with;
+    /// without one certificates of clients say nothing. Needs accounts.
+    pub security_server: Option<SecurityServer>,
+    /// Makes a request's span part of the trace that the caller's
+    /// `traceparent` names, where the program writes traces.
+    pub trace_parent: Option<TraceParent>,
     /// The name of the service, which is also the id of its default model.
     pub name: String,
     /// The version of the program.
@@ -75,6 +88,9 @@ impl AppState {
             indexer: None,
             accounts: None,
             backups: None,
+            identity: None,
+            security_server: None,
+            trace_parent: None,
             name: "genie".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             server,
@@ -109,6 +125,7 @@ pub fn app_with_upkeep(state: AppState) -> (Router, Upkeep) {
         meter: Meter::default(),
         has_jobs: Notify::new(),
         backup: backup::Turn::default(),
+        uploads: Uploads::default(),
         state,
     });
     let router = routes
@@ -121,7 +138,10 @@ pub fn app_with_upkeep(state: AppState) -> (Router, Upkeep) {
         .layer(from_fn_with_state(Arc::clone(&service), origin::guard))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(Arc::clone(&service), envelope::envelope))
-        .layer(from_fn(envelope::correlate))
+        .layer(from_fn_with_state(
+            Arc::clone(&service),
+            envelope::correlate,
+        ))
         .with_state(Arc::clone(&service));
     (router, Upkeep { service })
 }
@@ -137,6 +157,8 @@ pub(crate) struct Service {
     /// Told when a job was queued.
     pub(crate) has_jobs: Notify,
     pub(crate) backup: backup::Turn,
+    /// Keeps those who bring files and those who remove them apart.
+    pub(crate) uploads: Uploads,
     permits: Arc<Semaphore>,
     /// Work of milliseconds has a line of its own: it waits behind its like,
     /// not behind answers.

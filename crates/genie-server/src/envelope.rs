@@ -21,14 +21,33 @@ const X_ROAD_ID: HeaderName = HeaderName::from_static("x-road-id");
 /// Why the caller asks, as a security server passes it on.
 const X_ROAD_ISSUE: HeaderName = HeaderName::from_static("x-road-issue");
 const CORRELATION_ID_LENGTH: usize = 128;
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Version 0 has 55 characters, later ones may have more.
+const TRACE_PARENT_LENGTH: usize = 256;
 
 /// Pages bring their own policy; nothing else may do anything in a browser.
 const NOTHING_ALLOWED: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// Gives the request a correlation id and everything logged for it a span.
-pub(crate) async fn correlate(mut request: Request, next: Next) -> Response {
+pub(crate) async fn correlate(
+    State(service): State<Arc<Service>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id = correlation_id(request.headers());
-    let span = tracing::info_span!("request", correlation_id = %id);
+    let span = tracing::info_span!(
+        "request",
+        correlation_id = %id,
+        otel.kind = "server",
+        http.request.method = known(request.method()),
+        http.route = tracing::field::Empty,
+        http.response.status_code = tracing::field::Empty,
+    );
+    if let Some(take_up) = service.state.trace_parent
+        && let Some(parent) = trace_parent(request.headers())
+    {
+        take_up(&span, parent);
+    }
     let intent = request
         .headers()
         .get(X_ROAD_ISSUE)
@@ -39,6 +58,16 @@ pub(crate) async fn correlate(mut request: Request, next: Next) -> Response {
     };
     request.extensions_mut().insert(correlation);
     let mut response = next.run(request).instrument(span).await;
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(CORRELATION_ID, value);
+    }
+    response
+}
+
+/// Gives the response a correlation id, where there is no more to tell.
+pub(crate) async fn echo(request: Request, next: Next) -> Response {
+    let id = correlation_id(request.headers());
+    let mut response = next.run(request).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(CORRELATION_ID, value);
     }
@@ -63,6 +92,9 @@ pub(crate) async fn envelope(
     secure(response.headers_mut());
     let status = response.status();
     let elapsed = started.elapsed();
+    let span = tracing::Span::current();
+    span.record("http.route", route.as_str());
+    span.record("http.response.status_code", status.as_u16());
     service.metrics.request(method, &route, status, elapsed);
     tracing::info!(
         method,
@@ -124,6 +156,14 @@ pub(crate) fn secure(headers: &mut HeaderMap) {
     }
 }
 
+/// The caller's place in a trace (W3C Trace Context), if there is one and only
+/// one; what it says is read by whoever writes traces.
+fn trace_parent(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(TRACE_PARENT).iter();
+    let value = values.next()?.to_str().ok()?;
+    (values.next().is_none() && value.len() <= TRACE_PARENT_LENGTH).then_some(value)
+}
+
 /// The client's id where it is sound, else the security server's, else a new
 /// one. It ends up in logs, so it is short and of harmless characters.
 fn correlation_id(headers: &HeaderMap) -> String {
@@ -158,6 +198,24 @@ fn known(method: &Method) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_place_in_a_trace_is_taken_up() {
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let long = "0".repeat(TRACE_PARENT_LENGTH + 1);
+        for (values, expected) in [
+            (&[][..], None),
+            (&[parent][..], Some(parent)),
+            (&[parent, parent][..], None),
+            (&[long.as_str()][..], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(TRACE_PARENT, value.parse().expect("a header value"));
+            }
+            assert_eq!(trace_parent(&headers), expected, "{values:?}");
+        }
+    }
 
     #[test]
     fn a_sound_id_is_kept_and_another_replaced() {

@@ -35,7 +35,7 @@ impl Gate {
             .route("/actuator/health/liveness", get(health::liveness))
             .route("/actuator/health/readiness", get(health::not_ready))
             .fallback(not_yet)
-            .layer(from_fn(envelope::correlate))
+            .layer(from_fn(envelope::echo))
             .layer(from_fn_with_state(gate.clone(), pass));
         (router, gate)
     }

@@ -119,6 +119,8 @@ pub(crate) async fn queue(
     let folder = accounts.uploads.join(access.workspace.id.as_str());
     let file = document.to_string();
     let place = folder.join(&file);
+    // Until the job is queued that needs the file.
+    let _bringing = service.uploads.bring().await;
     tokio::task::spawn_blocking(move || keep(&folder, &place, &bytes))
         .await
         .map_err(|_| Failure::internal())?
@@ -243,14 +245,15 @@ async fn forget(service: &Arc<Service>, accounts: &Accounts, job: &Job) {
     let upload = serde_json::from_str::<Upload>(&job.payload).ok();
     let place = upload.and_then(|upload| place(accounts, &job.workspace, &upload));
     let Some(place) = place else { return };
-    // Another job may wait with the same bytes under another name.
-    let shared = service.waiting_uploads(&job.workspace).await;
-    let is_shared = shared.is_none_or(|files| {
-        place
-            .file_name()
-            .is_some_and(|name| files.iter().any(|file| name == file.as_str()))
-    });
-    if is_shared {
+    // Nobody brings the same bytes again between the look and the removal.
+    let _clearing = service.uploads.clear().await;
+    // Another job may wait with the same bytes under another name; where that
+    // can't be told, the next sweep looks again.
+    let Ok(files) = waiting_files(&accounts.state, &job.workspace).await else {
+        return;
+    };
+    let name = place.file_name();
+    if files.iter().any(|file| name == Some(file.as_ref())) {
         return;
     }
     match tokio::fs::remove_file(&place).await {
@@ -279,18 +282,17 @@ fn no_such_job() -> Failure {
     )
 }
 
-impl Service {
-    /// The files that jobs which are not over still need; `None` where that
-    /// can't be told.
-    async fn waiting_uploads(&self, workspace: &WorkspaceId) -> Option<Vec<String>> {
-        let state = self.accounts().ok()?;
-        let jobs = state.open_jobs(workspace).await.ok()?;
-        let files = jobs.iter().filter_map(|job| {
-            let upload: Upload = serde_json::from_str(&job.payload).ok()?;
-            Some(upload.file)
-        });
-        Some(files.collect())
-    }
+/// The files that jobs of a workspace which are not over still need.
+pub(crate) async fn waiting_files(
+    state: &genie_state::State,
+    workspace: &WorkspaceId,
+) -> Result<Vec<String>, Failure> {
+    let jobs = state.open_jobs(workspace).await?;
+    let files = jobs.iter().filter_map(|job| {
+        let upload: Upload = serde_json::from_str(&job.payload).ok()?;
+        Some(upload.file)
+    });
+    Ok(files.collect())
 }
 
 impl From<Job> for JobBody {

@@ -8,8 +8,8 @@
 //! work to a running server.
 //!
 //! Every route says what it needs of its caller, and one layer in front of all
-//! of them checks it: callers are keys, or programs on this machine while it
-//! is the service's only user. A `Host` that is not this machine is refused
+//! of them checks it: callers are keys, people whom an identity provider names, or
+//! programs on this machine while it is the service's only user. A `Host` that is not this machine is refused
 //! there (a page elsewhere could otherwise point its own name here), and so
 //! are changes asked for by pages of another origin.
 //!
@@ -36,6 +36,7 @@ mod envelope;
 mod failure;
 mod gate;
 mod health;
+mod identity;
 mod jobs;
 mod keys;
 mod limits;
@@ -55,15 +56,17 @@ mod serve;
 mod tls;
 mod trail;
 mod upkeep;
+mod uploads;
 mod wire;
 mod work;
 mod workspaces;
 
-pub use access::scopes;
-pub use app::{Accounts, AppState, app, app_with_upkeep};
+pub use access::{CertificateNameError, RoadClient, SecurityServer, TrustedCertificate, scopes};
+pub use app::{Accounts, AppState, TraceParent, app, app_with_upkeep};
 pub use backup::Backups;
 pub use documents::{AddedBody, AddedStatus, DocumentBody, DocumentSink, DocumentsBody, SinkError};
 pub use gate::Gate;
+pub use identity::{Fetch, FetchError, Grant, IdentityError, IdentityProvider, IdentitySettings};
 pub use openapi::openapi;
 pub use paging::PageBody;
 pub use serve::{ServeError, serve, serve_tls};

@@ -11,8 +11,8 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use crate::access::{Access, Caller};
 use crate::failure::Failure;
 
-/// Callers of one workspace are limited alone, and all of them together by
-/// the workspace's own quota: the name of whom a limit is for.
+/// Callers are limited alone, and all callers of a workspace together by its
+/// own quota: the name of whom a limit is for.
 type Bucket = String;
 
 /// The limits of a service. A workspace's setting takes the place of the
@@ -34,23 +34,28 @@ impl Limits {
         }
     }
 
-    /// Counts a request, or says when the next one is welcome.
-    pub(crate) fn check(&self, access: &Access) -> Result<(), Failure> {
-        if access.caller == Caller::Local {
-            return Ok(());
+    /// Counts a request of a caller, or says when the next one is welcome.
+    /// Whatever the request names is no part of the count: a caller who tries
+    /// one workspace after the other is one caller.
+    pub(crate) fn check_caller(&self, caller: &Caller) -> Result<(), Failure> {
+        match self.per_caller {
+            Some(rate) if *caller != Caller::Local => self.take(rate, caller.subject().to_string()),
+            _ => Ok(()),
         }
+    }
+
+    /// Counts a request that was let in against its workspace's own quota;
+    /// strangers use up nothing of it.
+    pub(crate) fn check_workspace(&self, access: &Access) -> Result<(), Failure> {
         let workspace = &access.workspace;
-        if let Some(rate) = self.per_caller {
-            self.take(
-                rate,
-                format!("{} {}", workspace.id, access.caller.subject()),
-            )?;
-        }
         let quota = workspace.settings.requests_per_minute;
-        if let Some(rate) = quota.and_then(NonZeroU32::new) {
-            self.take(rate, workspace.id.to_string())?;
+        match quota.and_then(NonZeroU32::new) {
+            // A name with a character that no subject begins with.
+            Some(rate) if access.caller != Caller::Local => {
+                self.take(rate, format!("/{}", workspace.id))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn take(&self, rate: NonZeroU32, bucket: Bucket) -> Result<(), Failure> {

@@ -78,7 +78,8 @@ pub fn openapi(version: &str) -> Value {
             "securitySchemes": {"key": {
                 "type": "http",
                 "scheme": "bearer",
-                "description": "An API key, `gk_…`. A program on the service's own machine \
+                "description": "An API key, `gk_…`, or a token of the identity provider where \
+                    the service has one. A program on the service's own machine \
                     needs none while the service has no other users.",
             }},
         },

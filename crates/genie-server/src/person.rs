@@ -1,6 +1,7 @@
 //! What is kept of the caller: shown, exported, erased.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -13,6 +14,7 @@ use crate::conversations::{ConversationBody, FeedbackBody, MessageBody};
 use crate::failure::Failure;
 use crate::keys::RoleBody;
 use crate::trail::UsageDay;
+use crate::uploads;
 
 /// Who the caller is to this service.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -20,7 +22,8 @@ pub(crate) struct MeBody {
     subject: String,
     /// The workspace that requests without one are about.
     workspace: String,
-    role: RoleBody,
+    /// `null` where the caller is no member of it.
+    role: Option<RoleBody>,
     /// What may be done there.
     scopes: Vec<&'static str>,
     /// Whether the caller runs the installation.
@@ -53,11 +56,13 @@ pub(crate) struct ErasedBody {
 }
 
 pub(crate) async fn me(access: Access) -> Json<MeBody> {
-    let may = |permission: &Permission| access.caller.may(access.role, *permission);
+    let role = access.caller.role_in(&access.workspace.id);
+    let may =
+        |permission: &Permission| role.is_some_and(|role| access.caller.may(role, *permission));
     Json(MeBody {
         subject: access.caller.subject().to_string(),
         workspace: access.workspace.id.to_string(),
-        role: access.role.into(),
+        role: role.map(RoleBody::from),
         scopes: Permission::ALL
             .iter()
             .filter(|p| may(p))
@@ -99,7 +104,11 @@ pub(crate) async fn erase(
 ) -> Result<Json<ErasedBody>, Failure> {
     let state = service.accounts()?;
     let subject = access.caller.subject();
-    let conversations = state.erase_subject(&access.workspace.id, &subject).await?;
+    let workspace = &access.workspace.id;
+    let conversations = state.erase_subject(workspace, &subject).await?;
+    // With its unfinished jobs went what named the files that they waited
+    // with.
+    uploads::sweep_workspace(&service, workspace, Duration::ZERO).await?;
     access
         .record(state, Done::to("person.erase", &subject))
         .await?;

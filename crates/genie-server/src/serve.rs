@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener, ListenerExt as _};
+use axum::middleware::from_fn;
+use axum::serve::{IncomingStream, Listener};
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::tls::{Certificate, TlsListener, renew};
+use crate::tls::{Certificate, Peer, TlsListener, introduce, renew};
 use crate::work::Stop;
 
 /// How long requests may go on after the service was told to stop; whoever
@@ -45,11 +46,12 @@ pub async fn serve(
     app: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    serve_with_grace(listener, app, shutdown, GRACE).await
+    serve_with_grace::<_, SocketAddr>(listener, app, shutdown, GRACE).await
 }
 
 /// As [`serve`] over TLS 1.3; a renewed certificate is taken into use within
-/// seconds.
+/// seconds, and the certificates of clients that are asked for one are told to
+/// `app`.
 ///
 /// # Errors
 ///
@@ -61,15 +63,15 @@ pub async fn serve_tls(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let greeted = TlsListener::new(listener, &certificate)?;
-    // The peer's address is only handed on by listeners that are tapped.
-    let serving = serve_with_grace(greeted.tap_io(|_| ()), app, shutdown, GRACE);
+    let app = app.layer(from_fn(introduce));
+    let serving = serve_with_grace::<_, Peer>(greeted, app, shutdown, GRACE);
     tokio::select! {
         ended = serving => ended,
         () = renew(&certificate) => Ok(()),
     }
 }
 
-async fn serve_with_grace<L>(
+async fn serve_with_grace<L, P>(
     listener: L,
     app: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
@@ -77,13 +79,13 @@ async fn serve_with_grace<L>(
 ) -> Result<(), ServeError>
 where
     L: Listener<Addr = SocketAddr>,
-    SocketAddr: for<'a> Connected<IncomingStream<'a, L>>,
+    P: for<'a> Connected<IncomingStream<'a, L>>,
 {
     let (told, mut is_told) = watch::channel(false);
     let (cut, is_cut) = watch::channel(false);
     let app = app
         .layer(Extension(Stop::new(is_cut)))
-        .into_make_service_with_connect_info::<SocketAddr>();
+        .into_make_service_with_connect_info::<P>();
     let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
         shutdown.await;
         tracing::info!("stopping: no more connections are accepted");
@@ -140,7 +142,9 @@ mod tests {
         let shutdown = async {
             stopped.await.expect("it is stopped");
         };
-        let serving = tokio::spawn(serve_with_grace(listener, app, shutdown, grace));
+        let serving = tokio::spawn(serve_with_grace::<_, SocketAddr>(
+            listener, app, shutdown, grace,
+        ));
         let mut connection = TcpStream::connect(address).expect("a connection");
         connection
             .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")

@@ -7,15 +7,23 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use axum::serve::Listener;
+use axum::extract::Request;
+use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::middleware::Next;
+use axum::response::Response;
+use axum::serve::{IncomingStream, Listener};
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use crate::access::ClientCertificate;
 
 /// How often the files of a certificate are looked at.
 const RELOAD: Duration = Duration::from_secs(10);
@@ -34,6 +42,8 @@ pub struct Certificate {
     chain: PathBuf,
     key: PathBuf,
     current: RwLock<Loaded>,
+    /// Judges the certificates of clients, where they are asked for one.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 #[derive(Debug)]
@@ -80,7 +90,40 @@ impl Certificate {
             current: RwLock::new(read(chain, key)?),
             chain: chain.to_owned(),
             key: key.to_owned(),
+            clients: None,
         })
+    }
+
+    /// Asks clients for a certificate of one of the authorities in a PEM file.
+    /// Those that have none are let in as before; one that is not of these
+    /// authorities ends the connection.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the file can't be read or holds no authority.
+    pub fn asking_clients(mut self, authorities: &Path) -> Result<Self, TlsError> {
+        let unusable = |source: Box<dyn std::error::Error + Send + Sync>| TlsError::File {
+            path: authorities.to_owned(),
+            what: "authority of clients",
+            source,
+        };
+        let mut roots = RootCertStore::empty();
+        let certificates = CertificateDer::pem_file_iter(authorities)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| unusable(Box::new(error)))?;
+        for certificate in certificates {
+            roots
+                .add(certificate)
+                .map_err(|error| unusable(Box::new(error)))?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        // Fails where there is no authority.
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| unusable(Box::new(error)))?;
+        self.clients = Some(verifier);
+        Ok(self)
     }
 
     /// Takes a renewed certificate into use; one that can't be used leaves the
@@ -173,7 +216,12 @@ impl TlsListener {
         let resolver: Arc<dyn ResolvesServerCert> = certificate.clone();
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_no_client_auth()
+            .with_client_cert_verifier(
+                certificate
+                    .clients
+                    .clone()
+                    .unwrap_or_else(WebPkiClientVerifier::no_client_auth),
+            )
             .with_cert_resolver(resolver);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let address = listener.local_addr();
@@ -237,6 +285,39 @@ impl Listener for TlsListener {
             Err(error) => Err(error.kind().into()),
         }
     }
+}
+
+/// Who is at the other end of an encrypted connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    address: SocketAddr,
+    certificate: Option<ClientCertificate>,
+}
+
+impl Connected<IncomingStream<'_, TlsListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
+        let (_, connection) = stream.io().get_ref();
+        let certificates = connection.peer_certificates().unwrap_or_default();
+        Self {
+            address: *stream.remote_addr(),
+            certificate: certificates.first().map(ClientCertificate::new),
+        }
+    }
+}
+
+/// Tells the layers behind it of the peer: its address, as on connections
+/// without TLS, and its certificate.
+pub(crate) async fn introduce(
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let extensions = request.extensions_mut();
+    extensions.insert(ConnectInfo(peer.address));
+    if let Some(certificate) = peer.certificate {
+        extensions.insert(certificate);
+    }
+    next.run(request).await
 }
 
 /// Looks at the files again and again, until it is dropped.

@@ -1,4 +1,5 @@
-//! What the service does without being asked: jobs, usage, retention.
+//! What the service does without being asked: jobs, usage, retention, and
+//! files that were left behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use genie_state::Timestamp;
 
 use crate::app::Service;
 use crate::failure::{Failure, log};
-use crate::jobs;
+use crate::{jobs, uploads};
 
 /// How long counted usage stays in memory at most.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -65,6 +66,12 @@ impl Upkeep {
             while !*is_stopping.borrow() {
                 if let Err(failure) = forget_old(service).await {
                     tracing::warn!(code = failure.code, "old conversations could not be erased");
+                }
+                if let Err(failure) = uploads::sweep(service, uploads::SETTLED).await {
+                    tracing::warn!(
+                        code = failure.code,
+                        "files without a job could not be removed"
+                    );
                 }
                 tokio::select! {
                     () = tokio::time::sleep(RETENTION) => {}

@@ -15,7 +15,7 @@ use genie_state::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::access::{Access, Done};
+use crate::access::{Access, Caller, Done};
 use crate::app::Service;
 use crate::body::ApiJson;
 use crate::documents::DocumentSink;
@@ -141,12 +141,19 @@ pub(crate) async fn list(
     paging: Paging,
 ) -> Result<Json<PageBody<WorkspaceBody>>, Failure> {
     let state = service.accounts()?;
-    let only = match &access.caller {
-        crate::access::Caller::Key(key) => key.workspace.clone(),
-        crate::access::Caller::Local => None,
+    // The ids of the caller's own, which are few; `None` is all there are.
+    let only: Option<Vec<WorkspaceId>> = match &access.caller {
+        Caller::Key(key) => key.workspace.clone().map(|id| vec![id]),
+        Caller::Person(person) => person
+            .workspaces()
+            .map(|ids| ids.into_iter().cloned().collect()),
+        Caller::Local => None,
     };
-    if let Some(id) = only {
-        let own: Vec<_> = state.workspace(&id).await?.into_iter().collect();
+    if let Some(ids) = only {
+        let mut own = Vec::with_capacity(ids.len());
+        for id in &ids {
+            own.extend(state.workspace(id).await?);
+        }
         let shown = own.iter().map(WorkspaceBody::from).collect::<Vec<_>>();
         let (before, size) = paging.window();
         let shown: Vec<_> = shown.into_iter().skip(before).take(size).collect();

@@ -175,6 +175,27 @@ impl State {
             .map(|row| row.parsed("role"))
             .transpose()
     }
+
+    /// The workspaces that a subject is a member of, with its role in each, by
+    /// id.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn memberships(
+        &self,
+        subject: &Subject,
+    ) -> Result<Vec<(WorkspaceId, Role)>, StateError> {
+        let rows = sqlx::query(
+            "SELECT workspace, role FROM members WHERE subject = $1 ORDER BY workspace",
+        )
+        .bind(subject.to_string())
+        .fetch_all(self.reader())
+        .await?;
+        all(&rows, |row| {
+            Ok((row.parsed("workspace")?, row.parsed("role")?))
+        })
+    }
 }
 
 fn read_member(row: &AnyRow) -> Result<Member, StateError> {

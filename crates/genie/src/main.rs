@@ -3,6 +3,7 @@
 mod accounts;
 mod cli;
 mod commands;
+mod fetch;
 mod files;
 mod interrupt;
 mod only;
@@ -12,6 +13,7 @@ mod render;
 mod settings;
 mod starter;
 mod table;
+mod telemetry;
 mod tenants;
 mod wiring;
 
@@ -21,6 +23,7 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 use crate::interrupt::Interrupted;
+use crate::telemetry::Telemetry;
 
 /// Everything asked for was done.
 const DONE: u8 = 0;
@@ -47,8 +50,11 @@ fn main() -> ExitCode {
         return ExitCode::from(FAILED);
     }
     let cli = Cli::parse();
-    start_log(cli.common.verbose);
-    let outcome = interrupt::listen().and_then(|()| run(cli));
+    let outcome = telemetry(&cli).and_then(|telemetry| {
+        let outcome = interrupt::listen().and_then(|()| run(cli));
+        telemetry.end();
+        outcome
+    });
     match outcome {
         Ok(Ended::Done) => ExitCode::from(DONE),
         Ok(Ended::Partly) => ExitCode::from(PARTLY),
@@ -61,6 +67,21 @@ fn main() -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Logs for every command, traces for those that serve. A file of settings
+/// that can't be read is the command's to report, which needs it for more.
+fn telemetry(cli: &Cli) -> anyhow::Result<Telemetry> {
+    let serves = matches!(cli.command, Command::Serve(_) | Command::Quickstart(_));
+    let collector = match serves {
+        true => settings::collector(&cli.common).unwrap_or_default(),
+        false => None,
+    };
+    Telemetry::start(
+        cli.common.verbose,
+        settings::log_format()?,
+        collector.as_deref(),
+    )
 }
 
 fn run(cli: Cli) -> anyhow::Result<Ended> {
@@ -112,18 +133,4 @@ fn sentence(error: &anyhow::Error) -> String {
         }
     }
     text
-}
-
-fn start_log(verbose: u8) {
-    let default = match verbose {
-        0 => "warn",
-        1 => "info,genie=debug,genie_rag=debug",
-        _ => "debug",
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("GENIE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
 }

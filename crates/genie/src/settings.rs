@@ -1,8 +1,10 @@
 //! Flags, environment, `config.toml` and defaults into one validated
 //! [`Config`]. The only place that knows where settings come from.
 
+mod observed;
 mod profile;
 mod retrieval;
+mod trust;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,8 +15,10 @@ use genie_core::{
 };
 use serde::Deserialize;
 
+pub(crate) use self::observed::log_format;
 pub(crate) use self::profile::{Embedding, Learnt, Profile, Weights};
 use self::retrieval::Retrieval;
+pub(crate) use self::trust::{Road, Trust, written};
 use crate::cli::{Common, Device, Serve};
 
 /// The names of the default models in the registry.
@@ -81,7 +85,25 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
         tls,
         places,
     };
+    let home = &config.places.home;
+    Trust::read(file.oidc, file.security_server, home, config.tls.is_some())?;
+    observed::collector(file.otlp_endpoint)?;
+    log_format()?;
     Ok(config.validate()?)
+}
+
+/// Whom the service believes beside its keys. [`read`] found that it makes
+/// sense.
+pub(crate) fn trust(config: &Config) -> anyhow::Result<Trust> {
+    let file = File::read(&config.places.config_file())?;
+    let home = &config.places.home;
+    Trust::read(file.oidc, file.security_server, home, config.tls.is_some())
+}
+
+/// Where traces are sent, if anywhere.
+pub(crate) fn collector(common: &Common) -> anyhow::Result<Option<String>> {
+    let file = File::read(&places(common)?.config_file())?;
+    observed::collector(file.otlp_endpoint)
 }
 
 /// The folders alone, for commands that work with a broken `config.toml`.
@@ -167,6 +189,9 @@ struct File {
     retrieval: Retrieval,
     answer: Answer,
     server: Server,
+    oidc: trust::Oidc,
+    security_server: trust::Mediator,
+    otlp_endpoint: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

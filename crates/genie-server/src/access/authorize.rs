@@ -12,11 +12,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use genie_core::Authentication;
 use genie_state::{NewAudit, Role, Timestamp, WorkspaceId};
+use tracing::Instrument as _;
 
-use super::caller::{Access, Caller, Correlation, no_such_workspace};
+use super::caller::{Access, Caller, Correlation, Person, no_such_workspace};
 use super::permission::Need;
+use super::security_server::ClientCertificate;
 use crate::app::Service;
 use crate::failure::Failure;
+use crate::identity::looks_like_token;
 
 /// Names the workspace where the path does not.
 const WORKSPACE: HeaderName = HeaderName::from_static("x-genie-workspace");
@@ -37,7 +40,8 @@ pub(crate) async fn authorize(
         return next.run(request).await;
     };
     let (mut parts, body) = request.into_parts();
-    match decide(&service, &mut parts, need).await {
+    let deciding = decide(&service, &mut parts, need).instrument(tracing::info_span!("access"));
+    match deciding.await {
         Ok(Some(access)) => {
             parts.extensions.insert(access);
         }
@@ -61,16 +65,31 @@ async fn decide(
         return Ok(None);
     }
     let correlation: Correlation = parts.extensions.get().cloned().unwrap_or_default();
-    let caller = identify(service, parts).await.inspect_err(|_| {
-        tracing::info!(
-            path = parts.uri.path(),
+    let caller = identify(service, parts).await.inspect_err(|failure| {
+        // By its route: a path may hold anything.
+        let route = parts.extensions.get::<MatchedPath>();
+        tracing::warn!(
+            security = true,
+            route = route.map(MatchedPath::as_str),
+            code = failure.code,
             "access denied: no valid credentials"
         );
     })?;
+    // Before anything is looked up or written: whoever asks too often costs
+    // nothing, and can't fill the trail with refusals.
+    service.limits.check_caller(&caller)?;
     let decided = admit(service, parts, &caller, need, &correlation).await;
-    let outcome = if decided.is_ok() { "allowed" } else { "denied" };
-    tracing::info!(subject = %caller.subject(), outcome, "access decided");
+    let subject = caller.subject();
+    match &decided {
+        Ok(_) => tracing::info!(security = true, %subject, "access allowed"),
+        Err(failure) => {
+            tracing::warn!(security = true, %subject, code = failure.code, "access denied");
+        }
+    }
     if let (Err(failure), Some(accounts)) = (&decided, &service.state.accounts)
+        // Whoever sits here is refused nothing but what is not there, and any
+        // page in a browser can ask in that name without a limit.
+        && caller != Caller::Local
         && matches!(
             failure.status,
             StatusCode::FORBIDDEN | StatusCode::NOT_FOUND
@@ -79,7 +98,7 @@ async fn decide(
         // Denied attempts are part of the trail; those without credentials
         // are only in the log, or anybody could fill the disk.
         let denied = NewAudit {
-            subject: caller.subject(),
+            subject,
             workspace: None,
             action: "access".to_owned(),
             object: parts
@@ -107,14 +126,15 @@ async fn admit(
     if need == Need::Operator && !caller.is_operator() {
         return Err(Failure::forbidden());
     }
-    let id = wanted(parts, caller).await?;
+    let (id, is_named) = wanted(parts, caller).await?;
     let workspace = service
         .workspace(&id)
         .await?
         .ok_or_else(no_such_workspace)?;
     let role = match need {
-        // Asks for no right in the workspace.
-        Need::Known | Need::Operator => caller.role_in(&id).unwrap_or(Role::Reader),
+        // Asks for no right in the workspace; but one that the caller names
+        // without being in it must not look other than one that is not there.
+        Need::Known | Need::Operator if !is_named => caller.role_in(&id).unwrap_or(Role::Reader),
         _ => caller.role_in(&id).ok_or_else(no_such_workspace)?,
     };
     if let Need::May(permission) = need
@@ -125,57 +145,78 @@ async fn admit(
     let access = Access {
         caller: caller.clone(),
         workspace,
-        role,
         correlation: correlation.clone(),
     };
-    service.limits.check(&access)?;
+    service.limits.check_workspace(&access)?;
     Ok(access)
 }
 
 /// The workspace that the request is about: by its path, by a header, else
-/// the only one of a key, else the default one.
-async fn wanted(parts: &mut Parts, caller: &Caller) -> Result<WorkspaceId, Failure> {
+/// the only one of the caller, else the default one; and whether it was named.
+async fn wanted(parts: &mut Parts, caller: &Caller) -> Result<(WorkspaceId, bool), Failure> {
     let path: Path<HashMap<String, String>> =
         parts.extract().await.map_err(|_| no_such_workspace())?;
     if let Some(id) = path.get("workspace") {
-        return id.parse().map_err(|_| no_such_workspace());
+        let id = id.parse().map_err(|_| no_such_workspace())?;
+        return Ok((id, true));
     }
     if let Some(id) = parts.headers.get(WORKSPACE) {
-        return id
-            .to_str()
-            .ok()
-            .and_then(|id| id.parse().ok())
-            .ok_or_else(no_such_workspace);
+        let id = id.to_str().ok().and_then(|id| id.parse().ok());
+        return Ok((id.ok_or_else(no_such_workspace)?, true));
     }
-    if let Caller::Key(key) = caller
-        && let Some(own) = &key.workspace
-    {
-        return Ok(own.clone());
-    }
-    Ok(WorkspaceId::default_workspace())
+    let own = match caller {
+        Caller::Key(key) => key.workspace.clone(),
+        Caller::Person(person) => person.only_workspace().cloned(),
+        Caller::Local => None,
+    };
+    Ok((own.unwrap_or_else(WorkspaceId::default_workspace), false))
 }
 
-/// Who it is, by the credentials that came along. A wrong key is never
-/// overlooked, not even where none is needed.
+/// Who it is, by the credentials that came along. A wrong key or token is
+/// never overlooked, not even where none is needed.
 async fn identify(service: &Service, parts: &Parts) -> Result<Caller, Failure> {
     let secret = credentials(&parts.headers)?;
-    let is_key = secret
-        .as_deref()
-        .is_some_and(|secret| secret.starts_with(KEY_PREFIX));
+    let state = service.state.accounts.as_ref().map(|found| &found.state);
+    match (&secret, &service.state.identity) {
+        (Some(secret), _) if secret.starts_with(KEY_PREFIX) => {
+            let state = state.ok_or_else(Failure::unauthorized)?;
+            let key = state.authenticate(secret, Timestamp::now()).await?;
+            return key
+                .map(|key| Caller::Key(Box::new(key)))
+                .ok_or_else(Failure::unauthorized);
+        }
+        (Some(secret), Some(provider)) if looks_like_token(secret) => {
+            let state = state.ok_or_else(Failure::unauthorized)?;
+            let found = provider.identify(secret).await?;
+            let memberships = state.memberships(&found.subject).await?;
+            return Ok(Caller::Person(Box::new(Person {
+                subject: found.subject,
+                grants: found.grants,
+                memberships,
+            })));
+        }
+        (None, _) => {
+            // Whatever proves who it is goes before what only comes with a
+            // connection.
+            let server = service.state.security_server.as_ref();
+            let certificate = parts.extensions.get::<ClientCertificate>();
+            if let (Some(server), Some(certificate)) = (server, certificate)
+                && server.is(certificate)
+            {
+                let person = server.person(&parts.headers);
+                return person
+                    .map(|person| Caller::Person(Box::new(person)))
+                    .ok_or_else(Failure::unauthorized);
+            }
+        }
+        _ => {}
+    }
     // Clients of OpenAI's interface send something, whether it is needed or
-    // not; what is no key says nothing here.
-    if !is_key && is_only_user(service, parts) {
+    // not; what is neither key nor token says nothing here.
+    if is_only_user(service, parts) {
         return Ok(Caller::Local);
     }
-    let (Some(secret), Some(accounts)) = (secret, &service.state.accounts) else {
-        return Err(Failure::unauthorized());
-    };
-    let key = accounts
-        .state
-        .authenticate(&secret, Timestamp::now())
-        .await?;
-    key.map(|key| Caller::Key(Box::new(key)))
-        .ok_or_else(Failure::unauthorized)
+    Err(Failure::unauthorized())
 }
 
 /// Whether the request is from this machine, and this machine is the service's

@@ -1,5 +1,6 @@
 //! The caller of a request and the workspace it is about.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -29,6 +30,49 @@ pub(crate) enum Caller {
     Local,
     /// Whoever has this key.
     Key(Box<ApiKey>),
+    /// Somebody whom a party that is trusted with it named.
+    Person(Box<Person>),
+}
+
+/// Somebody known by name.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Person {
+    pub(crate) subject: Subject,
+    /// Roles that whoever named the person gave, in the order in which they
+    /// count; a place of `None` is every workspace.
+    pub(crate) grants: Vec<(Option<WorkspaceId>, Role)>,
+    /// The workspaces that list the person as a member, with the role there.
+    pub(crate) memberships: Vec<(WorkspaceId, Role)>,
+}
+
+impl Person {
+    fn role_in(&self, workspace: &WorkspaceId) -> Option<Role> {
+        let granted = self
+            .grants
+            .iter()
+            .find(|(place, _)| place.as_ref().is_none_or(|place| place == workspace));
+        let member = || {
+            self.memberships
+                .iter()
+                .find(|(place, _)| place == workspace)
+        };
+        granted
+            .map(|(_, role)| *role)
+            .or_else(|| member().map(|(_, role)| *role))
+    }
+
+    /// The workspaces that the person has a role in; `None` is all of them.
+    pub(crate) fn workspaces(&self) -> Option<BTreeSet<&WorkspaceId>> {
+        let granted = self.grants.iter().map(|(place, _)| place.as_ref());
+        let member = self.memberships.iter().map(|(place, _)| Some(place));
+        granted.chain(member).collect()
+    }
+
+    /// The one workspace that the person has a role in.
+    pub(crate) fn only_workspace(&self) -> Option<&WorkspaceId> {
+        let all = self.workspaces()?;
+        all.first().copied().filter(|_| all.len() == 1)
+    }
 }
 
 impl Caller {
@@ -37,6 +81,7 @@ impl Caller {
         match self {
             Self::Local => Subject::local(),
             Self::Key(key) => Subject::key(&key.id),
+            Self::Person(person) => person.subject.clone(),
         }
     }
 
@@ -47,6 +92,7 @@ impl Caller {
             Self::Key(key) => {
                 key.workspace.is_none() && key.role == Role::Owner && key.scopes.is_empty()
             }
+            Self::Person(person) => person.grants.contains(&(None, Role::Owner)),
         }
     }
 
@@ -58,13 +104,14 @@ impl Caller {
                 Some(own) => (own == workspace).then_some(key.role),
                 None => Some(key.role),
             },
+            Self::Person(person) => person.role_in(workspace),
         }
     }
 
     /// Whether its role and its scopes allow this.
     pub(crate) fn may(&self, role: Role, permission: Permission) -> bool {
         let scoped = match self {
-            Self::Local => true,
+            Self::Local | Self::Person(_) => true,
             Self::Key(key) => {
                 key.scopes.is_empty() || key.scopes.iter().any(|scope| scope == permission.scope())
             }
@@ -79,7 +126,6 @@ impl Caller {
 pub(crate) struct Access {
     pub(crate) caller: Caller,
     pub(crate) workspace: Workspace,
-    pub(crate) role: Role,
     pub(crate) correlation: Correlation,
 }
 
@@ -130,7 +176,6 @@ impl Access {
         }
         Ok(Self {
             workspace,
-            role,
             ..self.clone()
         })
     }

@@ -11,8 +11,13 @@
 mod authorize;
 mod caller;
 mod permission;
+mod security_server;
 
 pub(crate) use self::authorize::authorize;
 pub(crate) use self::caller::{Access, Caller, Correlation, Done, no_such_workspace};
 pub use self::permission::scopes;
 pub(crate) use self::permission::{Need, Permission};
+pub(crate) use self::security_server::ClientCertificate;
+pub use self::security_server::{
+    CertificateNameError, RoadClient, SecurityServer, TrustedCertificate,
+};

@@ -7,6 +7,7 @@ use genie_state::{Role, Timestamp};
 use serde_json::{Value, json};
 
 use crate::Reply;
+use crate::provider::{Provider, Signer};
 use crate::tenants::{Service, service, with_keys};
 
 const ROLES: [Role; 5] = [
@@ -56,6 +57,52 @@ fn filled(path: &str, workspace: &str) -> String {
 fn was_let_in(reply: &Reply) -> bool {
     let is_foreign = reply.text.contains("workspace_not_found");
     !matches!(reply.status.as_u16(), 401 | 403) && !is_foreign
+}
+
+/// Owner, editor and so on of a workspace, once by each kind of credentials:
+/// a key, a person on the list of members, a person whose token says so.
+async fn of_role(people: &People, workspace: &str, role: Role) -> [String; 3] {
+    let subject = format!("user:gov:{workspace}-{role}");
+    let id = workspace.parse().expect("an id");
+    people
+        .service
+        .state
+        .set_member(&id, &subject.parse().expect("a subject"), role)
+        .await
+        .expect("a member");
+    [
+        people.service.key(Some(workspace), role).await,
+        people.token(&format!("{workspace}-{role}"), &[]),
+        people.token("ana", &[&format!("{workspace}-{role}")]),
+    ]
+}
+
+/// A service with keys that also takes tokens.
+struct People {
+    service: Service,
+    provider: Provider,
+    signer: Signer,
+}
+
+impl People {
+    async fn new() -> Self {
+        let signer = Signer::p256("a");
+        let provider = Provider::start(&[signer.public()]);
+        let service = service(None, |state| {
+            with_keys(state);
+            provider.of(state);
+        })
+        .await;
+        Self {
+            service,
+            provider,
+            signer,
+        }
+    }
+
+    fn token(&self, name: &str, roles: &[&str]) -> String {
+        self.signer.token(&self.provider.claims(name, roles))
+    }
 }
 
 async fn walk(
@@ -123,56 +170,82 @@ async fn without_valid_credentials_only_public_routes_answer() {
 
 #[tokio::test]
 async fn each_role_is_let_in_where_it_may_and_nowhere_else() {
-    let service = service(None, with_keys).await;
+    let people = People::new().await;
+    let service = &people.service;
     let needs = needs();
     for role in ROLES {
-        let key = service.key(Some("health"), role).await;
-        for (route, reply) in walk(&service, &key, "health", &[]).await {
-            let expected = match needs[&route].as_str() {
-                "public" | "known" => true,
-                "operator" => false,
-                scope => has(role, scope),
-            };
-            assert_eq!(
-                was_let_in(&reply),
-                expected,
-                "{route} as {role}: {}",
-                reply.text
-            );
-            if !expected {
-                assert_eq!(reply.status, 403, "{route} as {role}");
+        for (kind, credentials) in of_role(&people, "health", role).await.iter().enumerate() {
+            let named = [("x-genie-workspace", "health")];
+            for (route, reply) in walk(service, credentials, "health", &named).await {
+                let expected = match needs[&route].as_str() {
+                    "public" | "known" => true,
+                    "operator" => false,
+                    scope => has(role, scope),
+                };
+                assert_eq!(
+                    was_let_in(&reply),
+                    expected,
+                    "{route} as {role} ({kind}): {}",
+                    reply.text
+                );
+                if !expected {
+                    assert_eq!(reply.status, 403, "{route} as {role} ({kind})");
+                }
             }
         }
     }
-    let operator = service.key(None, Role::Owner).await;
-    for (route, reply) in walk(&service, &operator, "health", &[]).await {
-        assert!(was_let_in(&reply), "{route} as operator: {}", reply.text);
+    let operators = [
+        service.key(None, Role::Owner).await,
+        people.token("ana", &["operators"]),
+    ];
+    for operator in &operators {
+        for (route, reply) in walk(service, operator, "health", &[]).await {
+            assert!(was_let_in(&reply), "{route} as operator: {}", reply.text);
+        }
     }
 }
 
 #[tokio::test]
-async fn a_key_of_one_workspace_finds_no_other() {
-    let service = service(None, with_keys).await;
+async fn a_stranger_is_let_in_nowhere() {
+    let people = People::new().await;
+    let stranger = people.token("nobody", &["staff", "health"]);
     let needs = needs();
-    for role in ROLES {
-        let key = service.key(Some("energy"), role).await;
-        for (route, reply) in walk(&service, &key, "health", &[]).await {
-            if route.contains("{workspace}") {
-                assert!(
-                    reply.status == 404 || needs[&route] == "operator",
-                    "{route}"
-                );
+    for (route, reply) in walk(&people.service, &stranger, "health", &[]).await {
+        match needs[&route].as_str() {
+            "public" | "known" => assert!(was_let_in(&reply), "{route}: {}", reply.text),
+            "operator" => assert_eq!(reply.status, 403, "{route}"),
+            _ => {
+                assert_eq!(reply.status, 404, "{route}: {}", reply.text);
                 assert!(!was_let_in(&reply), "{route}: {}", reply.text);
             }
         }
-        for (route, reply) in
-            walk(&service, &key, "energy", &[("x-genie-workspace", "health")]).await
-        {
-            if needs[&route] != "public"
-                && needs[&route] != "known"
-                && !route.contains("{workspace}")
-            {
-                assert!(!was_let_in(&reply), "{route}: {}", reply.text);
+    }
+}
+
+#[tokio::test]
+async fn credentials_of_one_workspace_find_no_other() {
+    let people = People::new().await;
+    let service = &people.service;
+    let needs = needs();
+    for role in ROLES {
+        for key in of_role(&people, "energy", role).await {
+            for (route, reply) in walk(service, &key, "health", &[]).await {
+                if route.contains("{workspace}") {
+                    assert!(
+                        reply.status == 404 || needs[&route] == "operator",
+                        "{route}"
+                    );
+                    assert!(!was_let_in(&reply), "{route}: {}", reply.text);
+                }
+            }
+            let other = [("x-genie-workspace", "health")];
+            for (route, reply) in walk(service, &key, "energy", &other).await {
+                if needs[&route] != "public"
+                    && needs[&route] != "known"
+                    && !route.contains("{workspace}")
+                {
+                    assert!(!was_let_in(&reply), "{route}: {}", reply.text);
+                }
             }
         }
     }
@@ -188,6 +261,19 @@ async fn a_key_of_one_workspace_finds_no_other() {
         (foreign.status, &foreign.text),
         (unknown.status, &unknown.text)
     );
+    // Not even where nothing of it is asked for.
+    for (route, needs) in &needs {
+        let Some((method, path)) = route.split_once(' ').filter(|_| needs == "known") else {
+            continue;
+        };
+        let path = filled(path, "energy");
+        for named in ["health", "nowhere"] {
+            let named = [("x-genie-workspace", named)];
+            let reply = service.ask_with(method, &path, &key, None, &named).await;
+            let told = reply.text.contains("workspace_not_found");
+            assert!(reply.status == 404 && told, "{route}: {}", reply.text);
+        }
+    }
 }
 
 #[tokio::test]

@@ -11,10 +11,14 @@ mod encrypted;
 mod fixture;
 mod indexed;
 mod isolation;
+mod left_behind;
 mod limits;
+mod mutual;
 mod openai;
+mod provider;
 mod serving;
 mod tenants;
+mod tokens;
 mod workspaces;
 
 use std::net::SocketAddr;

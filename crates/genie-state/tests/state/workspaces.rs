@@ -262,6 +262,11 @@ mod cases {
         let of_ana = state.workspaces_of(&ana, whole()).await.expect("a list");
         let of_ana: Vec<_> = of_ana.results.iter().map(|w| w.id.as_str()).collect();
         assert_eq!(of_ana, ["health", "roads"]);
+        let roles = state.memberships(&ana).await.expect("a list");
+        assert_eq!(
+            roles,
+            [(health.clone(), Role::Owner), (roads.clone(), Role::Editor)]
+        );
         assert_eq!(state.role_of(&roads, &bo).await.expect("read"), None);
         assert_eq!(
             state.role_of(&health, &ana).await.expect("read"),

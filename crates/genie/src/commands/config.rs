@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::Ended;
 use crate::cli::{Cli, Common, ConfigAction, ConfigCommand};
-use crate::settings;
+use crate::settings::{self, Road, Trust, written};
 use crate::table::table;
 
 use super::{say, say_json};
@@ -31,7 +31,21 @@ pub(crate) fn run(common: &Common, arguments: &ConfigCommand) -> anyhow::Result<
             say(&format!("the settings make sense ({file})\n"))?;
         }
         ConfigAction::Show { json } => {
-            let shown = Shown::of(&config.places.config_file())?.all(&config);
+            let sources = Shown::of(&config.places.config_file())?;
+            let mut shown = sources.all(&config);
+            shown.extend(sources.trust(&settings::trust(&config)?));
+            shown.push((
+                "otlp_endpoint",
+                json!(settings::collector(common)?),
+                sources.first_of(
+                    "otlp_endpoint",
+                    &[
+                        "GENIE_OTLP_ENDPOINT",
+                        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+                        "OTEL_EXPORTER_OTLP_ENDPOINT",
+                    ],
+                ),
+            ));
             if json {
                 let settings: Vec<_> = shown
                     .iter()
@@ -225,6 +239,100 @@ impl Shown {
             shown.push((name, value, source.to_owned()));
         }
         shown
+    }
+
+    /// The parties that are believed beside the service's keys.
+    fn trust(&self, trust: &Trust) -> Vec<Setting> {
+        let mut shown = Vec::new();
+        if let Some(identity) = &trust.identity {
+            let grants = identity
+                .grants
+                .iter()
+                .map(|grant| written(&grant.value, grant.workspace.as_ref(), grant.role));
+            for (name, value, variable) in [
+                ("oidc.issuer", json!(identity.issuer), "GENIE_OIDC_ISSUER"),
+                ("oidc.name", json!(identity.name), "GENIE_OIDC_NAME"),
+                (
+                    "oidc.audience",
+                    json!(identity.audiences),
+                    "GENIE_OIDC_AUDIENCE",
+                ),
+                (
+                    "oidc.algorithms",
+                    json!(identity.algorithms),
+                    "GENIE_OIDC_ALGORITHMS",
+                ),
+                (
+                    "oidc.subject_claim",
+                    json!(identity.subject_claim),
+                    "GENIE_OIDC_SUBJECT_CLAIM",
+                ),
+                (
+                    "oidc.role_claims",
+                    json!(identity.role_claims),
+                    "GENIE_OIDC_ROLE_CLAIMS",
+                ),
+                ("oidc.grants", grants.collect(), "GENIE_OIDC_GRANTS"),
+                (
+                    "oidc.clock_skew_seconds",
+                    json!(identity.clock_skew.as_secs()),
+                    "GENIE_OIDC_CLOCK_SKEW_SECONDS",
+                ),
+            ] {
+                shown.push((name, value, self.variable_or_file(name, variable)));
+            }
+        }
+        if let Some(Road {
+            authorities,
+            server,
+        }) = &trust.security_server
+        {
+            let certificates = server.certificates.iter().map(ToString::to_string);
+            let clients = server
+                .clients
+                .iter()
+                .map(|client| written(&client.client, Some(&client.workspace), client.role));
+            let names_people = server.clients.iter().any(|client| client.names_people);
+            for (name, value, variable) in [
+                (
+                    "security_server.authorities",
+                    json!(authorities.display().to_string()),
+                    "GENIE_SECURITY_SERVER_AUTHORITIES",
+                ),
+                (
+                    "security_server.certificates",
+                    certificates.collect(),
+                    "GENIE_SECURITY_SERVER_CERTIFICATES",
+                ),
+                (
+                    "security_server.clients",
+                    clients.collect(),
+                    "GENIE_SECURITY_SERVER_CLIENTS",
+                ),
+                (
+                    "security_server.names_people",
+                    json!(names_people),
+                    "GENIE_SECURITY_SERVER_NAMES_PEOPLE",
+                ),
+            ] {
+                shown.push((name, value, self.variable_or_file(name, variable)));
+            }
+        }
+        shown
+    }
+
+    /// For settings without a flag.
+    fn variable_or_file(&self, name: &str, variable: &str) -> String {
+        self.first_of(name, &[variable])
+    }
+
+    /// The first of the variables that is set, or else the file.
+    fn first_of(&self, name: &str, variables: &[&str]) -> String {
+        let is_set = |variable: &&&str| std::env::var(variable).is_ok_and(|text| !text.is_empty());
+        match variables.iter().find(is_set) {
+            Some(variable) => (*variable).to_owned(),
+            None => self.file_only(name),
+        }
     }
 
     fn flag(&self, name: &'static str, variable: &str) -> String {

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use anyhow::Context;
 use genie_core::{Authentication, Config};
-use genie_server::{Accounts, AppState, Certificate, Gate, app_with_upkeep, serve, serve_tls};
+use genie_server::{
+    Accounts, AppState, Certificate, Gate, IdentityProvider, app_with_upkeep, serve, serve_tls,
+};
 use genie_state::{Database, State};
 use tokio::net::TcpListener;
 
 use crate::cli::{Common, Serve};
+use crate::fetch::HttpFetch;
 use crate::tenants::{Sink, Tenants};
 use crate::wiring::{self, Parts, Vectors};
-use crate::{Ended, interrupt, progress, settings};
+use crate::{Ended, interrupt, progress, settings, telemetry};
 
 use super::backup::Live;
 use super::say;
@@ -36,7 +39,19 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     let certificate = config
         .tls
         .as_ref()
-        .map(|files| Certificate::load(&files.certificate, &files.key).map(Arc::new))
+        .map(|files| Certificate::load(&files.certificate, &files.key))
+        .transpose()?;
+    let trust = settings::trust(&config)?;
+    let (certificate, security_server) = match (certificate, trust.security_server) {
+        (Some(certificate), Some(road)) => (
+            Some(certificate.asking_clients(&road.authorities)?),
+            Some(road.server),
+        ),
+        (certificate, _) => (certificate, None),
+    };
+    let identity = trust
+        .identity
+        .map(|settings| IdentityProvider::new(settings, HttpFetch::new()).map(Arc::new))
         .transpose()?;
     let scheme = if certificate.is_some() {
         "https"
@@ -48,7 +63,9 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     let (router, gate) = Gate::closed();
     let serving = runtime.spawn(async move {
         match certificate {
-            Some(certificate) => serve_tls(listener, certificate, router, interrupted()).await,
+            Some(certificate) => {
+                serve_tls(listener, Arc::new(certificate), router, interrupted()).await
+            }
             None => serve(listener, router, interrupted()).await,
         }
     });
@@ -72,6 +89,9 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     let mut service = AppState::new(Arc::clone(&engine), config.server);
     service.server.listen = address;
     service.indexer = Some(Arc::new(Sink::new(parts.indexer())));
+    service.trace_parent = Some(telemetry::take_up);
+    service.identity = identity;
+    service.security_server = security_server;
     service.accounts = Some(Accounts {
         state: state.clone(),
         workspaces: tenants,
