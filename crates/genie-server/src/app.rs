@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::limits::Limits;
 use crate::meter::Meter;
 use crate::metrics::Metrics;
-use crate::routes::{Needs, routes};
+use crate::routes::{Needs, Route, routes};
 use crate::upkeep::Upkeep;
 use crate::workspaces::{OpenWorkspace, Workspaces};
 use crate::{envelope, origin};
@@ -90,18 +90,7 @@ pub fn app(state: AppState) -> Router {
 /// As [`app`], with the work that goes on beside it.
 pub fn app_with_upkeep(state: AppState) -> (Router, Upkeep) {
     let routes = routes();
-    let service = Arc::new(Service {
-        permits: Arc::new(Semaphore::new(state.server.max_requests)),
-        short: Arc::new(Semaphore::new(state.server.max_requests)),
-        waiting: AtomicUsize::new(0),
-        metrics: Metrics::new(&state.version),
-        started: std::time::SystemTime::now(),
-        needs: Needs::of(&routes),
-        limits: Limits::new(state.server.requests_per_minute),
-        meter: Meter::default(),
-        has_jobs: Notify::new(),
-        state,
-    });
+    let service = Service::of(state, &routes);
     let router = routes
         .into_iter()
         .fold(Router::new(), |router, route| {
@@ -135,6 +124,22 @@ pub(crate) struct Service {
 }
 
 impl Service {
+    /// The service behind these routes.
+    pub(crate) fn of(state: AppState, routes: &[Route]) -> Arc<Self> {
+        Arc::new(Self {
+            permits: Arc::new(Semaphore::new(state.server.max_requests)),
+            short: Arc::new(Semaphore::new(state.server.max_requests)),
+            waiting: AtomicUsize::new(0),
+            metrics: Metrics::new(&state.version),
+            started: std::time::SystemTime::now(),
+            needs: Needs::of(routes),
+            limits: Limits::new(state.server.requests_per_minute),
+            meter: Meter::default(),
+            has_jobs: Notify::new(),
+            state,
+        })
+    }
+
     /// The right to do the work of one request, at once or not at all: a
     /// queue here would only hide that the models are busy.
     pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, Failure> {

@@ -161,6 +161,39 @@ impl Remote {
         self.checked(response).map(drop)
     }
 
+    /// Passes a message of the Model Context Protocol on; `None` where it
+    /// gets no reply. `version` is the one agreed upon before.
+    pub(crate) fn mcp(
+        &self,
+        message: &str,
+        version: Option<&str>,
+    ) -> anyhow::Result<Option<String>> {
+        let mut request = self
+            .with_key(self.agent.post(format!("{}/mcp", self.url)))
+            .header("Accept", "application/json, text/event-stream")
+            .header("Content-Type", "application/json");
+        if let Some(version) = version {
+            request = request.header("MCP-Protocol-Version", version);
+        }
+        let response = request.send(message).with_context(|| self.unreachable())?;
+        // No message, only that it came.
+        if response.status() == 202 {
+            return Ok(None);
+        }
+        let status = response.status();
+        let body = response.into_body().read_to_string()?;
+        let parsed: Value = serde_json::from_str(&body).unwrap_or_default();
+        // The protocol's own errors are replies like any other.
+        if parsed["jsonrpc"].is_string() {
+            return Ok(Some(body));
+        }
+        bail!(
+            "the service at {} answered {status}: {}",
+            self.url,
+            self::message(&body)
+        )
+    }
+
     /// The body of its health check.
     pub(crate) fn health(&self) -> anyhow::Result<Value> {
         let response = self

@@ -7,11 +7,14 @@
 mod answers;
 mod description;
 mod encrypted;
+mod files;
 mod fixture;
 mod indexed;
 mod isolation;
 mod limits;
+mod mcp;
 mod openai;
+mod responses;
 mod serving;
 mod tenants;
 mod workspaces;
