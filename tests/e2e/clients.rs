@@ -34,8 +34,11 @@ fn python(variable: &str, module: &str) -> Option<PathBuf> {
         eprintln!("skipped: {variable} names no Python that has the package {module}");
         return None;
     };
+    // Importing some of them takes seconds.
+    let found =
+        "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)";
     let probe = Command::new(&python)
-        .args(["-c", &format!("import {module}")])
+        .args(["-c", found, module])
         .output()
         .expect("Python starts");
     if !probe.status.success() {
@@ -97,7 +100,7 @@ fn langchain_talks_to_it() {
 
 #[test]
 fn llamaindex_talks_to_it() {
-    if let Some(python) = python("GENIE_TEST_CLIENTS", "llama_index.llms.openai_like") {
+    if let Some(python) = python("GENIE_TEST_CLIENTS", "llama_index") {
         passes_with(python, "llamaindex_client.py");
     }
 }
@@ -130,7 +133,7 @@ fn the_openai_package_for_node_talks_to_it() {
 
 #[test]
 fn the_mcp_package_talks_to_it_both_ways() {
-    let Some(python) = python("GENIE_TEST_PYTHON", "mcp.client") else {
+    let Some(python) = python("GENIE_TEST_PYTHON", "mcp") else {
         return;
     };
     let _turn = alone();

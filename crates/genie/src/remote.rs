@@ -162,18 +162,18 @@ impl Remote {
     }
 
     /// Passes a message of the Model Context Protocol on; `None` where it
-    /// gets no reply. `version` is the one agreed upon before.
+    /// gets no reply. `headers` say again what is in it.
     pub(crate) fn mcp(
         &self,
         message: &str,
-        version: Option<&str>,
+        headers: &[(&str, &str)],
     ) -> anyhow::Result<Option<String>> {
         let mut request = self
             .with_key(self.agent.post(format!("{}/mcp", self.url)))
             .header("Accept", "application/json, text/event-stream")
             .header("Content-Type", "application/json");
-        if let Some(version) = version {
-            request = request.header("MCP-Protocol-Version", version);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let response = request.send(message).with_context(|| self.unreachable())?;
         // No message, only that it came.

@@ -48,7 +48,7 @@ pub(crate) fn run(common: &Common) -> anyhow::Result<Ended> {
 fn relay(remote: &Remote, longest: usize) -> anyhow::Result<()> {
     let mut input = std::io::stdin().lock();
     let mut output = std::io::stdout().lock();
-    let mut version = None;
+    let mut version: Option<String> = None;
     loop {
         interrupt::check()?;
         let mut line = Vec::new();
@@ -65,9 +65,11 @@ fn relay(remote: &Remote, longest: usize) -> anyhow::Result<()> {
             continue;
         }
         let message = String::from_utf8_lossy(&line);
-        let reply = match remote.mcp(message.trim(), version.as_deref()) {
+        let asked: Value = serde_json::from_str(&message).unwrap_or_default();
+        let headers = headers(&asked, version.as_deref());
+        let reply = match remote.mcp(message.trim(), &headers) {
             Ok(reply) => reply,
-            Err(error) => refusal(&message, &crate::sentence(&error)),
+            Err(error) => refusal(&asked, &crate::sentence(&error)),
         };
         let Some(reply) = reply else { continue };
         let parsed: Value = serde_json::from_str(&reply).unwrap_or_default();
@@ -79,10 +81,33 @@ fn relay(remote: &Remote, longest: usize) -> anyhow::Result<()> {
     }
 }
 
+/// What the protocol says again in headers over HTTP: the version, which each
+/// message brings or both sides have agreed upon, and what it is about. A name
+/// that fits into no header is left out, and the service says what is missing.
+fn headers<'a>(asked: &'a Value, agreed: Option<&'a str>) -> Vec<(&'static str, &'a str)> {
+    let params = &asked["params"];
+    let version = params["_meta"]["io.modelcontextprotocol/protocolVersion"]
+        .as_str()
+        .or(agreed);
+    let name = match asked["method"].as_str() {
+        Some("tools/call" | "prompts/get") => params["name"].as_str(),
+        Some("resources/read") => params["uri"].as_str(),
+        _ => None,
+    };
+    [
+        ("MCP-Protocol-Version", version),
+        ("Mcp-Method", asked["method"].as_str()),
+        ("Mcp-Name", name),
+    ]
+    .into_iter()
+    .filter_map(|(header, value)| Some((header, value?)))
+    .filter(|(_, value)| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic()))
+    .collect()
+}
+
 /// What a request is told that the service did not answer; nothing where it
 /// was no request.
-fn refusal(message: &str, reason: &str) -> Option<String> {
-    let asked: Value = serde_json::from_str(message).unwrap_or_default();
+fn refusal(asked: &Value, reason: &str) -> Option<String> {
     let id = asked.get("id").filter(|id| !id.is_null())?;
     let error = json!({"code": FAILED, "message": reason});
     Some(json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string())
@@ -94,14 +119,41 @@ mod tests {
 
     #[test]
     fn only_requests_are_told_of_a_failure() {
-        let told = refusal(
-            r#"{"jsonrpc": "2.0", "id": 7, "method": "x"}"#,
-            "it is gone",
-        );
-        let told: Value = serde_json::from_str(&told.expect("a reply")).expect("JSON");
+        let asked = json!({"jsonrpc": "2.0", "id": 7, "method": "x"});
+        let told = refusal(&asked, "it is gone").expect("a reply");
+        let told: Value = serde_json::from_str(&told).expect("JSON");
         assert_eq!(told["id"], 7);
         assert_eq!(told["error"]["message"], "it is gone");
-        assert_eq!(refusal(r#"{"jsonrpc": "2.0", "method": "x"}"#, "?"), None);
-        assert_eq!(refusal("{", "?"), None);
+        assert_eq!(
+            refusal(&json!({"jsonrpc": "2.0", "method": "x"}), "?"),
+            None
+        );
+        assert_eq!(refusal(&Value::Null, "?"), None);
+    }
+
+    #[test]
+    fn headers_say_what_a_message_says() {
+        let call = json!({"method": "tools/call", "params": {
+            "name": "search",
+            "_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"},
+        }});
+        assert_eq!(
+            headers(&call, Some("2025-06-18")),
+            [
+                ("MCP-Protocol-Version", "2026-07-28"),
+                ("Mcp-Method", "tools/call"),
+                ("Mcp-Name", "search"),
+            ]
+        );
+        let list = json!({"method": "tools/list"});
+        assert_eq!(
+            headers(&list, Some("2025-06-18")),
+            [
+                ("MCP-Protocol-Version", "2025-06-18"),
+                ("Mcp-Method", "tools/list")
+            ]
+        );
+        let hostile = json!({"method": "tools/call", "params": {"name": "a\r\nHost: b"}});
+        assert_eq!(headers(&hostile, None), [("Mcp-Method", "tools/call")]);
     }
 }
