@@ -27,6 +27,7 @@ const COMMANDS: &[&[&str]] = &[
     &["search"],
     &["chat"],
     &["serve"],
+    &["mcp"],
     &["health"],
     &["workspace"],
     &["workspace", "list"],

@@ -61,7 +61,7 @@ pub(crate) fn models(names: &[&str]) -> Option<PathBuf> {
 }
 
 /// The program that the tests are about, built beside them.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     let program = test
         .ancestors()
@@ -136,19 +136,9 @@ impl Genie {
 
     /// Starts a command.
     pub(crate) fn start<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Running {
-        let mut command = Command::new(program());
-        // Settings of whoever runs the tests have no business here.
-        for (name, _) in std::env::vars_os() {
-            let known = name.to_string_lossy();
-            if known.starts_with("GENIE_") || known.starts_with("OTEL_") {
-                command.env_remove(name);
-            }
-        }
+        let mut command = self.settled(Command::new(program()));
         command
             .args(arguments)
-            .env("GENIE_HOME", &self.home)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -166,6 +156,23 @@ impl Genie {
             out,
             err,
         }
+    }
+
+    /// The command with the settings of this installation in its environment,
+    /// for programs that start `genie` themselves.
+    pub(crate) fn settled(&self, mut command: Command) -> Command {
+        // Settings of whoever runs the tests have no business here.
+        for (name, _) in std::env::vars_os() {
+            let known = name.to_string_lossy();
+            if known.starts_with("GENIE_") || known.starts_with("OTEL_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .env("GENIE_HOME", &self.home)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.folder);
+        command
     }
 
     /// Runs a command to its end.

@@ -90,6 +90,13 @@ pub trait Embed: Send + Sync {
     /// What makes its vectors comparable.
     fn identity(&self) -> &EmbeddingIdentity;
 
+    /// The fewest components that its vectors may be cut to, before they are
+    /// normalised again, where the model was trained for that (Kusupati et
+    /// al., "Matryoshka Representation Learning", NeurIPS 2022).
+    fn least_dimension(&self) -> Option<usize> {
+        None
+    }
+
     /// One embedding per text, in their order. Texts come without prefix.
     ///
     /// # Errors

@@ -73,6 +73,7 @@ pub struct EmbedderOptions {
 /// of them, and thousands of texts need no more memory than a few hundred.
 pub struct TextEmbedder {
     pub(crate) identity: EmbeddingIdentity,
+    least_dimension: Option<usize>,
     pub(crate) tokenizer: TextTokenizer,
     worker: Worker<Job>,
     /// What codes of tokens are made with, once somebody needs it.
@@ -159,6 +160,7 @@ impl TextEmbedder {
                 query_prefix: options.query_prefix,
                 passage_prefix: options.passage_prefix,
             },
+            least_dimension: options.least_dimension,
             tokenizer,
             worker,
             codec: OnceLock::new(),
@@ -268,6 +270,10 @@ fn run(encoder: &mut Encoder, job: Job) {
 impl Embed for TextEmbedder {
     fn identity(&self) -> &EmbeddingIdentity {
         &self.identity
+    }
+
+    fn least_dimension(&self) -> Option<usize> {
+        self.least_dimension
     }
 
     fn embed(&self, role: TextRole, texts: &[String]) -> Result<Vec<Embedding>, EmbedError> {

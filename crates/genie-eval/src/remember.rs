@@ -31,6 +31,10 @@ impl Embed for RememberingEmbed {
         self.inner.identity()
     }
 
+    fn least_dimension(&self) -> Option<usize> {
+        self.inner.least_dimension()
+    }
+
     fn embed(&self, role: TextRole, texts: &[String]) -> Result<Vec<Embedding>, EmbedError> {
         let keys: Vec<_> = texts
             .iter()

@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
-use genie_core::Answer;
+use genie_core::{Answer, Citation, DocumentId};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -67,6 +67,20 @@ pub(crate) async fn answered(
         model: answer.model.clone(),
     };
     access.record(&accounts.state, done).await
+}
+
+/// The document that a citation is from: that of the passage it was found in.
+pub(crate) fn cited_document(answer: &Answer, citation: &Citation) -> Option<DocumentId> {
+    answer
+        .passages
+        .iter()
+        .map(|passage| &passage.hit)
+        .filter(|hit| hit.document.uri == citation.document)
+        .find(|hit| {
+            let span = hit.chunk.span;
+            (span.start()..=span.end()).contains(&citation.span.start())
+        })
+        .map(|hit| hit.document.id)
 }
 
 /// The same pieces; the answer is recorded before its end is told.

@@ -22,7 +22,7 @@ use crate::identity::IdentityProvider;
 use crate::limits::Limits;
 use crate::meter::Meter;
 use crate::metrics::Metrics;
-use crate::routes::{Needs, routes};
+use crate::routes::{Needs, Route, routes};
 use crate::upkeep::Upkeep;
 use crate::uploads::Uploads;
 use crate::workspaces::{OpenWorkspace, Workspaces};
@@ -110,24 +110,7 @@ pub fn app(state: AppState) -> Router {
 /// As [`app`], with the work that goes on beside it.
 pub fn app_with_upkeep(state: AppState) -> (Router, Upkeep) {
     let routes = routes();
-    let metrics = Arc::new(Metrics::new(&state.version));
-    if let Some(model) = state.engine.generate() {
-        model.watch(Arc::clone(&metrics) as Arc<dyn WatchWork>);
-    }
-    let service = Arc::new(Service {
-        permits: Arc::new(Semaphore::new(state.server.max_requests)),
-        short: Arc::new(Semaphore::new(state.server.max_requests)),
-        waiting: AtomicUsize::new(0),
-        metrics,
-        started: std::time::SystemTime::now(),
-        needs: Needs::of(&routes),
-        limits: Limits::new(state.server.requests_per_minute),
-        meter: Meter::default(),
-        has_jobs: Notify::new(),
-        backup: backup::Turn::default(),
-        uploads: Uploads::default(),
-        state,
-    });
+    let service = Service::of(state, &routes);
     let router = routes
         .into_iter()
         .fold(Router::new(), |router, route| {
@@ -167,6 +150,28 @@ pub(crate) struct Service {
 }
 
 impl Service {
+    /// The service behind these routes.
+    pub(crate) fn of(state: AppState, routes: &[Route]) -> Arc<Self> {
+        let metrics = Arc::new(Metrics::new(&state.version));
+        if let Some(model) = state.engine.generate() {
+            model.watch(Arc::clone(&metrics) as Arc<dyn WatchWork>);
+        }
+        Arc::new(Self {
+            permits: Arc::new(Semaphore::new(state.server.max_requests)),
+            short: Arc::new(Semaphore::new(state.server.max_requests)),
+            waiting: AtomicUsize::new(0),
+            metrics,
+            started: std::time::SystemTime::now(),
+            needs: Needs::of(routes),
+            limits: Limits::new(state.server.requests_per_minute),
+            meter: Meter::default(),
+            has_jobs: Notify::new(),
+            backup: backup::Turn::default(),
+            uploads: Uploads::default(),
+            state,
+        })
+    }
+
     /// The right to do the work of one request, at once or not at all: a
     /// queue here would only hide that the models are busy.
     pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, Failure> {

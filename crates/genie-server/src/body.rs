@@ -13,7 +13,7 @@ use crate::app::Service;
 use crate::failure::Failure;
 
 /// A client that sends slower than this is holding a connection, not asking.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A JSON body of at most the configured length.
 pub(crate) struct ApiJson<T>(pub(crate) T);

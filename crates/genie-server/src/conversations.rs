@@ -29,12 +29,12 @@ use crate::work::{Job, Piece, Stop, streamed, whole};
 
 const LONGEST_TITLE: usize = 200;
 /// Characters of a first question that a conversation is named by.
-const TITLE_OF_QUESTION: usize = 80;
+pub(crate) const TITLE_OF_QUESTION: usize = 80;
 /// Messages before a question that it is understood by.
-const HISTORY: u32 = 8;
+pub(crate) const HISTORY: u32 = 8;
 const LONGEST_COMMENT: usize = 4000;
 /// As many pieces as a stream of answers keeps for a slow reader.
-const PIECES_AHEAD: usize = 4;
+pub(crate) const PIECES_AHEAD: usize = 4;
 
 /// A conversation.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use genie_core::{BackendError, DocumentId, DocumentRecord};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::{Access, Done};
 use crate::app::Service;
@@ -23,7 +24,7 @@ use crate::paging::{PageBody, Paging};
 use crate::work::{blocking, with_engine};
 
 /// A document may be larger than a question, and takes longer to arrive.
-const UPLOAD: BodyLimits = BodyLimits {
+pub(crate) const UPLOAD: BodyLimits = BodyLimits {
     bytes: 64 << 20,
     time: Duration::from_secs(120),
 };
@@ -224,13 +225,7 @@ pub(crate) async fn add(
 ) -> Result<Response, Failure> {
     // Before the body is read: that many documents are held in memory.
     let permit = service.admit()?;
-    let sink = access.open(&service).await?.indexer.ok_or_else(|| {
-        Failure::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "no_indexer",
-            "this service takes no documents",
-        )
-    })?;
+    let sink = sink(&service, &access).await?;
     let bytes = read_body(&headers, body, UPLOAD).await?;
     let (uri, bytes) = sent(&headers, label.uri, bytes).await?;
     check_label(&uri)?;
@@ -239,9 +234,38 @@ pub(crate) async fn add(
         let job = jobs::queue(&service, &access, uri, bytes).await?;
         return Ok((StatusCode::ACCEPTED, Json(job)).into_response());
     }
+    let added = index(&service, &access, permit, (sink, uri, bytes)).await?;
+    let status = match added.status {
+        AddedStatus::Indexed => StatusCode::CREATED,
+        AddedStatus::Unchanged | AddedStatus::Replaced => StatusCode::OK,
+    };
+    Ok((status, Json(added)).into_response())
+}
+
+/// What takes documents into the workspace.
+pub(crate) async fn sink(
+    service: &Arc<Service>,
+    access: &Access,
+) -> Result<Arc<dyn DocumentSink>, Failure> {
+    access.open(service).await?.indexer.ok_or_else(|| {
+        Failure::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "no_indexer",
+            "this service takes no documents",
+        )
+    })
+}
+
+/// Indexes a document at once, whatever interface it came by.
+pub(crate) async fn index(
+    service: &Arc<Service>,
+    access: &Access,
+    permit: OwnedSemaphorePermit,
+    (sink, uri, bytes): (Arc<dyn DocumentSink>, String, Vec<u8>),
+) -> Result<AddedBody, Failure> {
     // Without the timeout of questions: a large document takes its time, and
     // half an indexing is no use to anybody.
-    let added = blocking(&service, permit, move |_| sink.add(uri, bytes))
+    let added = blocking(service, permit, move |_| sink.add(uri, bytes))
         .await?
         .map_err(|error| match error {
             SinkError::Unreadable { reason } => Failure::new(
@@ -256,18 +280,14 @@ pub(crate) async fn add(
                 Failure::internal()
             }
         })?;
-    service.meter.document(&access);
+    service.meter.document(access);
     if let Some(accounts) = &service.state.accounts {
         access
             .record(&accounts.state, Done::to("document.add", &added.id))
             .await?;
     }
     tracing::info!(document = added.id, status = ?added.status, "took a document");
-    let status = match added.status {
-        AddedStatus::Indexed => StatusCode::CREATED,
-        AddedStatus::Unchanged | AddedStatus::Replaced => StatusCode::OK,
-    };
-    Ok((status, Json(added)).into_response())
+    Ok(added)
 }
 
 /// What was sent and what it is called.
@@ -339,7 +359,7 @@ fn prefers_job(headers: &HeaderMap) -> bool {
         .any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
 }
 
-async fn check_quota(service: &Arc<Service>, access: &Access) -> Result<(), Failure> {
+pub(crate) async fn check_quota(service: &Arc<Service>, access: &Access) -> Result<(), Failure> {
     let Some(most) = access.workspace.settings.max_documents else {
         return Ok(());
     };
@@ -365,7 +385,7 @@ fn known_form(id: &str) -> Result<DocumentId, Failure> {
     id.parse().map_err(|_| no_such_document())
 }
 
-fn no_such_document() -> Failure {
+pub(crate) fn no_such_document() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
         "document_not_found",
@@ -373,7 +393,7 @@ fn no_such_document() -> Failure {
     )
 }
 
-fn check_label(uri: &str) -> Result<(), Failure> {
+pub(crate) fn check_label(uri: &str) -> Result<(), Failure> {
     if uri.trim().is_empty() {
         return Err(Failure::invalid("uri", "must not be empty"));
     }

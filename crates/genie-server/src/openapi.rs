@@ -103,7 +103,7 @@ fn plain(schema: Schema) -> Value {
 
 fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     let tag = match route.path {
-        path if path.starts_with("/api/") => "workspace",
+        path if path.starts_with("/api/") || path == "/mcp" => "workspace",
         path if path.starts_with("/v1/") => "openai",
         _ => "operation",
     };
@@ -148,7 +148,12 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
 fn responses(route: &Route, error: &str, generator: &mut SchemaGenerator) -> Value {
     let mut responses = Map::new();
     for (status, content) in &route.doc.responses {
-        let mut response = json!({"description": "As asked."});
+        let description = if *status < 400 {
+            "As asked."
+        } else {
+            "As the protocol says."
+        };
+        let mut response = json!({"description": description});
         if let Some(content) = content {
             response["content"] = body(content, generator);
         }

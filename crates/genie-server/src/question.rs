@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::failure::{Failure, Field};
 
 /// As in the configuration, which checks the same ranges.
-const TOP_K: std::ops::RangeInclusive<usize> = 1..=50;
+pub(crate) const TOP_K: std::ops::RangeInclusive<usize> = 1..=50;
 pub(crate) const MAX_TOKENS: std::ops::RangeInclusive<usize> = 1..=8192;
 /// Turns of a conversation; the model reads the last few at most.
 pub(crate) const LONGEST_HISTORY: usize = 200;

@@ -257,29 +257,54 @@ impl State {
         question: NewMessage,
         answer: NewMessage,
     ) -> Result<Option<(Message, Message)>, StateError> {
+        self.add_exchange_as(owner, id, question, (MessageId::random(), answer))
+            .await
+    }
+
+    /// As [`Self::add_exchange`] with an id for the answer that somebody was
+    /// told before there was an answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::add_exchange`].
+    pub async fn add_exchange_as(
+        &self,
+        owner: &Owner,
+        id: &ConversationId,
+        question: NewMessage,
+        (answer_id, answer): (MessageId, NewMessage),
+    ) -> Result<Option<(Message, Message)>, StateError> {
         let now = Timestamp::now();
         let mut write = self.begin().await?;
-        let row = sqlx::query(
+        let found = sqlx::query(
             "UPDATE conversations SET messages = messages + 2, changed = $1 \
-             WHERE id = $2 AND workspace = $3 AND subject = $4 RETURNING messages",
+             WHERE id = $2 AND workspace = $3 AND subject = $4",
         )
         .bind(now.as_micros())
         .bind(id.to_string())
         .bind(owner.workspace.to_string())
         .bind(owner.subject.to_string())
-        .fetch_optional(&mut *write)
-        .await?;
-        let Some(row) = row else {
+        .execute(&mut *write)
+        .await?
+        .rows_affected();
+        if found == 0 {
             return Ok(None);
-        };
-        let end = row.int("messages")?;
+        }
+        // Behind the last one, not by their number: some may be deleted.
+        let last = sqlx::query(
+            "SELECT COALESCE(MAX(place), -1) AS last FROM messages WHERE conversation = $1",
+        )
+        .bind(id.to_string())
+        .fetch_one(&mut *write)
+        .await?
+        .int("last")?;
         let mut added = Vec::with_capacity(2);
-        for (place, author, new) in [
-            (end - 2, Author::Person, question),
-            (end - 1, Author::Assistant, answer),
+        for (place, author, id_of_message, new) in [
+            (last + 1, Author::Person, MessageId::random(), question),
+            (last + 2, Author::Assistant, answer_id, answer),
         ] {
             let message = Message {
-                id: MessageId::random(),
+                id: id_of_message,
                 conversation: *id,
                 author,
                 text: new.text,

@@ -144,7 +144,9 @@ macro_rules! random_id {
         pub struct $name(Uuid);
 
         impl $name {
-            pub(crate) fn random() -> Self {
+            /// A new one.
+            #[must_use]
+            pub fn random() -> Self {
                 Self(Uuid::new_v4())
             }
         }

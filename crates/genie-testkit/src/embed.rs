@@ -40,6 +40,10 @@ impl Embed for FakeEmbed {
         &self.identity
     }
 
+    fn least_dimension(&self) -> Option<usize> {
+        Some(DIMENSION / 4)
+    }
+
     fn embed(&self, _role: TextRole, texts: &[String]) -> Result<Vec<Embedding>, EmbedError> {
         Ok(texts
             .iter()

@@ -119,6 +119,8 @@ pub(crate) enum Command {
     Chat(Chat),
     /// Run the page and the HTTP interfaces
     Serve(Serve),
+    /// Speak the Model Context Protocol on standard input and output
+    Mcp,
     /// Ask a running service whether it is well (for container health checks)
     Health(Health),
     /// Make, change and delete workspaces
@@ -161,6 +163,7 @@ impl Command {
             | Self::Ask(_)
             | Self::Search(_)
             | Self::Chat(_)
+            | Self::Mcp
             | Self::Health(_)
             | Self::Workspace(_)
             | Self::Key(_)

@@ -103,6 +103,7 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Search(arguments) => commands::search::run(common, &arguments),
         Command::Chat(arguments) => commands::chat::run(common, &arguments),
         Command::Serve(arguments) => commands::serve::run(common, &arguments),
+        Command::Mcp => commands::mcp::run(common),
         Command::Health(arguments) => commands::health::run(common, &arguments),
         Command::Workspace(arguments) => commands::workspace::run(common, arguments),
         Command::Key(arguments) => commands::key::run(common, arguments),

@@ -262,6 +262,39 @@ impl Remote {
         self.remove(&format!("/api/v1/documents/{id}")).map(drop)
     }
 
+    /// Passes a message of the Model Context Protocol on; `None` where it
+    /// gets no reply. `headers` say again what is in it.
+    pub(crate) fn mcp(
+        &self,
+        message: &str,
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<Option<String>> {
+        let mut request = self
+            .with_key(self.agent.post(format!("{}/mcp", self.url)))
+            .header("Accept", "application/json, text/event-stream")
+            .header("Content-Type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send(message).with_context(|| self.unreachable())?;
+        // No message, only that it came.
+        if response.status() == 202 {
+            return Ok(None);
+        }
+        let status = response.status();
+        let body = response.into_body().read_to_string()?;
+        let parsed: Value = serde_json::from_str(&body).unwrap_or_default();
+        // The protocol's own errors are replies like any other.
+        if parsed["jsonrpc"].is_string() {
+            return Ok(Some(body));
+        }
+        bail!(
+            "the service at {} answered {status}: {}",
+            self.url,
+            self::message(&body)
+        )
+    }
+
     /// The body of its health check.
     pub(crate) fn health(&self) -> anyhow::Result<Value> {
         self.get("/healthcheck")

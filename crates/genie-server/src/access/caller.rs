@@ -138,6 +138,16 @@ impl Access {
         }
     }
 
+    /// Whether the caller may do this here, where a route does several things
+    /// that need more than the route.
+    pub(crate) fn needs(&self, permission: Permission) -> Result<(), Failure> {
+        if self.caller.may(self.role, permission) {
+            Ok(())
+        } else {
+            Err(Failure::forbidden())
+        }
+    }
+
     /// The workspace's index and models. Blocks no runtime thread.
     pub(crate) async fn open(&self, service: &Arc<Service>) -> Result<OpenWorkspace, Failure> {
         service.open(&self.workspace).await

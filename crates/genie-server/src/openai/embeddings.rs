@@ -70,18 +70,13 @@ pub(crate) async fn embeddings(
     access: Access,
     ApiJson(request): ApiJson<EmbeddingsRequest>,
 ) -> Result<Json<Value>, Failure> {
-    let identity = service.state.engine.embed().identity();
+    let model = service.state.engine.embed();
+    let (identity, least) = (model.identity(), model.least_dimension());
     if let Some(model) = &request.model {
         check_embedding_model(&service, model)?;
     }
-    if let Some(dimensions) = request.dimensions
-        && dimensions != identity.dimension
-    {
-        return Err(Failure::invalid(
-            "dimensions",
-            format!("this model's vectors have {}", identity.dimension),
-        ));
-    }
+    let dimensions = request.dimensions.unwrap_or(identity.dimension);
+    check_dimensions(dimensions, identity.dimension, least)?;
     let texts = texts(request.input)?;
     let role = match request.input_type {
         InputType::Query => TextRole::Query,
@@ -109,7 +104,7 @@ pub(crate) async fn embeddings(
             json!({
                 "object": "embedding",
                 "index": index,
-                "embedding": encoded(&embedding.vector, request.encoding_format),
+                "embedding": encoded(&cut(&embedding.vector, dimensions), request.encoding_format),
             })
         })
         .collect();
@@ -128,6 +123,32 @@ impl Drop for SetOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// Vectors of a model that was not trained for it mean something else once
+/// they are cut.
+fn check_dimensions(wanted: usize, whole: usize, least: Option<usize>) -> Result<(), Failure> {
+    let least = least.unwrap_or(whole);
+    if (least..=whole).contains(&wanted) {
+        return Ok(());
+    }
+    let reason = if least == whole {
+        format!("is {wanted}, but this model's vectors have {whole} and can't be cut")
+    } else {
+        format!("is {wanted}, but has to be from {least} to {whole}")
+    };
+    Err(Failure::invalid("dimensions", reason))
+}
+
+/// The first components, made a vector of length one again.
+fn cut(vector: &[f32], dimensions: usize) -> Vec<f32> {
+    let mut cut: Vec<f32> = vector.iter().take(dimensions).copied().collect();
+    if cut.len() < vector.len() {
+        let length = cut.iter().map(|x| x * x).sum::<f32>().sqrt();
+        let scale = 1.0 / length.max(f32::MIN_POSITIVE);
+        cut.iter_mut().for_each(|x| *x *= scale);
+    }
+    cut
 }
 
 /// Base64 is that of the vector's little-endian 32-bit floats.
@@ -181,7 +202,36 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn only_what_a_model_was_trained_for_is_cut() {
+        assert!(check_dimensions(384, 384, None).is_ok());
+        let failure = check_dimensions(128, 384, None).expect_err("it can't be cut");
+        assert!(
+            failure.message.contains("can't be cut"),
+            "{}",
+            failure.message
+        );
+        assert!(check_dimensions(32, 1024, Some(32)).is_ok());
+        for wanted in [0, 31, 1025] {
+            let failure = check_dimensions(wanted, 1024, Some(32)).expect_err("out of range");
+            assert_eq!(failure.fields[0].field, "dimensions");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_cut_vector_has_length_one(
+            vector in prop::collection::vec(0.1_f32..1.0, 8..20),
+            dimensions in 1_usize..8,
+        ) {
+            let cut = cut(&vector, dimensions);
+            prop_assert_eq!(cut.len(), dimensions);
+            let length = cut.iter().map(|x| x * x).sum::<f32>().sqrt();
+            prop_assert!((length - 1.0).abs() < 1e-5);
+            // Its direction stays.
+            prop_assert!((cut[0] * vector[dimensions - 1] - cut[dimensions - 1] * vector[0]).abs() < 1e-5);
+        }
+
         #[test]
         fn base64_gives_the_floats_back(vector in prop::collection::vec(-1.0_f32..1.0, 0..20)) {
             let Value::String(text) = encoded(&vector, Encoding::Base64) else {

@@ -145,9 +145,13 @@ impl Doc {
     }
 
     pub(super) fn takes<T: JsonSchema>(self) -> Self {
+        self.takes_as::<T>(JSON)
+    }
+
+    pub(super) fn takes_as<T: JsonSchema>(self, types: &'static [&'static str]) -> Self {
         Self {
             request: Some(Content {
-                types: JSON,
+                types,
                 schema: Some(SchemaGenerator::subschema_for::<T>),
             }),
             ..self

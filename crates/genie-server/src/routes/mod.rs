@@ -3,6 +3,8 @@
 //! description of the interface are made from this one list.
 
 mod declare;
+mod mcp;
+mod openai;
 mod service;
 mod workspace;
 
@@ -45,6 +47,8 @@ impl Needs {
 pub(crate) fn routes() -> Vec<Route> {
     let mut all = service::routes();
     all.extend(workspace::routes());
+    all.extend(openai::routes());
+    all.extend(mcp::routes());
     all
 }
 
@@ -62,7 +66,9 @@ mod tests {
     #[test]
     fn only_the_page_probes_and_the_description_are_public() {
         for route in routes() {
-            let is_interface = route.path.starts_with("/api/") || route.path.starts_with("/v1/");
+            let is_interface = ["/api/", "/v1/", "/mcp"]
+                .iter()
+                .any(|interface| route.path.starts_with(interface));
             assert_eq!(route.need == Need::Public, !is_interface, "{}", route.path);
         }
     }

@@ -51,6 +51,7 @@ fn filled(path: &str, workspace: &str) -> String {
         .replace("{id}", "6e1b1f9e-8d2c-4a53-9c5c-0e9f6b1d2a3c")
         .replace("{subject}", "user:somebody")
         .replace("{model}", "genie")
+        .replace("{file}", "file-none")
 }
 
 /// Whether the layer in front let it through, whatever became of it then.

@@ -152,6 +152,14 @@ async fn embeddings_come_as_floats_or_base64() {
     }
     let wrong = json!({"model": "fake-chat", "input": "x"});
     assert_eq!(post(&app, "/v1/embeddings", wrong).await.status, 404);
+    let cut = json!({"input": "one text", "dimensions": 32});
+    let cut = post(&app, "/v1/embeddings", cut).await.json();
+    let vector = cut["data"][0]["embedding"].as_array().expect("a vector");
+    assert_eq!(vector.len(), 32);
+    let squares = vector.iter().map(|x| x.as_f64().expect("a number").powi(2));
+    let length: f64 = squares.sum();
+    // Both words may lie behind the cut.
+    assert!(length < 1e-6 || (length - 1.0).abs() < 1e-3, "{length}");
     let wrong = json!({"input": "x", "dimensions": 5});
     assert_eq!(post(&app, "/v1/embeddings", wrong).await.status, 400);
 }

@@ -6,6 +6,7 @@ crate::both!(
     the_last_change_comes_first,
     an_exchange_that_is_cut_off_leaves_nothing,
     exchanges_at_once_keep_their_order,
+    an_exchange_is_found_by_its_answer_and_deleted_with_it,
     an_opinion_of_an_answer_replaces_the_one_before,
 );
 
@@ -157,6 +158,64 @@ mod cases {
             state.create_conversation(new).await,
             Err(StateError::NotFound)
         ));
+    }
+
+    pub(crate) async fn an_exchange_is_found_by_its_answer_and_deleted_with_it(place: Place) {
+        let state = &place.state;
+        let ana = owner(&place, "health", "ana").await;
+        let id = begin(&place, &ana, "Vaccines").await.id;
+        let mut answers = Vec::new();
+        for n in 0..3 {
+            let told = genie_state::MessageId::random();
+            let answer = (told, says(&format!("answer {n}")));
+            let added = state.add_exchange_as(&ana, &id, says(&format!("question {n}")), answer);
+            let (_, answer) = added.await.expect("written").expect("there");
+            assert_eq!(answer.id, told);
+            answers.push(answer.id);
+        }
+        let second = state.exchange(&ana, &answers[1]).await.expect("read");
+        let second = second.expect("there");
+        assert_eq!(second.question.text, "question 1");
+        assert_eq!(second.answer.text, "answer 1");
+        // A question ends no exchange.
+        let asked = state.exchange(&ana, &second.question.id).await;
+        assert_eq!(asked.expect("read"), None);
+        for other in [
+            owner(&place, "health", "bo").await,
+            owner(&place, "roads", "ana").await,
+        ] {
+            let found = state.exchange(&other, &answers[1]).await;
+            assert_eq!(found.expect("read"), None);
+            let deleted = state.delete_exchange(&other, &answers[1]).await;
+            assert!(!deleted.expect("read"));
+        }
+
+        let deleted = state.delete_exchange(&ana, &answers[1]).await;
+        assert!(deleted.expect("deleted"));
+        let deleted = state.delete_exchange(&ana, &answers[1]).await;
+        assert!(!deleted.expect("nothing"));
+        // What comes later has its place behind the others.
+        let added = state.add_exchange(&ana, &id, says("question 3"), says("answer 3"));
+        let (_, last) = added.await.expect("written").expect("there");
+        let all = state.messages(&ana, &id, whole()).await.expect("read");
+        let all = all.expect("there");
+        let texts: Vec<_> = all.results.iter().map(|m| m.text.as_str()).collect();
+        assert_eq!(all.count, 6);
+        assert_eq!(
+            texts,
+            [
+                "question 0",
+                "answer 0",
+                "question 2",
+                "answer 2",
+                "question 3",
+                "answer 3"
+            ]
+        );
+        for answer in [answers[0], answers[2], last.id] {
+            assert!(state.delete_exchange(&ana, &answer).await.expect("deleted"));
+        }
+        assert_eq!(state.conversation(&ana, &id).await.expect("read"), None);
     }
 
     pub(crate) async fn the_last_change_comes_first(place: Place) {

@@ -129,7 +129,7 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
 }
 
 /// Returns when the program is to stop.
-async fn interrupted() {
+pub(super) async fn interrupted() {
     while !interrupt::requested() {
         tokio::time::sleep(SIGNAL_POLL).await;
     }
