@@ -141,10 +141,10 @@ impl Access {
     /// Whether the caller may do this here, where a route does several things
     /// that need more than the route.
     pub(crate) fn needs(&self, permission: Permission) -> Result<(), Failure> {
-        if self.caller.may(self.role, permission) {
-            Ok(())
-        } else {
-            Err(Failure::forbidden())
+        let role = self.caller.role_in(&self.workspace.id);
+        match role {
+            Some(role) if self.caller.may(role, permission) => Ok(()),
+            _ => Err(Failure::forbidden()),
         }
     }
 

@@ -42,7 +42,6 @@ where
     let access = Access {
         caller: Caller::Local,
         workspace: genie_state::Workspace::alone(),
-        role: genie_state::Role::Owner,
         correlation: Correlation::default(),
     };
     let transport = AsyncRwTransport::new_server(read, write).with_max_line_length(longest);
