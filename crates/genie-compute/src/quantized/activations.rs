@@ -10,6 +10,7 @@ use rayon::prelude::*;
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
 use super::format::{BLOCK, Format, PANEL};
+use super::portable::offset;
 
 /// Rows that one job rounds at least.
 const ROWS_A_JOB: usize = 16;
@@ -31,8 +32,19 @@ pub(super) struct Activations {
     /// weights count as 8 smaller than they are stored. See
     /// [`Rounded::start`].
     starts: Vec<i32>,
+    /// `[rows, blocks]`, for Q4_0, Q5_0 and Q8_0: what has to be added to a
+    /// product where weights have no sign. See [`excess`].
+    offsets: Vec<i32>,
     /// `[rows, blocks]`: the sums in single precision, scaled, for Q4_1.
     scaled_sums: Vec<f32>,
+}
+
+/// What a weight is larger than the one that is meant once it has no sign.
+const fn excess(format: Format) -> i32 {
+    match format {
+        Format::Q8_0 => 128,
+        _ => offset(format),
+    }
 }
 
 impl Activations {
@@ -53,6 +65,7 @@ impl Activations {
             scales: Vec::new(),
             sums: Vec::new(),
             starts: Vec::new(),
+            offsets: Vec::new(),
             scaled_sums: Vec::new(),
         }
     }
@@ -84,6 +97,9 @@ impl Activations {
         if self.format == Format::Q4_0 {
             self.starts.resize(blocks, 0);
         }
+        if excess(self.format) > 0 {
+            self.offsets.resize(blocks, 0);
+        }
         if self.format == Format::Q4_1 {
             self.scaled_sums.resize(blocks, 0.0);
         }
@@ -96,6 +112,7 @@ impl Activations {
             scales: self.scales.as_mut_ptr(),
             sums: self.sums.as_mut_ptr(),
             starts: self.starts.as_mut_ptr(),
+            offsets: self.offsets.as_mut_ptr(),
             scaled_sums: self.scaled_sums.as_mut_ptr(),
             lifetime: std::marker::PhantomData,
         }
@@ -137,6 +154,10 @@ impl Activations {
             numbers: &self.numbers[first * self.rows + row * width..][..width],
             scales: &self.scales[part(self.format.columns())],
             sums: &self.sums[part(self.sum_columns())],
+            offsets: match excess(self.format) {
+                0 => &[],
+                _ => &self.offsets[part(BLOCK)],
+            },
             scaled_sums: match self.format {
                 Format::Q4_1 => &self.scaled_sums[part(BLOCK)],
                 _ => &[],
@@ -167,6 +188,7 @@ pub(super) struct Places<'a> {
     scales: *mut f32,
     sums: *mut i16,
     starts: *mut i32,
+    offsets: *mut i32,
     scaled_sums: *mut f32,
     lifetime: std::marker::PhantomData<&'a mut Activations>,
 }
@@ -238,6 +260,9 @@ impl Places<'_> {
         unsafe {
             *self.scales.add(at) = half(rounded.scale);
             *self.sums.add(at) = rounded.sum();
+            if excess(self.format) > 0 {
+                *self.offsets.add(at) = -excess(self.format) * i32::from(rounded.sum());
+            }
             match self.format {
                 Format::Q4_0 => *self.starts.add(at) = rounded.start(),
                 Format::Q4_1 => {
@@ -279,6 +304,7 @@ pub(super) struct Row<'a> {
     pub(super) numbers: &'a [i8],
     pub(super) scales: &'a [f32],
     pub(super) sums: &'a [i16],
+    pub(super) offsets: &'a [i32],
     pub(super) scaled_sums: &'a [f32],
 }
 

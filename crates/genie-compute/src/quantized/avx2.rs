@@ -56,11 +56,11 @@ pub(super) fn available() -> bool {
 #[repr(align(64))]
 pub(super) struct Panel {
     /// Vectors `[group][half]`.
-    weights: [[[u8; 32]; HALVES]; GROUPS],
+    pub(super) weights: [[[u8; 32]; HALVES]; GROUPS],
     /// For each group of columns and each row the scale, twice in 16 bits.
-    scales: [[[i32; 8]; HALVES]; 16],
+    pub(super) scales: [[[i32; 8]; HALVES]; 16],
     /// For each two groups of columns and each row their minima, in 16 bits.
-    minima: [[[i32; 8]; HALVES]; 8],
+    pub(super) minima: [[[i32; 8]; HALVES]; 8],
     /// For each block of 32 columns and each row its scale, for Q4_0.
     d: [[[f32; 8]; HALVES]; BLOCKS],
 }
@@ -256,11 +256,6 @@ impl Panel {
         let pairs = GROUPS / SCALE / 2;
         for half in 0..HALVES {
             let d = halves(&block[parts.d + half * 16..]);
-            let d_min = if format == Format::Q6K {
-                d
-            } else {
-                halves(&block[parts.d_min + half * 16..])
-            };
             for ((row, scaled), sums) in rows.iter().zip(&scaled).zip(&mut *sums) {
                 let mut minima = _mm256_setzero_si256();
                 let input = &row.sums[..2 * pairs];
@@ -271,11 +266,17 @@ impl Panel {
                     minima = _mm256_add_epi32(minima, product);
                 }
                 let scale = _mm256_set1_ps(row.scales[0]);
-                let product = _mm256_fmsub_ps(
-                    d,
-                    _mm256_cvtepi32_ps(scaled[half]),
-                    _mm256_mul_ps(d_min, _mm256_cvtepi32_ps(minima)),
-                );
+                let product = if format == Format::Q6K {
+                    let whole = _mm256_sub_epi32(scaled[half], minima);
+                    _mm256_mul_ps(d, _mm256_cvtepi32_ps(whole))
+                } else {
+                    let d_min = halves(&block[parts.d_min + half * 16..]);
+                    _mm256_fmsub_ps(
+                        d,
+                        _mm256_cvtepi32_ps(scaled[half]),
+                        _mm256_mul_ps(d_min, _mm256_cvtepi32_ps(minima)),
+                    )
+                };
                 add(&mut sums[half * 8..], |sum| {
                     _mm256_fmadd_ps(scale, product, sum)
                 });
