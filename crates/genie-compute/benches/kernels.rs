@@ -2,13 +2,15 @@
 //! `cargo bench -p genie-compute --bench kernels`.
 //!
 //! Criterion's figures of one bench may be taken in a quieter minute than
-//! those of the next. The table that follows them is for comparing: in each
-//! round a limit and all kernels are measured one right after the other, and
-//! shares are those of a round, the median of the rounds.
+//! those of the next. The table that follows them is for comparing: limits
+//! and kernels take turns in short runs, and of each the best run counts,
+//! since all that other programs do is to slow runs down. `-- --shares` gives
+//! the table alone.
 
 mod limits;
 
 use std::hint::black_box;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use candle_core::quantized::GgmlDType;
@@ -33,8 +35,8 @@ const SMALL: usize = 512;
 /// Rows of a matrix that is met by one row: more than a cache holds.
 const LARGE: usize = 65_536;
 /// Rows of a part of a prompt.
-const PROMPT: usize = 256;
-const ROUNDS: usize = 9;
+const PROMPT: usize = 64;
+const ROUNDS: usize = 40;
 
 /// A matrix of bytes that look random, with scales near one.
 fn matrix(dtype: GgmlDType, rows: usize, kernel: Kernel) -> QuantizedMatrix {
@@ -127,84 +129,123 @@ fn with_criterion(criterion: &mut Criterion) {
     }
 }
 
-/// Seconds of the fastest of a few runs: what else the machine does only
-/// adds to them.
-fn seconds(mut work: impl FnMut()) -> f64 {
-    let mut best = f64::INFINITY;
-    for _ in 0..3 {
-        let start = Instant::now();
-        work();
-        best = best.min(start.elapsed().as_secs_f64());
+/// Seconds that something takes.
+fn seconds(clock: fn() -> Duration, work: impl FnOnce()) -> f64 {
+    let start = clock();
+    work();
+    (clock() - start).as_secs_f64()
+}
+
+/// Time that went by.
+fn wall() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed()
+}
+
+/// Time that this thread was running: other programs on a busy machine do
+/// not count then.
+#[cfg(target_os = "linux")]
+fn own() -> Duration {
+    #[repr(C)]
+    struct Time {
+        seconds: i64,
+        nanoseconds: i64,
     }
-    best
+    // SAFETY: as the C library on 64-bit Linux declares it.
+    unsafe extern "C" {
+        fn clock_gettime(clock: i32, time: *mut Time) -> i32;
+    }
+    const THREAD: i32 = 3;
+    let mut time = Time {
+        seconds: 0,
+        nanoseconds: 0,
+    };
+    // SAFETY: there is such a clock, and `time` is written to.
+    unsafe { clock_gettime(THREAD, &raw mut time) };
+    Duration::new(time.seconds as u64, time.nanoseconds as u32)
 }
 
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
+#[cfg(not(target_os = "linux"))]
+use wall as own;
+
+/// A line of the table.
+fn line(name: &str, rate: f64, most: f64) {
+    println!(
+        "| {name} | {:.1} | {:.0} % |",
+        rate / 1e9,
+        rate / most * 100.0
+    );
 }
 
-/// A line of the table: the median of the rounds.
-fn line(name: &str, rates: Vec<f64>, shares: Vec<f64>) {
-    let (rate, share) = (median(rates) / 1e9, median(shares) * 100.0);
-    println!("| {name} | {rate:.1} | {share:.0} % |");
-}
-
-fn shares() {
+/// Products on one thread, in multiply-adds a second.
+fn products(prompt: usize) {
     let limits = limits::multiplications();
-    println!("\n| billions of multiply-adds a second, one thread | | of the most |\n|---|---|---|");
-    for limit in &limits {
-        let rate = |_| limit.multiplications(1_000_000) as f64 / seconds(|| limit.run(1_000_000));
-        line(limit.name, (0..3).map(rate).collect(), vec![1.0; 3]);
-    }
-    for prompt in [PROMPT, 8] {
-        let x = input(prompt);
-        for dtype in TYPES {
-            for kernel in kernels() {
-                let limit = limits::of(&limits, kernel);
-                let matrix = matrix(dtype, SMALL, kernel);
-                let (mut rates, mut shares) = (Vec::new(), Vec::new());
-                alone(|| {
-                    for _ in 0..ROUNDS {
-                        let most =
-                            limit.multiplications(100_000) as f64 / seconds(|| limit.run(100_000));
-                        let time = seconds(|| {
-                            black_box(matrix.forward(&x).expect("shapes fit"));
-                        });
-                        let rate = (SMALL * COLUMNS * prompt) as f64 / time;
-                        rates.push(rate);
-                        shares.push(rate / most);
-                    }
+    let x = input(prompt);
+    println!(
+        "\n| {prompt} rows of input, billions of multiply-adds a second, one thread | | of the loop |\n|---|---|---|"
+    );
+    let mut most = vec![0f64; limits.len()];
+    let cases: Vec<_> = TYPES
+        .into_iter()
+        .flat_map(|dtype| kernels().map(move |kernel| (dtype, kernel)))
+        .map(|(dtype, kernel)| (dtype, kernel, matrix(dtype, SMALL, kernel)))
+        .collect();
+    let mut best = vec![0f64; cases.len()];
+    alone(|| {
+        for _ in 0..ROUNDS {
+            for (most, limit) in most.iter_mut().zip(&limits) {
+                let rate = limit.multiplications(20_000) as f64;
+                *most = most.max(rate / seconds(own, || limit.run(20_000)));
+            }
+            for (best, (_, _, matrix)) in best.iter_mut().zip(&cases) {
+                let time = seconds(own, || {
+                    black_box(matrix.forward(&x).expect("shapes fit"));
                 });
-                line(
-                    &format!("{dtype:?}, {prompt} rows, {kernel:?}"),
-                    rates,
-                    shares,
-                );
+                *best = best.max((SMALL * COLUMNS * prompt) as f64 / time);
             }
         }
+    });
+    for (limit, most) in limits.iter().zip(&most) {
+        line(limit.name, *most, *most);
     }
+    for ((dtype, kernel, _), best) in cases.iter().zip(best) {
+        let limit = limits.iter().position(|limit| limit.kernel == *kernel);
+        let most = limit.map_or(best, |limit| most[limit]);
+        line(&format!("{dtype:?}, {kernel:?}"), best, most);
+    }
+}
+
+/// Products with one row on all threads, in bytes of weights a second.
+fn reading() {
     let memory = limits::memory();
-    println!("\n| GB/s, all threads | | of the most |\n|---|---|---|");
-    let read = |_| 8.0 * memory.len() as f64 / seconds(|| limits::read(&memory));
-    line("reading alone", (0..3).map(read).collect(), vec![1.0; 3]);
     let x = input(1);
+    println!("\n| one row of input, GB/s, all threads | | of reading alone |\n|---|---|---|");
     for dtype in TYPES {
         for kernel in kernels() {
             let matrix = matrix(dtype, LARGE, kernel);
-            let (mut rates, mut shares) = (Vec::new(), Vec::new());
-            for round in 0..ROUNDS {
-                let most = read(round);
-                let time = seconds(|| {
+            let (mut most, mut best) = (0f64, 0f64);
+            for _ in 0..ROUNDS {
+                let time = seconds(wall, || limits::read(&memory));
+                most = most.max(8.0 * memory.len() as f64 / time);
+                let time = seconds(wall, || {
                     black_box(matrix.forward(&x).expect("shapes fit"));
                 });
-                let rate = matrix.bytes() as f64 / time;
-                rates.push(rate);
-                shares.push(rate / most);
+                best = best.max(matrix.bytes() as f64 / time);
             }
-            line(&format!("{dtype:?}, one row, {kernel:?}"), rates, shares);
+            line(
+                &format!("{dtype:?}, {kernel:?}; reading {:.1}", most / 1e9),
+                best,
+                most,
+            );
         }
     }
+}
+
+fn shares() {
+    for prompt in [PROMPT, 8] {
+        products(prompt);
+    }
+    reading();
 }
 
 fn main() {

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 /// A loop of a kernel's instructions for products, with nothing else in it.
 pub(crate) struct Limit {
     pub(crate) name: &'static str,
-    kernel: Kernel,
+    pub(crate) kernel: Kernel,
     each_time: u64,
     run: fn(u64),
 }
@@ -52,12 +52,6 @@ pub(crate) fn multiplications() -> Vec<Limit> {
     ];
     let present = |limit: &Limit| Kernel::available().contains(&limit.kernel);
     limits.into_iter().filter(present).collect()
-}
-
-/// The loop of this kernel's instructions.
-pub(crate) fn of(limits: &[Limit], kernel: Kernel) -> &Limit {
-    let found = limits.iter().find(|limit| limit.kernel == kernel);
-    found.expect("every kernel that is measured has one")
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -30,7 +30,8 @@ pub(super) struct Activations {
     sums: Vec<i16>,
     /// `[rows, blocks]`, for Q4_0: where sums of products begin, so that
     /// weights count as 8 smaller than they are stored. See
-    /// [`Rounded::start`].
+    /// [`Rounded::start`]. `[rows, sums_per_row]`, for Q6_K: the same for
+    /// weights that count as 32 smaller.
     starts: Vec<i32>,
     /// `[rows, blocks]`, for Q4_0, Q5_0 and Q8_0: what has to be added to a
     /// product where weights have no sign. See [`excess`].
@@ -97,6 +98,9 @@ impl Activations {
         if self.format == Format::Q4_0 {
             self.starts.resize(blocks, 0);
         }
+        if self.format == Format::Q6K {
+            self.starts.resize(self.sums.len(), 0);
+        }
         if excess(self.format) > 0 {
             self.offsets.resize(blocks, 0);
         }
@@ -119,7 +123,7 @@ impl Activations {
     }
 
     /// Columns that a sum stands for.
-    const fn sum_columns(&self) -> usize {
+    pub(super) const fn sum_columns(&self) -> usize {
         match self.format {
             Format::Q6K => 16,
             _ => BLOCK,
@@ -154,6 +158,10 @@ impl Activations {
             numbers: &self.numbers[first * self.rows + row * width..][..width],
             scales: &self.scales[part(self.format.columns())],
             sums: &self.sums[part(self.sum_columns())],
+            starts: match self.format {
+                Format::Q6K => &self.starts[part(self.sum_columns())],
+                _ => &[],
+            },
             offsets: match excess(self.format) {
                 0 => &[],
                 _ => &self.offsets[part(BLOCK)],
@@ -224,6 +232,11 @@ impl Places<'_> {
                 let sum = numbers.iter().map(|number| i16::from(*number)).sum();
                 // SAFETY: as above.
                 unsafe { *self.sums.add(at + index) = sum };
+                if self.format == Format::Q6K {
+                    let start = start(sums_by_twos(numbers), 32);
+                    // SAFETY: as above.
+                    unsafe { *self.starts.add(at + index) = start };
+                }
             }
         }
     }
@@ -288,14 +301,30 @@ impl Rounded {
         self.halves[0] + self.halves[1]
     }
 
-    /// Both sums times -8, for the two numbers of 16 bits that a lane of the
-    /// kernel adds up: the first meets the columns of the first sum, the
-    /// second the others. A sum of 16 columns is 2032 at most, so these fit,
-    /// and so does every sum of products of weights from -8 to 7.
+    /// For weights that are stored 8 larger: a sum of 16 columns is 2032 at
+    /// most.
     fn start(self) -> i32 {
-        let [first, second] = self.halves.map(|half| i32::from(half) * -8);
-        first & 0xffff | second << 16
+        start(self.halves, 8)
     }
+}
+
+/// Both sums times what weights are stored too large, negative, for the two
+/// numbers of 16 bits that a lane of the AVX2 kernels adds up: the first
+/// meets the columns of the first sum, the second the others. Products of
+/// such weights may not fit in 16 bits on the way, but they do in the end,
+/// and 16 bits wrap around.
+fn start(halves: [i16; 2], excess: i32) -> i32 {
+    let [first, second] = halves.map(|half| i32::from(half) * -excess);
+    first & 0xffff | second << 16
+}
+
+/// The sums of columns 0, 1, 4, 5, 8, … and of columns 2, 3, 6, 7, 10, …
+fn sums_by_twos(numbers: &[i8]) -> [i16; 2] {
+    let mut halves = [0; 2];
+    for (index, pair) in numbers.as_chunks::<2>().0.iter().enumerate() {
+        halves[index % 2] += i16::from(pair[0]) + i16::from(pair[1]);
+    }
+    halves
 }
 
 /// A panel of one row of [`Activations`].
@@ -304,6 +333,7 @@ pub(super) struct Row<'a> {
     pub(super) numbers: &'a [i8],
     pub(super) scales: &'a [f32],
     pub(super) sums: &'a [i16],
+    pub(super) starts: &'a [i32],
     pub(super) offsets: &'a [i32],
     pub(super) scaled_sums: &'a [f32],
 }
@@ -344,13 +374,9 @@ pub(super) fn round_block_portable(x: &[f32; BLOCK], numbers: &mut [i8; BLOCK]) 
     for (number, x) in numbers.iter_mut().zip(x) {
         *number = rounded(x * inverse) as i8;
     }
-    let mut halves = [0; 2];
-    for (index, pair) in numbers.as_chunks::<2>().0.iter().enumerate() {
-        halves[index % 2] += i16::from(pair[0]) + i16::from(pair[1]);
-    }
     Rounded {
         scale: most / 127.0,
-        halves,
+        halves: sums_by_twos(numbers),
     }
 }
 

@@ -11,6 +11,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod check;
 mod format;
+#[cfg(target_arch = "x86_64")]
+mod pointers;
 mod portable;
 mod rows;
 #[cfg(target_arch = "x86_64")]

@@ -27,7 +27,8 @@ use std::ops::Range;
 use super::activations::Activations;
 use super::avx2::Panel;
 use super::format::{Format, PANEL, TILE};
-use kernel::{Pointers, meet};
+use super::pointers::Rows;
+use kernel::meet;
 use lanes::Lanes;
 use weights::{Packed, Unpacked, Weights, format, parts};
 
@@ -122,54 +123,51 @@ unsafe fn multiply<L: Lanes, const F: u8>(
     sums: &mut [[f32; TILE]],
     panel: &mut Panel,
 ) {
-    assert_eq!(rows.len(), sums.len());
+    assert!(!rows.is_empty() && rows.len() == sums.len());
     let together = if L::EIGHT_ROWS { 8 } else { 4 };
     let bytes = PANEL / format::<F>().columns() * parts::<F>().end;
     for (index, blocks) in tile.chunks(bytes).enumerate() {
+        let count = blocks.len() / parts::<F>().end;
+        let input = Rows::of((input, index), count, rows.clone());
         // SAFETY: promised by the caller; `sweep` gets the blocks that the
         // weights come from.
         unsafe {
             if rows.len() <= together {
                 let weights = Packed::<F>(blocks.as_ptr());
-                sweep::<L, _, F>(weights, blocks, (input, index), rows.start, sums);
+                sweep::<L, _, F>(weights, blocks, input, sums);
             } else {
                 let weights = Unpacked::<F>::fill::<L>(panel, blocks);
-                sweep::<L, _, F>(weights, blocks, (input, index), rows.start, sums);
+                sweep::<L, _, F>(weights, blocks, input, sums);
             }
         }
     }
 }
 
-/// Meets the rows from `start` on, as many at a time as fit in registers.
+/// Meets the rows of `input`, as many at a time as fit in registers.
 ///
 /// # Safety
 ///
-/// `weights` must be those of `blocks`, and the processor must have what `L`
+/// `weights` must be those of `blocks`, `input` must have as many rows as
+/// there are sums, and the processor must have what `L`
 /// needs.
 #[inline(always)]
 unsafe fn sweep<L: Lanes, W: Weights<L>, const F: u8>(
     weights: W,
     blocks: &[u8],
-    (input, index): (&Activations, usize),
-    start: usize,
+    mut input: Rows,
     mut sums: &mut [[f32; TILE]],
 ) {
     let count = blocks.len() / parts::<F>().end;
     let blocks = (blocks.as_ptr(), count);
-    let mut row = start;
     macro_rules! rows {
         ($count:literal) => {
             while sums.len() >= $count {
                 let (some, rest) = std::mem::take(&mut sums).split_at_mut($count);
                 let some: &mut [_; $count] = some.try_into().expect("as many");
-                let mut pointers = [Pointers::of::<F>(input.row(row, index), count); $count];
-                for (ahead, pointers) in pointers.iter_mut().enumerate().skip(1) {
-                    *pointers = Pointers::of::<F>(input.row(row + ahead, index), count);
-                }
-                // SAFETY: `Pointers::of` checked the rows, the caller
+                // SAFETY: `Rows::of` checked all of them, and the caller
                 // promises the weights.
-                unsafe { meet::<L, W, F, $count>(weights, blocks, pointers, some) };
-                row += $count;
+                unsafe { meet::<L, W, F, $count>(weights, blocks, input, some) };
+                input = input.skip($count);
                 sums = rest;
             }
         };
