@@ -42,6 +42,7 @@ pub fn processor_features() -> Vec<ProcessorFeature> {
         feature!("FMA", "fma");
         feature!("F16C", "f16c");
         feature!("BMI2", "bmi2");
+        feature!("AVX-VNNI", "avxvnni");
         feature!("AVX-512F", "avx512f");
         feature!("AVX-512 VNNI", "avx512vnni");
         feature!("AVX-512 BF16", "avx512bf16");

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
 use super::format::{BLOCK, Format, PANEL};
+use super::portable::offset;
 
 /// Rows that one job rounds at least.
 const ROWS_A_JOB: usize = 16;
@@ -29,10 +30,22 @@ pub(super) struct Activations {
     sums: Vec<i16>,
     /// `[rows, blocks]`, for Q4_0: where sums of products begin, so that
     /// weights count as 8 smaller than they are stored. See
-    /// [`Rounded::start`].
+    /// [`Rounded::start`]. `[rows, sums_per_row]`, for Q6_K: the same for
+    /// weights that count as 32 smaller.
     starts: Vec<i32>,
+    /// `[rows, blocks]`, for Q4_0, Q5_0 and Q8_0: what has to be added to a
+    /// product where weights have no sign. See [`excess`].
+    offsets: Vec<i32>,
     /// `[rows, blocks]`: the sums in single precision, scaled, for Q4_1.
     scaled_sums: Vec<f32>,
+}
+
+/// What a weight is larger than the one that is meant once it has no sign.
+const fn excess(format: Format) -> i32 {
+    match format {
+        Format::Q8_0 => 128,
+        _ => offset(format),
+    }
 }
 
 impl Activations {
@@ -53,6 +66,7 @@ impl Activations {
             scales: Vec::new(),
             sums: Vec::new(),
             starts: Vec::new(),
+            offsets: Vec::new(),
             scaled_sums: Vec::new(),
         }
     }
@@ -84,6 +98,12 @@ impl Activations {
         if self.format == Format::Q4_0 {
             self.starts.resize(blocks, 0);
         }
+        if self.format == Format::Q6K {
+            self.starts.resize(self.sums.len(), 0);
+        }
+        if excess(self.format) > 0 {
+            self.offsets.resize(blocks, 0);
+        }
         if self.format == Format::Q4_1 {
             self.scaled_sums.resize(blocks, 0.0);
         }
@@ -96,13 +116,14 @@ impl Activations {
             scales: self.scales.as_mut_ptr(),
             sums: self.sums.as_mut_ptr(),
             starts: self.starts.as_mut_ptr(),
+            offsets: self.offsets.as_mut_ptr(),
             scaled_sums: self.scaled_sums.as_mut_ptr(),
             lifetime: std::marker::PhantomData,
         }
     }
 
     /// Columns that a sum stands for.
-    const fn sum_columns(&self) -> usize {
+    pub(super) const fn sum_columns(&self) -> usize {
         match self.format {
             Format::Q6K => 16,
             _ => BLOCK,
@@ -137,6 +158,14 @@ impl Activations {
             numbers: &self.numbers[first * self.rows + row * width..][..width],
             scales: &self.scales[part(self.format.columns())],
             sums: &self.sums[part(self.sum_columns())],
+            starts: match self.format {
+                Format::Q6K => &self.starts[part(self.sum_columns())],
+                _ => &[],
+            },
+            offsets: match excess(self.format) {
+                0 => &[],
+                _ => &self.offsets[part(BLOCK)],
+            },
             scaled_sums: match self.format {
                 Format::Q4_1 => &self.scaled_sums[part(BLOCK)],
                 _ => &[],
@@ -167,6 +196,7 @@ pub(super) struct Places<'a> {
     scales: *mut f32,
     sums: *mut i16,
     starts: *mut i32,
+    offsets: *mut i32,
     scaled_sums: *mut f32,
     lifetime: std::marker::PhantomData<&'a mut Activations>,
 }
@@ -202,6 +232,11 @@ impl Places<'_> {
                 let sum = numbers.iter().map(|number| i16::from(*number)).sum();
                 // SAFETY: as above.
                 unsafe { *self.sums.add(at + index) = sum };
+                if self.format == Format::Q6K {
+                    let start = start(sums_by_twos(numbers), 32);
+                    // SAFETY: as above.
+                    unsafe { *self.starts.add(at + index) = start };
+                }
             }
         }
     }
@@ -238,6 +273,9 @@ impl Places<'_> {
         unsafe {
             *self.scales.add(at) = half(rounded.scale);
             *self.sums.add(at) = rounded.sum();
+            if excess(self.format) > 0 {
+                *self.offsets.add(at) = -excess(self.format) * i32::from(rounded.sum());
+            }
             match self.format {
                 Format::Q4_0 => *self.starts.add(at) = rounded.start(),
                 Format::Q4_1 => {
@@ -263,14 +301,30 @@ impl Rounded {
         self.halves[0] + self.halves[1]
     }
 
-    /// Both sums times -8, for the two numbers of 16 bits that a lane of the
-    /// kernel adds up: the first meets the columns of the first sum, the
-    /// second the others. A sum of 16 columns is 2032 at most, so these fit,
-    /// and so does every sum of products of weights from -8 to 7.
+    /// For weights that are stored 8 larger: a sum of 16 columns is 2032 at
+    /// most.
     fn start(self) -> i32 {
-        let [first, second] = self.halves.map(|half| i32::from(half) * -8);
-        first & 0xffff | second << 16
+        start(self.halves, 8)
     }
+}
+
+/// Both sums times what weights are stored too large, negative, for the two
+/// numbers of 16 bits that a lane of the AVX2 kernels adds up: the first
+/// meets the columns of the first sum, the second the others. Products of
+/// such weights may not fit in 16 bits on the way, but they do in the end,
+/// and 16 bits wrap around.
+fn start(halves: [i16; 2], excess: i32) -> i32 {
+    let [first, second] = halves.map(|half| i32::from(half) * -excess);
+    first & 0xffff | second << 16
+}
+
+/// The sums of columns 0, 1, 4, 5, 8, … and of columns 2, 3, 6, 7, 10, …
+fn sums_by_twos(numbers: &[i8]) -> [i16; 2] {
+    let mut halves = [0; 2];
+    for (index, pair) in numbers.as_chunks::<2>().0.iter().enumerate() {
+        halves[index % 2] += i16::from(pair[0]) + i16::from(pair[1]);
+    }
+    halves
 }
 
 /// A panel of one row of [`Activations`].
@@ -279,6 +333,8 @@ pub(super) struct Row<'a> {
     pub(super) numbers: &'a [i8],
     pub(super) scales: &'a [f32],
     pub(super) sums: &'a [i16],
+    pub(super) starts: &'a [i32],
+    pub(super) offsets: &'a [i32],
     pub(super) scaled_sums: &'a [f32],
 }
 
@@ -318,13 +374,9 @@ pub(super) fn round_block_portable(x: &[f32; BLOCK], numbers: &mut [i8; BLOCK]) 
     for (number, x) in numbers.iter_mut().zip(x) {
         *number = rounded(x * inverse) as i8;
     }
-    let mut halves = [0; 2];
-    for (index, pair) in numbers.as_chunks::<2>().0.iter().enumerate() {
-        halves[index % 2] += i16::from(pair[0]) + i16::from(pair[1]);
-    }
     Rounded {
         scale: most / 127.0,
-        halves,
+        halves: sums_by_twos(numbers),
     }
 }
 

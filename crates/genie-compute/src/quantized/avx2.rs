@@ -10,10 +10,10 @@
 //! |---|---|---|
 //! | 15 (Q4) | 3,810 | 8 |
 //! | 31 (Q5) | 7,874 | 4 |
-//! | 63 (Q6) | 16,002 | 2 |
 //!
-//! Sums of Q4_0 begin below zero by what its weights are stored too large,
-//! and wrap around on the way: what they end at is 16,256 at most.
+//! Sums of Q4_0 and Q6_K begin below zero by what weights are stored too
+//! large, and may wrap around on the way: what those of 32 and of 16 columns
+//! end at is 16,256 and 32,512 at most.
 //!
 //! Every function needs AVX2, FMA and F16C; [`available`] tells.
 
@@ -22,19 +22,18 @@
     reason = "slices of a fixed length become arrays, which the compiler sees through"
 )]
 
+mod meet;
 mod nibbles;
 mod rounding;
 mod vectors;
 
 use std::arch::x86_64::*;
 
-use super::activations::{Activations, Row};
+use super::activations::Activations;
 use super::format::{BLOCK, Format, GROUP, PANEL, TILE};
-use super::portable::offset;
+use super::pointers::Rows;
 pub(super) use rounding::round_block;
-use vectors::{
-    broadcast, halves, in_register, load, load_8, load_32, pairs, store, store_32, store_floats,
-};
+use vectors::{halves, load, load_8, load_32, pairs, store, store_32, store_floats};
 
 /// Groups of four columns in a panel.
 const GROUPS: usize = PANEL / GROUP;
@@ -42,8 +41,6 @@ const GROUPS: usize = PANEL / GROUP;
 const BLOCKS: usize = PANEL / BLOCK;
 /// Vectors of eight rows that a tile has.
 const HALVES: usize = 2;
-/// Rows of input that meet the weights together.
-const ROWS: usize = 4;
 
 /// Whether this processor has what the kernels need.
 pub(super) fn available() -> bool {
@@ -56,11 +53,11 @@ pub(super) fn available() -> bool {
 #[repr(align(64))]
 pub(super) struct Panel {
     /// Vectors `[group][half]`.
-    weights: [[[u8; 32]; HALVES]; GROUPS],
+    pub(super) weights: [[[u8; 32]; HALVES]; GROUPS],
     /// For each group of columns and each row the scale, twice in 16 bits.
-    scales: [[[i32; 8]; HALVES]; 16],
+    pub(super) scales: [[[i32; 8]; HALVES]; 16],
     /// For each two groups of columns and each row their minima, in 16 bits.
-    minima: [[[i32; 8]; HALVES]; 8],
+    pub(super) minima: [[[i32; 8]; HALVES]; 8],
     /// For each block of 32 columns and each row its scale, for Q4_0.
     d: [[[f32; 8]; HALVES]; BLOCKS],
 }
@@ -80,6 +77,7 @@ pub(super) fn multiply(
     sums: &mut [[f32; TILE]],
     panel: &mut Panel,
 ) {
+    assert!(!rows.is_empty() && rows.len() == sums.len());
     let bytes = format.parts().end;
     let blocks = PANEL / format.columns();
     for (index, blocks) in tile.chunks(bytes * blocks).enumerate() {
@@ -88,35 +86,11 @@ pub(super) fn multiply(
             nibbles::meet(panel, index, input, rows.clone(), sums);
             continue;
         }
-        let mut start = rows.start;
-        for sums in sums.chunks_mut(ROWS) {
-            // Written out: a closure in an array is not inlined.
-            let (first, second) = (start, start + 1);
-            match sums.len() {
-                1 => panel.meet(format, blocks, [input.row(first, index)], sums),
-                2 => {
-                    let rows = [input.row(first, index), input.row(second, index)];
-                    panel.meet(format, blocks, rows, sums);
-                }
-                3 => {
-                    let third = input.row(start + 2, index);
-                    let rows = [input.row(first, index), input.row(second, index), third];
-                    panel.meet(format, blocks, rows, sums);
-                }
-                _ => {
-                    let (third, fourth) =
-                        (input.row(start + 2, index), input.row(start + 3, index));
-                    let rows = [
-                        input.row(first, index),
-                        input.row(second, index),
-                        third,
-                        fourth,
-                    ];
-                    panel.meet(format, blocks, rows, sums);
-                }
-            }
-            start += sums.len();
-        }
+        let count = blocks.len() / bytes;
+        let rows = Rows::of((input, index), count, rows.clone());
+        // SAFETY: the panel has just been filled with these blocks, and the
+        // rows were checked.
+        unsafe { meet::meet(panel, format, blocks, rows, sums) };
     }
 }
 
@@ -192,206 +166,13 @@ impl Panel {
     fn signed_scales(&mut self, block: &[u8]) {
         let part = Format::Q6K.parts().scales;
         for half in 0..HALVES {
-            for pair in 0..8 {
-                let rows = |sub: usize| {
-                    _mm256_cvtepi8_epi32(load_8(&block[part + sub * TILE + half * 8..]))
-                };
-                let (first, second) = (rows(2 * pair), rows(2 * pair + 1));
-                store_32(&mut self.scales[2 * pair][half], pairs(first, first));
-                store_32(&mut self.scales[2 * pair + 1][half], pairs(second, second));
-                // Weights are stored 32 larger than they are.
-                let minima = pairs(
-                    _mm256_slli_epi32::<5>(first),
-                    _mm256_slli_epi32::<5>(second),
-                );
-                store_32(&mut self.minima[pair][half], minima);
+            for sub in 0..16 {
+                let at = part + sub * TILE + half * 8;
+                let scales = _mm256_cvtepi8_epi32(load_8(&block[at..]));
+                store_32(&mut self.scales[sub][half], pairs(scales, scales));
             }
         }
     }
-
-    /// Adds the products of the panel and some rows.
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn meet<const N: usize>(
-        &self,
-        format: Format,
-        blocks: &[u8],
-        rows: [Row<'_>; N],
-        sums: &mut [[f32; TILE]],
-    ) {
-        match format {
-            Format::Q4_0 => unreachable!("has a loop of its own"),
-            Format::Q4_1 => self.meet_blocks::<N, 8>(format, blocks, rows, sums),
-            Format::Q5_0 => self.meet_blocks::<N, 4>(format, blocks, rows, sums),
-            Format::Q8_0 => self.meet_signed(blocks, rows, sums),
-            Format::Q4K => self.meet_panel::<N, 8, 8>(format, blocks, rows, sums),
-            Format::Q5K => self.meet_panel::<N, 4, 8>(format, blocks, rows, sums),
-            Format::Q6K => self.meet_panel::<N, 2, 4>(format, blocks, rows, sums),
-        }
-    }
-
-    /// K formats: whole numbers throughout the 256 columns. A scale stands
-    /// for `SCALE` groups.
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn meet_panel<const N: usize, const STEPS: usize, const SCALE: usize>(
-        &self,
-        format: Format,
-        block: &[u8],
-        rows: [Row<'_>; N],
-        sums: &mut [[f32; TILE]],
-    ) {
-        let numbers = rows.map(|row| fours(row.numbers));
-        let mut scaled = [[_mm256_setzero_si256(); HALVES]; N];
-        for group in (0..GROUPS).step_by(STEPS) {
-            let numbers = numbers.map(|row| &row[group..]);
-            let products = products::<N, STEPS>(&self.weights[group..], numbers);
-            let scales = &self.scales[group / SCALE];
-            let scales = [load_32(&scales[0]), load_32(&scales[1])];
-            for (scaled, products) in scaled.iter_mut().zip(products) {
-                for ((scaled, product), scales) in scaled.iter_mut().zip(products).zip(scales) {
-                    *scaled = _mm256_add_epi32(*scaled, _mm256_madd_epi16(product, scales));
-                }
-            }
-        }
-        let parts = format.parts();
-        let pairs = GROUPS / SCALE / 2;
-        for half in 0..HALVES {
-            let d = halves(&block[parts.d + half * 16..]);
-            let d_min = if format == Format::Q6K {
-                d
-            } else {
-                halves(&block[parts.d_min + half * 16..])
-            };
-            for ((row, scaled), sums) in rows.iter().zip(&scaled).zip(&mut *sums) {
-                let mut minima = _mm256_setzero_si256();
-                let input = &row.sums[..2 * pairs];
-                for (pair, minimum) in input.chunks_exact(2).zip(&self.minima) {
-                    let pair = i32::from(pair[0]) & 0xffff | i32::from(pair[1]) << 16;
-                    let product =
-                        _mm256_madd_epi16(load_32(&minimum[half]), _mm256_set1_epi32(pair));
-                    minima = _mm256_add_epi32(minima, product);
-                }
-                let scale = _mm256_set1_ps(row.scales[0]);
-                let product = _mm256_fmsub_ps(
-                    d,
-                    _mm256_cvtepi32_ps(scaled[half]),
-                    _mm256_mul_ps(d_min, _mm256_cvtepi32_ps(minima)),
-                );
-                add(&mut sums[half * 8..], |sum| {
-                    _mm256_fmadd_ps(scale, product, sum)
-                });
-            }
-        }
-    }
-
-    /// Q4_1 and Q5_0: unsigned weights, a scale for 32 columns.
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn meet_blocks<const N: usize, const STEPS: usize>(
-        &self,
-        format: Format,
-        blocks: &[u8],
-        rows: [Row<'_>; N],
-        sums: &mut [[f32; TILE]],
-    ) {
-        let parts = format.parts();
-        let ones = _mm256_set1_epi16(1);
-        let numbers = rows.map(|row| fours(row.numbers));
-        let mut floats = [[_mm256_setzero_ps(); HALVES]; N];
-        for (index, block) in blocks.chunks_exact(parts.end).enumerate() {
-            let mut whole = [[_mm256_setzero_si256(); HALVES]; N];
-            for (whole, row) in whole.iter_mut().zip(rows) {
-                let offset = offset(format) * i32::from(row.sums[index]);
-                *whole = [_mm256_set1_epi32(-offset); HALVES];
-            }
-            for step in (0..BLOCK / GROUP).step_by(STEPS) {
-                let group = index * (BLOCK / GROUP) + step;
-                let numbers = numbers.map(|row| &row[group..]);
-                let products = products::<N, STEPS>(&self.weights[group..], numbers);
-                for (whole, products) in whole.iter_mut().zip(products) {
-                    for (whole, product) in whole.iter_mut().zip(products) {
-                        *whole = _mm256_add_epi32(*whole, _mm256_madd_epi16(product, ones));
-                    }
-                }
-            }
-            for half in 0..HALVES {
-                let d = halves(&block[parts.d + half * 16..]);
-                for ((floats, whole), row) in floats.iter_mut().zip(&whole).zip(rows) {
-                    let scale = _mm256_mul_ps(d, _mm256_set1_ps(row.scales[index]));
-                    let product = _mm256_cvtepi32_ps(whole[half]);
-                    floats[half] = _mm256_fmadd_ps(product, scale, floats[half]);
-                    if format == Format::Q4_1 {
-                        let minimum = halves(&block[parts.d_min + half * 16..]);
-                        let sum = _mm256_set1_ps(row.scaled_sums[index]);
-                        floats[half] = _mm256_fmadd_ps(minimum, sum, floats[half]);
-                    }
-                }
-            }
-        }
-        add_all(floats, sums);
-    }
-
-    /// Q8_0: signed weights. The sign moves to the input, since
-    /// `vpmaddubsw` wants one side without.
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn meet_signed<const N: usize>(
-        &self,
-        blocks: &[u8],
-        rows: [Row<'_>; N],
-        sums: &mut [[f32; TILE]],
-    ) {
-        let parts = Format::Q8_0.parts();
-        let ones = _mm256_set1_epi16(1);
-        let mut floats = [[_mm256_setzero_ps(); HALVES]; N];
-        for (index, block) in blocks.chunks_exact(parts.end).enumerate() {
-            let mut whole = [[_mm256_setzero_si256(); HALVES]; N];
-            let numbers = rows.map(|row| fours(&row.numbers[index * BLOCK..][..BLOCK]));
-            for step in 0..BLOCK / GROUP {
-                let weights = &self.weights[index * (BLOCK / GROUP) + step];
-                for half in 0..HALVES {
-                    let weights = load(&weights[half]);
-                    let positive = _mm256_abs_epi8(weights);
-                    for (whole, numbers) in whole.iter_mut().zip(numbers) {
-                        let input = broadcast(numbers[step]);
-                        let signed = _mm256_sign_epi8(input, weights);
-                        let product = _mm256_maddubs_epi16(positive, signed);
-                        let product = _mm256_madd_epi16(product, ones);
-                        whole[half] = _mm256_add_epi32(whole[half], product);
-                    }
-                }
-            }
-            for half in 0..HALVES {
-                let d = halves(&block[parts.d + half * 16..]);
-                for ((floats, whole), row) in floats.iter_mut().zip(&whole).zip(rows) {
-                    let scale = _mm256_set1_ps(row.scales[index]);
-                    let product = _mm256_cvtepi32_ps(whole[half]);
-                    floats[half] = _mm256_fmadd_ps(product, _mm256_mul_ps(d, scale), floats[half]);
-                }
-            }
-        }
-        add_all(floats, sums);
-    }
-}
-
-/// The sums of products of the first `STEPS` groups, in 16 bits.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn products<const N: usize, const STEPS: usize>(
-    weights: &[[[u8; 32]; HALVES]],
-    rows: [&[[i8; GROUP]]; N],
-) -> [[__m256i; HALVES]; N] {
-    let weights: &[_; STEPS] = weights.first_chunk().expect("as many groups");
-    let rows = rows.map(|row| row.first_chunk::<STEPS>().expect("as many groups"));
-    let mut products = [[_mm256_setzero_si256(); HALVES]; N];
-    for (step, weights) in weights.iter().enumerate() {
-        let weights = [load(&weights[0]), load(&weights[1])];
-        for (products, row) in products.iter_mut().zip(rows) {
-            let input = broadcast(row[step]);
-            for (product, weights) in products.iter_mut().zip(weights) {
-                let sum = _mm256_add_epi16(*product, _mm256_maddubs_epi16(weights, input));
-                *product = in_register(sum);
-            }
-        }
-    }
-    products
 }
 
 /// Two weights a byte: groups 2i in the low nibbles, 2i + 1 in the high ones.
@@ -474,9 +255,4 @@ fn add(sums: &mut [f32], change: impl FnOnce(__m256) -> __m256) {
         let sum = _mm256_loadu_ps(sums.as_ptr());
         _mm256_storeu_ps(sums.as_mut_ptr(), change(sum));
     }
-}
-
-/// Numbers in groups of four.
-fn fours(numbers: &[i8]) -> &[[i8; GROUP]] {
-    numbers.as_chunks().0
 }

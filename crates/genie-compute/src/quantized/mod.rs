@@ -8,11 +8,18 @@
 mod activations;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod check;
 mod format;
+#[cfg(target_arch = "x86_64")]
+mod pointers;
 mod portable;
 mod rows;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use candle_core::quantized::GgmlDType;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
@@ -49,22 +56,66 @@ pub enum Kernel {
     Portable,
     /// Vectors of 32 bytes, on x86-64 with AVX2, FMA and F16C.
     Avx2,
+    /// The same with AVX-VNNI, which Intel's processors with efficient cores
+    /// have.
+    AvxVnni,
+    /// Vectors of 64 bytes, on x86-64 with AVX-512 and its VNNI.
+    Avx512Vnni,
 }
 
 impl Kernel {
-    /// The kernels that this processor has, the best one last.
+    /// The kernels that this processor has, the best one last. Found out
+    /// once: the ones with VNNI are then held against the AVX2 one, and left
+    /// out with an error in the log where they differ.
     #[must_use]
-    pub fn available() -> Vec<Self> {
-        let mut kernels = vec![Self::Portable];
-        #[cfg(target_arch = "x86_64")]
-        if avx2::available() {
-            kernels.push(Self::Avx2);
-        }
-        kernels
+    pub fn available() -> &'static [Self] {
+        static AVAILABLE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
+            let mut kernels = vec![Kernel::Portable];
+            #[cfg(target_arch = "x86_64")]
+            if avx2::available() {
+                kernels.push(Kernel::Avx2);
+                let vnni = [
+                    (Kernel::AvxVnni, vnni::has_avx()),
+                    (Kernel::Avx512Vnni, vnni::has_avx512()),
+                ];
+                let present = vnni.into_iter().filter(|(_, present)| *present);
+                kernels.extend(present.map(|(kernel, _)| kernel).filter(check::passes));
+            }
+            kernels
+        });
+        &AVAILABLE
     }
 
     fn best() -> Self {
-        Self::available().pop().unwrap_or(Self::Portable)
+        Self::available().last().copied().unwrap_or(Self::Portable)
+    }
+
+    /// Adds to `sums`, sixteen for each of `rows` of `input`, the products
+    /// with a tile.
+    ///
+    /// # Safety
+    ///
+    /// This processor must have the kernel.
+    unsafe fn multiply(
+        self,
+        format: Format,
+        tile: &[u8],
+        input: &Activations,
+        rows: Range<usize>,
+        Scratch { sums, panel }: &mut Scratch,
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: promised by the caller.
+        unsafe {
+            match self {
+                Self::Portable => portable::multiply(format, tile, input, rows, sums),
+                Self::Avx2 => avx2::multiply(format, tile, input, rows, sums, panel),
+                Self::AvxVnni => vnni::multiply_avx(format, tile, input, rows, sums, panel),
+                Self::Avx512Vnni => vnni::multiply_avx512(format, tile, input, rows, sums, panel),
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        portable::multiply(format, tile, input, rows, sums);
     }
 }
 
@@ -234,20 +285,13 @@ impl QuantizedMatrix {
     ) -> &'a mut [[f32; TILE]] {
         scratch.sums.clear();
         scratch.sums.resize(rows.len(), [0.0; TILE]);
-        let sums = &mut scratch.sums;
-        let packed = self.tile(tile);
-        match self.kernel {
-            Kernel::Portable => portable::multiply(self.format, packed, input, rows, sums),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `with_kernel` and `best` take only what is available.
-            Kernel::Avx2 => unsafe {
-                let panel = &mut scratch.panel;
-                avx2::multiply(self.format, packed, input, rows, sums, panel);
-            },
-            #[cfg(not(target_arch = "x86_64"))]
-            Kernel::Avx2 => unreachable!("never available"),
+        // SAFETY: `with_kernel` and `best` take only what is available.
+        unsafe {
+            let tile = self.tile(tile);
+            self.kernel
+                .multiply(self.format, tile, input, rows, scratch);
         }
-        sums
+        &mut scratch.sums
     }
 
     fn tile(&self, index: usize) -> &[u8] {
@@ -285,6 +329,8 @@ struct Scratch {
     sums: Vec<[f32; TILE]>,
     #[cfg(target_arch = "x86_64")]
     panel: avx2::Panel,
+    #[cfg(not(target_arch = "x86_64"))]
+    panel: (),
 }
 
 impl Scratch {
@@ -293,6 +339,8 @@ impl Scratch {
             sums: Vec::new(),
             #[cfg(target_arch = "x86_64")]
             panel: avx2::Panel::new(),
+            #[cfg(not(target_arch = "x86_64"))]
+            panel: (),
         }
     }
 }

@@ -82,12 +82,12 @@ fn block_of_256(
         minima += minimum * i32::from(input.sums[sub]);
     }
     let d = half(block, parts.d, lane);
-    let d_min = if format == Format::Q6K {
-        d
+    let product = if format == Format::Q6K {
+        d * (scaled - minima) as f32
     } else {
-        half(block, parts.d_min, lane)
+        d * scaled as f32 - half(block, parts.d_min, lane) * minima as f32
     };
-    input.scales[0] * (d * scaled as f32 - d_min * minima as f32)
+    input.scales[0] * product
 }
 
 /// What a stored weight is larger than the one that is meant.

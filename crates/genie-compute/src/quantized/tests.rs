@@ -83,8 +83,8 @@ fn apart(found: &[f32], wanted: &[f32]) -> f32 {
 fn products(dtype: GgmlDType, shape: (usize, usize), bytes: &[u8], x: &[f32]) -> Vec<Vec<f32>> {
     let (rows, columns) = shape;
     Kernel::available()
-        .into_iter()
-        .map(|kernel| {
+        .iter()
+        .map(|&kernel| {
             let matrix = QuantizedMatrix::new(dtype, rows, columns, bytes).expect("a matrix");
             matrix.with_kernel(kernel).multiply(x)
         })
@@ -168,6 +168,84 @@ proptest! {
         prop_assert!(!same || found[0].iter().all(|y| y.is_finite()));
         for other in &found[1..] {
             prop_assert!(apart(other, &found[0]) < 1e-5);
+        }
+    }
+}
+
+/// The kernels that promise the bits of the AVX2 one.
+#[cfg(target_arch = "x86_64")]
+fn with_vnni() -> Vec<Kernel> {
+    let kernels = Kernel::available().iter().copied();
+    kernels
+        .filter(|kernel| matches!(kernel, Kernel::AvxVnni | Kernel::Avx512Vnni))
+        .collect()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn every_kernel_of_this_processor_passes_its_check() {
+    for (kernel, present) in [
+        (Kernel::Avx2, avx2::available()),
+        (Kernel::AvxVnni, vnni::has_avx()),
+        (Kernel::Avx512Vnni, vnni::has_avx512()),
+    ] {
+        assert_eq!(Kernel::available().contains(&kernel), present, "{kernel:?}");
+        if !present {
+            println!("{kernel:?} is not tested: this processor lacks the instructions");
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_kernel_with_other_bits_fails_the_check() {
+    if !avx2::available() {
+        println!("skipped: this processor has no AVX2");
+        return;
+    }
+    assert!(check::passes(&Kernel::Avx2));
+    // It adds floats up in another order.
+    assert!(!check::passes(&Kernel::Portable));
+}
+
+#[cfg(target_arch = "x86_64")]
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whole numbers are the same in any order, and floats are added in the
+    /// same one. Says nothing on a processor without VNNI;
+    /// `every_kernel_of_this_processor_passes_its_check` names what is
+    /// missing.
+    #[test]
+    fn vnni_gives_the_bits_of_avx2(
+        dtype in prop::sample::select(TYPES.to_vec()),
+        rows in 1usize..40,
+        blocks in 1usize..12,
+        count in 1usize..36,
+        seed in any::<u64>(),
+        extreme in prop::sample::select(vec![None, Some(0x00u8), Some(0x7f), Some(0x80), Some(0xff)]),
+    ) {
+        let kernels = with_vnni();
+        if !kernels.is_empty() {
+            let columns = blocks * dtype.block_size();
+            let mut bytes = random_blocks(dtype, blocks_of(dtype, rows, columns), seed);
+            let mut x = noise(count * columns, seed ^ 7);
+            if let Some(fill) = extreme {
+                let at = if dtype == GgmlDType::Q6K { 0..208 } else { 4..dtype.type_size() };
+                for block in bytes.chunks_exact_mut(dtype.type_size()) {
+                    block[at.clone()].fill(fill);
+                }
+                x.iter_mut().for_each(|x| *x = x.signum());
+            }
+            let multiply = |kernel| {
+                let matrix = QuantizedMatrix::new(dtype, rows, columns, &bytes).expect("a matrix");
+                let product = matrix.with_kernel(kernel).multiply(&x);
+                product.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            };
+            let wanted = multiply(Kernel::Avx2);
+            for kernel in kernels {
+                prop_assert_eq!(multiply(kernel), wanted.as_slice(), "{:?}", kernel);
+            }
         }
     }
 }

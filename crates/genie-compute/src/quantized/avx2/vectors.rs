@@ -3,8 +3,6 @@
 
 use std::arch::x86_64::*;
 
-use super::super::format::GROUP;
-
 /// The same vector, which the compiler must have at this point. Sums of
 /// several steps would otherwise be reordered into trees, which need more
 /// registers than there are, so that they spill.
@@ -16,6 +14,16 @@ pub(super) fn in_register(mut vector: __m256i) -> __m256i {
         std::arch::asm!("/* {0} */", inout(ymm_reg) vector, options(pure, nomem, nostack, preserves_flags));
     }
     vector
+}
+
+/// The same number, which the compiler does not know.
+#[inline(always)]
+pub(super) fn opaque(mut number: usize) -> usize {
+    // SAFETY: no instruction at all.
+    unsafe {
+        std::arch::asm!("/* {0} */", inout(reg) number, options(pure, nomem, nostack, preserves_flags));
+    }
+    number
 }
 
 /// Two numbers of 16 bits in each lane of 32.
@@ -90,13 +98,4 @@ pub(super) fn halves(bytes: &[u8]) -> __m256 {
     let bytes: &[u8; 16] = bytes[..16].try_into().expect("16 of them");
     // SAFETY: 16 bytes lie there, and the load needs no alignment.
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
-}
-
-/// Four numbers in every lane.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-pub(super) fn broadcast(four: [i8; GROUP]) -> __m256i {
-    _mm256_set1_epi32(i32::from_le_bytes(
-        four.map(|number| number.cast_unsigned()),
-    ))
 }
