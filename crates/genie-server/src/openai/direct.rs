@@ -328,7 +328,9 @@ impl Outlet {
     }
 
     fn send(&self, piece: Piece) -> Result<(), ()> {
-        let sending = tokio::time::timeout(READER_PATIENCE, self.sender.send(piece));
+        // The threads of single choices know no runtime until they are in it.
+        let sending =
+            async { tokio::time::timeout(READER_PATIENCE, self.sender.send(piece)).await };
         match self.runtime.block_on(sending) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(()),
