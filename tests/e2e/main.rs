@@ -21,6 +21,7 @@ mod backup;
 mod bad_input;
 mod bench;
 mod command_line;
+mod content;
 mod crash;
 mod disk;
 mod documents;

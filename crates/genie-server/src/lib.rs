@@ -30,8 +30,10 @@ mod answer;
 mod app;
 mod body;
 mod conversations;
+mod deferred;
 mod documents;
 mod envelope;
+mod evaluations;
 mod failure;
 mod health;
 mod jobs;
@@ -43,27 +45,38 @@ mod metrics;
 mod openai;
 mod openapi;
 mod origin;
+mod outbound;
 mod page;
 mod paging;
 mod person;
 mod question;
 mod routes;
 mod serve;
+mod suggestions;
 mod tls;
 mod trail;
 mod upkeep;
+mod watch;
+mod webhook;
 mod wire;
 mod work;
 mod workspaces;
 
 pub use access::scopes;
 pub use app::{Accounts, AppState, app, app_with_upkeep};
-pub use documents::{AddedBody, AddedStatus, DocumentBody, DocumentSink, DocumentsBody, SinkError};
+pub use documents::{
+    AddedBody, AddedStatus, DocumentBody, DocumentSink, DocumentsBody, NewDocument, SinkError,
+    format_of,
+};
+pub use evaluations::{Evaluation, EvaluationError, EvaluationReport, Evaluator};
 pub use openapi::openapi;
+pub use outbound::{Delivery, Fetched, Outbound, OutboundError};
 pub use paging::PageBody;
 pub use serve::{ServeError, serve, serve_tls};
 pub use tls::{Certificate, TlsError};
 pub use upkeep::Upkeep;
+pub use watch::Watch;
+pub use webhook::signature;
 pub use wire::{
     AnswerBody, AnswerTimingsBody, CitationBody, PassageBody, SearchBody, SearchTimingsBody,
     StageBody, StagesBody, UsageBody,

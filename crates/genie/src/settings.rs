@@ -1,9 +1,11 @@
 //! Flags, environment, `config.toml` and defaults into one validated
 //! [`Config`]. The only place that knows where settings come from.
 
+mod outbound;
 mod profile;
 mod retrieval;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -78,6 +80,9 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
             max_body_bytes: file.server.max_body_bytes.unwrap_or(1 << 20),
         },
         tls,
+        outbound: outbound::read(file.fetch, file.webhooks, |name| {
+            std::env::var(name).ok().filter(|secret| !secret.is_empty())
+        })?,
         places,
     };
     Ok(config.validate()?)
@@ -166,6 +171,8 @@ struct File {
     retrieval: Retrieval,
     answer: Answer,
     server: Server,
+    fetch: outbound::Fetch,
+    webhooks: BTreeMap<String, outbound::Webhook>,
 }
 
 #[derive(Debug, Default, Deserialize)]

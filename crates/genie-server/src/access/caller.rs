@@ -29,6 +29,9 @@ pub(crate) enum Caller {
     Local,
     /// Whoever has this key.
     Key(Box<ApiKey>),
+    /// Whoever asked for work that is done now: it was let through when it was
+    /// asked for, and nothing more is.
+    Later(Subject),
 }
 
 impl Caller {
@@ -37,6 +40,7 @@ impl Caller {
         match self {
             Self::Local => Subject::local(),
             Self::Key(key) => Subject::key(&key.id),
+            Self::Later(subject) => subject.clone(),
         }
     }
 
@@ -47,6 +51,7 @@ impl Caller {
             Self::Key(key) => {
                 key.workspace.is_none() && key.role == Role::Owner && key.scopes.is_empty()
             }
+            Self::Later(_) => false,
         }
     }
 
@@ -58,6 +63,7 @@ impl Caller {
                 Some(own) => (own == workspace).then_some(key.role),
                 None => Some(key.role),
             },
+            Self::Later(_) => None,
         }
     }
 
@@ -68,6 +74,7 @@ impl Caller {
             Self::Key(key) => {
                 key.scopes.is_empty() || key.scopes.iter().any(|scope| scope == permission.scope())
             }
+            Self::Later(_) => false,
         };
         scoped && permission.is_of(role)
     }
@@ -84,6 +91,17 @@ pub(crate) struct Access {
 }
 
 impl Access {
+    /// As the caller of a request that was let through, for the work that it
+    /// asked for.
+    pub(crate) fn later(subject: Subject, workspace: Workspace, correlation: Correlation) -> Self {
+        Self {
+            caller: Caller::Later(subject),
+            workspace,
+            role: Role::Reader,
+            correlation,
+        }
+    }
+
     /// Whose conversations these are.
     pub(crate) fn owner(&self) -> Owner {
         Owner {

@@ -2,6 +2,7 @@
 //! and out. The router, the layer that lets requests through, and the
 //! description of the interface are made from this one list.
 
+mod content;
 mod declare;
 mod service;
 mod workspace;
@@ -45,6 +46,7 @@ impl Needs {
 pub(crate) fn routes() -> Vec<Route> {
     let mut all = service::routes();
     all.extend(workspace::routes());
+    all.extend(content::routes());
     all
 }
 

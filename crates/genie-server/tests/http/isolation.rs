@@ -23,7 +23,7 @@ fn has(role: Role, scope: &str) -> bool {
     match scope {
         "search" | "answer" | "documents.read" => role != Role::Auditor,
         "documents.write" => matches!(role, Role::Owner | Role::Editor),
-        "feedback.read" => matches!(role, Role::Owner | Role::Evaluator),
+        "evaluate" | "feedback.read" => matches!(role, Role::Owner | Role::Evaluator),
         "usage.read" => matches!(role, Role::Owner | Role::Evaluator | Role::Auditor),
         "audit.read" => matches!(role, Role::Owner | Role::Auditor),
         "manage" => role == Role::Owner,
@@ -50,6 +50,7 @@ fn filled(path: &str, workspace: &str) -> String {
         .replace("{id}", "6e1b1f9e-8d2c-4a53-9c5c-0e9f6b1d2a3c")
         .replace("{subject}", "user:somebody")
         .replace("{model}", "genie")
+        .replace("{page}", "1")
 }
 
 /// Whether the layer in front let it through, whatever became of it then.

@@ -5,11 +5,13 @@
 )]
 
 mod answers;
+mod content;
 mod description;
 mod encrypted;
 mod fixture;
 mod indexed;
 mod isolation;
+mod later;
 mod limits;
 mod openai;
 mod serving;

@@ -217,6 +217,7 @@ fn merged(mut before: WorkspaceSettings, given: Settings) -> WorkspaceSettings {
         max_tokens: given.max_tokens.or(before.max_tokens),
         retention_days: given.retention_days.or(before.retention_days),
         max_documents: given.max_documents.or(before.max_documents),
+        max_bytes: given.max_bytes.or(before.max_bytes),
         requests_per_minute: given.requests_per_minute.or(before.requests_per_minute),
         answers: given.answers.or(before.answers),
     }
@@ -230,6 +231,7 @@ fn clear(settings: &mut WorkspaceSettings, setting: Setting) {
         Setting::MaxTokens => settings.max_tokens = None,
         Setting::RetentionDays => settings.retention_days = None,
         Setting::MaxDocuments => settings.max_documents = None,
+        Setting::MaxBytes => settings.max_bytes = None,
         Setting::RequestsPerMinute => settings.requests_per_minute = None,
         Setting::Answers => settings.answers = None,
     }

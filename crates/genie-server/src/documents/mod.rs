@@ -1,5 +1,12 @@
-//! The documents of the index: listed, removed, and added through the program
-//! that runs the service.
+//! The documents of the index: listed, read, changed, removed, and added through
+//! the program that runs the service.
+
+mod certificate;
+mod change;
+mod content;
+pub(crate) mod jobs;
+mod taking;
+mod text;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +17,8 @@ use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use genie_core::{BackendError, DocumentId, DocumentRecord};
+use genie_core::{BackendError, DocumentId, DocumentRecord, MediaType};
+use genie_state::Workspace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,9 +26,17 @@ use crate::access::{Access, Done};
 use crate::app::Service;
 use crate::body::{BodyLimits, read as read_body};
 use crate::failure::{Failure, log};
-use crate::jobs;
+use crate::jobs::queue_document;
 use crate::paging::{PageBody, Paging};
+use crate::watch::Watch;
 use crate::work::{blocking, with_engine};
+
+pub(crate) use self::certificate::{CertificateBody, certify};
+pub(crate) use self::change::{ChangeBody, change, reindex};
+pub(crate) use self::content::content;
+pub use self::jobs::format_of;
+pub(crate) use self::taking::take;
+pub(crate) use self::text::{PageTextBody, PassageTextBody, TextQuery, page, text};
 
 /// A document may be larger than a question, and takes longer to arrive.
 const UPLOAD: BodyLimits = BodyLimits {
@@ -32,14 +48,50 @@ const LONGEST_URI: usize = 2048;
 /// Takes documents into the index; the program that runs the service brings
 /// one, for it knows the limits and the models.
 pub trait DocumentSink: Send + Sync {
-    /// Indexes the bytes under this label, which names no file to be opened.
-    /// Blocks until the index has them.
+    /// Indexes a document. Blocks until the index has it.
     ///
     /// # Errors
     ///
     /// Fails when the bytes are not a readable document, when others are
-    /// being indexed, and when a model or the index fails.
-    fn add(&self, uri: String, bytes: Vec<u8>) -> Result<AddedBody, SinkError>;
+    /// being indexed, when a model or the index fails, and when `watch` says
+    /// so.
+    fn add(&self, document: NewDocument<'_>, watch: &Watch) -> Result<AddedBody, SinkError>;
+
+    /// Reads, cuts and embeds the bytes of a document of the index once more;
+    /// title, labels and date are those of the record.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::add`].
+    fn reindex(
+        &self,
+        record: &DocumentRecord,
+        bytes: &[u8],
+        watch: &Watch,
+    ) -> Result<AddedBody, SinkError>;
+
+    /// Gives a document of the index the title, the labels and the date of
+    /// this record; `None` where the index has none of its id.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::add`].
+    fn revise(
+        &self,
+        record: &DocumentRecord,
+        watch: &Watch,
+    ) -> Result<Option<AddedBody>, SinkError>;
+}
+
+/// A document to be indexed.
+#[derive(Debug, Clone, Copy)]
+pub struct NewDocument<'a> {
+    /// What it is cited by; names no file to be opened.
+    pub uri: &'a str,
+    /// The whole file.
+    pub bytes: &'a [u8],
+    /// The format, where it is known from elsewhere.
+    pub media_type: Option<MediaType>,
 }
 
 /// A document could not be added.
@@ -57,6 +109,9 @@ pub enum SinkError {
     /// The service is being stopped.
     #[error("the service is being stopped")]
     Stopped,
+    /// The disk of the service is full.
+    #[error("the disk of the service is full")]
+    DiskFull,
     /// A model or the index failed; the client is not told why.
     #[error("the document could not be indexed")]
     Backend(#[source] BackendError),
@@ -138,20 +193,34 @@ pub(crate) struct Label {
     uri: Option<String>,
 }
 
-/// A document that is sent as text.
+/// A document that is sent as text, or to be fetched.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TextBody {
-    /// Path or URI to cite it by; its ending tells the format.
+    /// Path or URI to cite it by; its ending tells the format. The address
+    /// itself where that is fetched.
+    #[serde(default)]
     #[schemars(length(min = 1, max = 2048))]
-    uri: String,
-    text: String,
+    uri: Option<String>,
+    /// The text itself.
+    #[serde(default)]
+    text: Option<String>,
+    /// Where it is to be fetched from, as a job.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 2048))]
+    url: Option<String>,
+}
+
+/// What was sent.
+enum Sent {
+    Bytes { uri: String, bytes: Vec<u8> },
+    Address { uri: Option<String>, url: String },
 }
 
 /// The part of a path that names a document.
 #[derive(Debug, Deserialize)]
 pub(crate) struct DocumentPath {
-    id: String,
+    pub(crate) id: String,
 }
 
 /// A query string, with this crate's errors.
@@ -224,38 +293,39 @@ pub(crate) async fn add(
 ) -> Result<Response, Failure> {
     // Before the body is read: that many documents are held in memory.
     let permit = service.admit()?;
-    let sink = access.open(&service).await?.indexer.ok_or_else(|| {
-        Failure::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "no_indexer",
-            "this service takes no documents",
-        )
-    })?;
+    let opened = access.open(&service).await?;
+    if opened.indexer.is_none() {
+        return Err(no_indexer());
+    }
     let bytes = read_body(&headers, body, UPLOAD).await?;
-    let (uri, bytes) = sent(&headers, label.uri, bytes).await?;
+    let (uri, bytes) = match sent(&headers, label.uri, bytes).await? {
+        Sent::Bytes { uri, bytes } => (uri, bytes),
+        Sent::Address { uri, url } => {
+            let uri = uri.unwrap_or_else(|| url.clone());
+            check_label(&uri)?;
+            check_quota(&service, &access.workspace, 0).await?;
+            let job = jobs::queue_fetch(&service, &access, uri, url).await?;
+            return Ok((StatusCode::ACCEPTED, Json(job)).into_response());
+        }
+    };
     check_label(&uri)?;
-    check_quota(&service, &access).await?;
+    check_quota(&service, &access.workspace, bytes.len() as u64).await?;
     if prefers_job(&headers) {
-        let job = jobs::queue(&service, &access, uri, bytes).await?;
+        let job = queue_document(&service, &access, uri, bytes).await?;
         return Ok((StatusCode::ACCEPTED, Json(job)).into_response());
     }
     // Without the timeout of questions: a large document takes its time, and
     // half an indexing is no use to anybody.
-    let added = blocking(&service, permit, move |_| sink.add(uri, bytes))
-        .await?
-        .map_err(|error| match error {
-            SinkError::Unreadable { reason } => Failure::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "unreadable_document",
-                reason,
-            ),
-            SinkError::Busy => Failure::busy(),
-            SinkError::Stopped => Failure::stopping(),
-            SinkError::Backend(_) => {
-                log(&error);
-                Failure::internal()
-            }
-        })?;
+    let added = blocking(&service, permit, move |_| {
+        let document = NewDocument {
+            uri: &uri,
+            bytes: &bytes,
+            media_type: None,
+        };
+        take(&opened, document, &Watch::default())
+    })
+    .await?
+    .map_err(Failure::from)?;
     service.meter.document(&access);
     if let Some(accounts) = &service.state.accounts {
         access
@@ -271,18 +341,15 @@ pub(crate) async fn add(
 }
 
 /// What was sent and what it is called.
-async fn sent(
-    headers: &HeaderMap,
-    label: Option<String>,
-    bytes: Vec<u8>,
-) -> Result<(String, Vec<u8>), Failure> {
+async fn sent(headers: &HeaderMap, label: Option<String>, bytes: Vec<u8>) -> Result<Sent, Failure> {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let missing = || Failure::invalid("uri", "has to be given");
     if let Ok(boundary) = multer::parse_boundary(content_type) {
-        return form(boundary, label, bytes).await;
+        let (uri, bytes) = form(boundary, label, bytes).await?;
+        return Ok(Sent::Bytes { uri, bytes });
     }
     // A JSON document of its own comes with a label, text in JSON brings one.
     if label.is_none() && content_type.starts_with("application/json") {
@@ -293,9 +360,28 @@ async fn sent(
                 format!("the body can't be read: {error}"),
             )
         })?;
-        return Ok((body.uri, body.text.into_bytes()));
+        return match body {
+            TextBody {
+                uri,
+                text: None,
+                url: Some(url),
+            } => Ok(Sent::Address { uri, url }),
+            TextBody {
+                uri,
+                text: Some(text),
+                url: None,
+            } => Ok(Sent::Bytes {
+                uri: uri.ok_or_else(missing)?,
+                bytes: text.into_bytes(),
+            }),
+            TextBody { .. } => Err(Failure::invalid(
+                "text",
+                "has to be given, or `url` in its place",
+            )),
+        };
     }
-    Ok((label.ok_or_else(missing)?, bytes))
+    let uri = label.ok_or_else(missing)?;
+    Ok(Sent::Bytes { uri, bytes })
 }
 
 /// The one file of a form.
@@ -330,7 +416,7 @@ async fn form(
 }
 
 /// RFC 7240: the client would rather be told at once and look later.
-fn prefers_job(headers: &HeaderMap) -> bool {
+pub(crate) fn prefers_job(headers: &HeaderMap) -> bool {
     headers
         .get_all("prefer")
         .iter()
@@ -339,25 +425,75 @@ fn prefers_job(headers: &HeaderMap) -> bool {
         .any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
 }
 
-async fn check_quota(service: &Arc<Service>, access: &Access) -> Result<(), Failure> {
-    let Some(most) = access.workspace.settings.max_documents else {
+/// Whether the workspace may have one more document of this many bytes.
+pub(crate) async fn check_quota(
+    service: &Arc<Service>,
+    workspace: &Workspace,
+    bytes: u64,
+) -> Result<(), Failure> {
+    let settings = &workspace.settings;
+    let (documents, most_bytes) = (settings.max_documents, settings.max_bytes);
+    if documents.is_none() && most_bytes.is_none() {
         return Ok(());
-    };
-    let opened = access.open(service).await?;
-    let held = tokio::task::spawn_blocking(move || opened.engine.store().documents())
-        .await
-        .map_err(|_| Failure::internal())??;
-    if held.len() as u64 >= most {
-        return Err(Failure::new(
-            StatusCode::CONFLICT,
-            "quota_reached",
-            format!(
-                "the workspace has {} documents and may have {most}",
-                held.len()
-            ),
-        ));
     }
-    Ok(())
+    let opened = service.open(workspace).await?;
+    tokio::task::spawn_blocking(move || {
+        if let Some(most) = documents {
+            let held = opened.engine.store().documents()?.len() as u64;
+            if held >= most {
+                return Err(quota_reached(format!(
+                    "the workspace has {held} documents and may have {most}"
+                )));
+            }
+        }
+        if let (Some(most), Some(originals)) = (most_bytes, &opened.originals) {
+            let used = originals.used()?;
+            if used.saturating_add(bytes) > most {
+                return Err(quota_reached(format!(
+                    "the workspace keeps {used} bytes of documents and may keep {most}; this \
+                     one has {bytes}"
+                )));
+            }
+        }
+        Ok(())
+    })
+    .await
+    .map_err(|_| Failure::internal())?
+}
+
+fn quota_reached(message: String) -> Failure {
+    Failure::new(StatusCode::CONFLICT, "quota_reached", message)
+}
+
+fn no_indexer() -> Failure {
+    Failure::new(
+        StatusCode::NOT_IMPLEMENTED,
+        "no_indexer",
+        "this service takes no documents",
+    )
+}
+
+impl From<SinkError> for Failure {
+    fn from(error: SinkError) -> Self {
+        match error {
+            SinkError::Unreadable { reason } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "unreadable_document",
+                reason,
+            ),
+            SinkError::Busy => Self::busy(),
+            SinkError::Stopped => Self::stopping(),
+            SinkError::DiskFull => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "disk_full",
+                "the disk of the service is full",
+            ),
+            SinkError::Backend(_) => {
+                log(&error);
+                Self::internal()
+            }
+        }
+    }
 }
 
 fn known_form(id: &str) -> Result<DocumentId, Failure> {
