@@ -276,7 +276,7 @@ impl DocumentSink for Sink {
 }
 
 fn telling(watch: &Watch) -> impl FnMut(IndexProgress) -> bool {
-    |progress| {
+    move |progress| {
         let goes_on = watch.tell(progress.done as u64, progress.total as u64);
         goes_on && !interrupt::requested()
     }

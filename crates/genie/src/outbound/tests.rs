@@ -60,7 +60,7 @@ fn request(stream: &TcpStream) -> String {
         .nth(1)
         .and_then(|rest| rest.split("\r\n").next()?.parse::<usize>().ok());
     let mut body = vec![0; length.unwrap_or(0)];
-    std::io::Read::read_exact(&mut reader, &mut body).unwrap();
+    Read::read_exact(&mut reader, &mut body).unwrap();
     text + &String::from_utf8(body).unwrap()
 }
 

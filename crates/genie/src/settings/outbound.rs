@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, anyhow, bail};
-use genie_core::{FetchConfig, HookSecret, OutboundConfig, Reachable, WebhookConfig};
+use genie_core::{
+    FetchConfig, HookSecret, HostPattern, Network, OutboundConfig, Reachable, WebhookConfig,
+};
 use serde::Deserialize;
 
 /// What names of webhooks may have, so that they are names of variables too.
@@ -81,21 +83,19 @@ pub(super) fn read(
 }
 
 fn reachable(setting: &str, hosts: &[String], networks: &[String]) -> anyhow::Result<Reachable> {
+    let host = |host: &String| {
+        let parsed = host.parse::<HostPattern>();
+        parsed.map_err(|error| anyhow!("{setting}.hosts: {error}"))
+    };
+    let network = |network: &String| {
+        let parsed = network.parse::<Network>();
+        parsed.map_err(|error| anyhow!("{setting}.networks: {error}"))
+    };
     Ok(Reachable {
-        hosts: hosts
-            .iter()
-            .map(|host| {
-                host.parse()
-                    .map_err(|error| anyhow!("{setting}.hosts: {error}"))
-            })
-            .collect::<anyhow::Result<_>>()?,
+        hosts: hosts.iter().map(host).collect::<anyhow::Result<_>>()?,
         networks: networks
             .iter()
-            .map(|network| {
-                network
-                    .parse()
-                    .map_err(|error| anyhow!("{setting}.networks: {error}"))
-            })
+            .map(network)
             .collect::<anyhow::Result<_>>()?,
     })
 }
