@@ -23,6 +23,7 @@ mod bad_input;
 mod bench;
 mod clients;
 mod command_line;
+mod content;
 mod crash;
 mod disk;
 mod documents;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentHash, EmbeddingIdentity, RetrievalConfig};
+use crate::{ContentHash, EmbeddingIdentity, OutboundConfig, RetrievalConfig};
 
 /// Where models run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -58,6 +58,13 @@ impl Places {
     #[must_use]
     pub fn uploads(&self) -> PathBuf {
         self.state().join("uploads")
+    }
+
+    /// Where the bytes of the default workspace's documents are kept as they
+    /// were sent.
+    #[must_use]
+    pub fn originals(&self) -> PathBuf {
+        self.home.join("originals")
     }
 
     /// The folder of the workspaces other than the default one.
@@ -182,6 +189,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// What it speaks TLS with; `None` is plain HTTP.
     pub tls: Option<TlsFiles>,
+    /// What it may reach by itself.
+    pub outbound: OutboundConfig,
 }
 
 /// A setting is out of its range.
@@ -255,6 +264,9 @@ impl Config {
             1 << 30,
         )?;
         within("threads", self.threads, 0, 1024)?;
+        let fetch = &self.outbound.fetch;
+        within("fetch.max_bytes", fetch.max_bytes, 1024, 256 << 20)?;
+        within("fetch.max_seconds", fetch.max_seconds, 1, 600)?;
         let is_open = !self.server.listen.ip().is_loopback();
         let lets_all_in = self.server.authentication == Authentication::SingleUser;
         if lets_all_in && (self.server.allow_remote || (is_open && self.tls.is_some())) {
@@ -331,6 +343,7 @@ mod tests {
                 direct_model: false,
             },
             tls: None,
+            outbound: OutboundConfig::default(),
         }
     }
 

@@ -26,6 +26,7 @@ mod embed;
 mod generate;
 mod id;
 mod language;
+mod outbound;
 mod retrieval;
 mod span;
 mod store;
@@ -52,6 +53,10 @@ pub use generate::{
 };
 pub use id::{ChunkId, ContentHash, DocumentId, ParseIdError};
 pub use language::{Language, UnknownLanguage};
+pub use outbound::{
+    FetchConfig, HookSecret, HostPattern, Network, OutboundConfig, Reachable, WebhookConfig,
+    is_public,
+};
 pub use retrieval::{Boosts, Cut, RerankConfig, RetrievalConfig};
 pub use span::Span;
 pub use store::{

@@ -79,6 +79,11 @@ impl Engine {
         Self { parts }
     }
 
+    /// How passages are found.
+    pub(crate) const fn retrieval(&self) -> &RetrievalConfig {
+        &self.parts.retrieval
+    }
+
     /// The index.
     #[must_use]
     pub fn store(&self) -> &dyn Store {

@@ -138,6 +138,72 @@ impl Indexer {
         })
     }
 
+    /// Reads, cuts and embeds a document of the index once more, for a newer
+    /// reader or a damaged entry. Title, labels and date stay those of
+    /// `record`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::index`].
+    pub fn reindex(
+        &self,
+        bytes: &[u8],
+        record: &DocumentRecord,
+        on_progress: &mut dyn FnMut(IndexProgress) -> bool,
+    ) -> Result<Indexed, IndexError> {
+        let source = Source {
+            bytes,
+            uri: &record.uri,
+            media_type: Some(record.media_type),
+        };
+        let mut document = parse(&source, &self.limits)?;
+        document.title.clone_from(&record.title);
+        document.labels.clone_from(&record.labels);
+        document.date = record.date;
+        self.index_document(&document, on_progress)
+    }
+
+    /// Gives a document of the index another title, labels or date. The title
+    /// stands in front of every passage when it is embedded, so all of them
+    /// are embedded anew; the bytes of the document are not needed. `None`
+    /// where the index has no such document.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::index`].
+    pub fn revise(
+        &self,
+        revised: &DocumentRecord,
+        on_progress: &mut dyn FnMut(IndexProgress) -> bool,
+    ) -> Result<Option<Indexed>, IndexError> {
+        if self.store.document(&revised.id)?.is_none() {
+            return Ok(None);
+        }
+        let chunks = self.store.chunks(&revised.id)?;
+        let document = Document {
+            id: revised.id,
+            uri: revised.uri.clone(),
+            title: revised.title.clone(),
+            media_type: revised.media_type,
+            bytes: revised.bytes,
+            // Passages bring their own text.
+            text: String::new(),
+            blocks: Vec::new(),
+            language: revised.language,
+            labels: revised.labels.clone(),
+            date: revised.date,
+        };
+        let chunks = chunks.into_iter().map(|chunk| (&document, chunk)).collect();
+        let (points, truncated) = self.points(chunks, on_progress)?;
+        let record = record(&document, points.len());
+        self.store.put(&record, points)?;
+        Ok(Some(Indexed {
+            document: record,
+            status: IndexStatus::Replaced,
+            truncated,
+        }))
+    }
+
     /// The same for several short documents, which are embedded and made
     /// durable together.
     ///

@@ -57,8 +57,10 @@ mod question;
 mod quote;
 mod rank;
 mod sentences;
+mod suggest;
 mod support;
 
 pub use engine::{Engine, EngineParts, Reranked, SearchOutcome};
 pub use index::{IndexError, IndexProgress, IndexStatus, Indexed, Indexer};
 pub use question::{AnswerEvent, Question, RagError, SearchRequest};
+pub use suggest::{SeenPlace, SuggestRequest, Suggestion};

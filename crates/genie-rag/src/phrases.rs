@@ -81,6 +81,18 @@ pub(crate) const fn opening(language: Language) -> &'static str {
     }
 }
 
+/// A question about what a section of a document says.
+pub(crate) fn about(language: Language, title: &str, heading: &str) -> String {
+    match language {
+        Language::Arabic => format!("ماذا تقول وثيقة «{title}» عن «{heading}»؟"),
+        Language::Chinese => format!("《{title}》对“{heading}”是怎么说的？"),
+        Language::English => format!("What does “{title}” say about “{heading}”?"),
+        Language::French => format!("Que dit « {title} » de « {heading} » ?"),
+        Language::Russian => format!("Что говорится в документе «{title}» о теме «{heading}»?"),
+        Language::Spanish => format!("¿Qué dice «{title}» sobre «{heading}»?"),
+    }
+}
+
 /// Whether a question begins by asking for something else than yes or no:
 /// with an interrogative, or one behind a preposition. Words that also join
 /// clauses ("que", "что", "من") are left out, and so is Chinese, which does not

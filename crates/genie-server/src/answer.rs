@@ -18,6 +18,8 @@ use tokio::sync::mpsc;
 use crate::access::{Access, Done};
 use crate::app::Service;
 use crate::body::ApiJson;
+use crate::deferred;
+use crate::documents::prefers_job;
 use crate::failure::{Failure, Surface};
 use crate::question::{AnswerRequest, SearchRequestBody, wants_stream};
 use crate::wire::{AnswerBody, PassageBody, SearchBody};
@@ -35,6 +37,10 @@ pub(crate) async fn answer(
     ApiJson(request): ApiJson<AnswerRequest>,
 ) -> Result<Response, Failure> {
     let wants_stream = wants_stream(request.stream, &headers);
+    if !wants_stream && prefers_job(&headers) {
+        return deferred::queue(&service, &access, request, None).await;
+    }
+    let request = request.without_webhook()?;
     let job = Job {
         question: access.bounded(request.into_question()?),
         field: "question",

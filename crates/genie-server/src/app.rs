@@ -10,27 +10,34 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use genie_core::{ServerConfig, WatchWork};
 use genie_rag::Engine;
-use genie_state::{State, Workspace, WorkspaceId, WorkspaceSettings};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use genie_state::{Originals, State, Workspace, WorkspaceId, WorkspaceSettings};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::{SecurityServer, authorize};
 use crate::backup::{self, Backups};
 use crate::documents::DocumentSink;
+use crate::evaluations::Evaluator;
 use crate::failure::Failure;
 use crate::identity::IdentityProvider;
+use crate::jobs::Lanes;
 use crate::limits::Limits;
 use crate::meter::Meter;
 use crate::metrics::Metrics;
+use crate::outbound::Outbound;
 use crate::routes::{Needs, Route, routes};
 use crate::upkeep::Upkeep;
 use crate::uploads::Uploads;
+use crate::watch::Running;
 use crate::workspaces::{OpenWorkspace, Workspaces};
 use crate::{envelope, origin};
 
 /// How long the work of one request may take: a long answer of a small model
 /// on two old cores.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
+/// Seconds between tries to deliver: eight tries in nine hours, so that a relay
+/// may be away for a night.
+const DELIVERY_PAUSES: [u64; 7] = [10, 30, 120, 600, 1800, 7200, 21_600];
 /// Searches that wait for their turn: a few seconds on two old cores.
 const LONGEST_LINE: usize = 256;
 
@@ -55,6 +62,13 @@ pub struct AppState {
     pub engine: Arc<Engine>,
     /// Takes documents of the default workspace; without one it takes none.
     pub indexer: Option<Arc<dyn DocumentSink>>,
+    /// Where the bytes of the default workspace's documents are kept; without
+    /// it they are not.
+    pub originals: Option<Originals>,
+    /// Fetches and delivers; without it nothing leaves the service.
+    pub outbound: Option<Arc<dyn Outbound>>,
+    /// Evaluates; without it the service does not.
+    pub evaluator: Option<Arc<dyn Evaluator>>,
     /// Without accounts there is one workspace, no key is valid, and nothing
     /// is kept.
     pub accounts: Option<Accounts>,
@@ -76,6 +90,9 @@ pub struct AppState {
     pub server: ServerConfig,
     /// How long the work of one request may take.
     pub request_timeout: Duration,
+    /// How long a delivery to a webhook waits after each failed try; after
+    /// the try that follows the last of them it is given up.
+    pub delivery_pauses: Vec<Duration>,
 }
 
 impl AppState {
@@ -86,6 +103,9 @@ impl AppState {
         Self {
             engine,
             indexer: None,
+            originals: None,
+            outbound: None,
+            evaluator: None,
             accounts: None,
             backups: None,
             identity: None,
@@ -95,6 +115,7 @@ impl AppState {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             server,
             request_timeout: REQUEST_TIMEOUT,
+            delivery_pauses: DELIVERY_PAUSES.map(Duration::from_secs).to_vec(),
         }
     }
 }
@@ -138,10 +159,12 @@ pub(crate) struct Service {
     pub(crate) limits: Limits,
     pub(crate) meter: Meter,
     /// Told when a job was queued.
-    pub(crate) has_jobs: Notify,
     pub(crate) backup: backup::Turn,
     /// Keeps those who bring files and those who remove them apart.
     pub(crate) uploads: Uploads,
+    pub(crate) lanes: Lanes,
+    /// Jobs that this process works on.
+    pub(crate) running: Running,
     permits: Arc<Semaphore>,
     /// Work of milliseconds has a line of its own: it waits behind its like,
     /// not behind answers.
@@ -165,7 +188,8 @@ impl Service {
             needs: Needs::of(routes),
             limits: Limits::new(state.server.requests_per_minute),
             meter: Meter::default(),
-            has_jobs: Notify::new(),
+            lanes: Lanes::default(),
+            running: Running::default(),
             backup: backup::Turn::default(),
             uploads: Uploads::default(),
             state,
@@ -178,6 +202,26 @@ impl Service {
         Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
             self.metrics.rejected();
             Failure::busy()
+        })
+    }
+
+    /// The right to do the work of a queued answer, when it is its turn. It
+    /// waits as long as that takes: nobody else does.
+    pub(crate) async fn admit_in_time(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let turn = Arc::clone(&self.permits).acquire_owned().await;
+        // Never closed.
+        turn.map_err(|_| Failure::internal())
+    }
+
+    /// The way out, or that there is none.
+    pub(crate) fn outbound(&self) -> Result<&Arc<dyn Outbound>, Failure> {
+        self.state.outbound.as_ref().ok_or_else(|| {
+            Failure::new(
+                axum::http::StatusCode::NOT_IMPLEMENTED,
+                "no_outbound",
+                "this service neither fetches nor delivers; its operator can allow hosts with \
+                 [fetch] and [webhooks] in config.toml",
+            )
         })
     }
 
@@ -232,6 +276,7 @@ impl Service {
                 return Ok(OpenWorkspace {
                     engine: Arc::clone(&self.state.engine),
                     indexer: self.state.indexer.clone(),
+                    originals: self.state.originals.clone(),
                 });
             }
         };

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use genie_core::{Answer, ChatMessage, ChatRole};
+use genie_rag::Question;
 use genie_state::{
     Author, Conversation, ConversationId, Message, MessageId, NewConversation, NewFeedback,
     NewMessage, Owner, Paged,
@@ -21,6 +22,8 @@ use crate::access::{Access, Done};
 use crate::answer::{answered, events, next, told_in_full};
 use crate::app::Service;
 use crate::body::ApiJson;
+use crate::deferred;
+use crate::documents::prefers_job;
 use crate::failure::Failure;
 use crate::paging::{PageBody, Paging};
 use crate::question::{AnswerRequest, wants_stream};
@@ -211,23 +214,13 @@ pub(crate) async fn ask(
     headers: HeaderMap,
     ApiJson(request): ApiJson<AnswerRequest>,
 ) -> Result<Response, Failure> {
-    let owner = access.owner();
-    let conversation = known(&service, &owner, &path).await?;
+    let conversation = known(&service, &access.owner(), &path).await?;
     let wants_stream = wants_stream(request.stream, &headers);
-    let mut question = request.into_question()?;
-    if question.history.is_empty() {
-        let state = service.accounts()?;
-        let before = state
-            .last_messages(&owner, &conversation.id, HISTORY)
-            .await?;
-        question.history = before.unwrap_or_default().into_iter().map(turn).collect();
+    if !wants_stream && prefers_job(&headers) {
+        return deferred::queue(&service, &access, request, Some(conversation.id)).await;
     }
-    let kept = Kept {
-        service: Arc::clone(&service),
-        access: access.clone(),
-        conversation,
-        question: question.text.clone(),
-    };
+    let question = request.without_webhook()?.into_question()?;
+    let (kept, question) = prepared(&service, &access, &path, question).await?;
     let job = Job {
         question: access.bounded(question),
         field: "question",
@@ -276,8 +269,33 @@ pub(crate) async fn feedback(
     Ok(Json(paging.body(page)))
 }
 
+/// A question with what was said before it, and where its answer is kept.
+pub(crate) async fn prepared(
+    service: &Arc<Service>,
+    access: &Access,
+    path: &IdPath,
+    mut question: Question,
+) -> Result<(Kept, Question), Failure> {
+    let owner = access.owner();
+    let conversation = known(service, &owner, path).await?;
+    if question.history.is_empty() {
+        let state = service.accounts()?;
+        let before = state
+            .last_messages(&owner, &conversation.id, HISTORY)
+            .await?;
+        question.history = before.unwrap_or_default().into_iter().map(turn).collect();
+    }
+    let kept = Kept {
+        service: Arc::clone(service),
+        access: access.clone(),
+        conversation,
+        question: question.text.clone(),
+    };
+    Ok((kept, question))
+}
+
 /// A question that was asked in a conversation.
-struct Kept {
+pub(crate) struct Kept {
     service: Arc<Service>,
     access: Access,
     conversation: Conversation,
@@ -285,7 +303,7 @@ struct Kept {
 }
 
 impl Kept {
-    async fn keep(&self, answer: &Answer) -> Result<ExchangeBody, Failure> {
+    pub(crate) async fn keep(&self, answer: &Answer) -> Result<ExchangeBody, Failure> {
         let state = self.service.accounts()?;
         let owner = self.access.owner();
         answered(&self.service, &self.access, answer).await?;
@@ -346,7 +364,11 @@ fn turn(message: Message) -> ChatMessage {
     ChatMessage::new(role, message.text)
 }
 
-async fn known(service: &Service, owner: &Owner, path: &IdPath) -> Result<Conversation, Failure> {
+pub(crate) async fn known(
+    service: &Service,
+    owner: &Owner,
+    path: &IdPath,
+) -> Result<Conversation, Failure> {
     let id = conversation_id(path)?;
     let found = service.accounts()?.conversation(owner, &id).await?;
     found.ok_or_else(no_such_conversation)

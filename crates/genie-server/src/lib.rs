@@ -31,8 +31,10 @@ mod app;
 mod backup;
 mod body;
 mod conversations;
+mod deferred;
 mod documents;
 mod envelope;
+mod evaluations;
 mod failure;
 mod gate;
 mod health;
@@ -48,6 +50,7 @@ mod model_metrics;
 mod openai;
 mod openapi;
 mod origin;
+mod outbound;
 mod page;
 mod paging;
 mod person;
@@ -55,10 +58,13 @@ mod question;
 mod reading;
 mod routes;
 mod serve;
+mod suggestions;
 mod tls;
 mod trail;
 mod upkeep;
 mod uploads;
+mod watch;
+mod webhook;
 mod wire;
 mod work;
 mod workspaces;
@@ -66,15 +72,22 @@ mod workspaces;
 pub use access::{CertificateNameError, RoadClient, SecurityServer, TrustedCertificate, scopes};
 pub use app::{Accounts, AppState, TraceParent, app, app_with_upkeep};
 pub use backup::Backups;
-pub use documents::{AddedBody, AddedStatus, DocumentBody, DocumentSink, DocumentsBody, SinkError};
+pub use documents::{
+    AddedBody, AddedStatus, DocumentBody, DocumentSink, DocumentsBody, NewDocument, SinkError,
+    format_of,
+};
+pub use evaluations::{Evaluation, EvaluationError, EvaluationReport, Evaluator};
 pub use gate::Gate;
 pub use identity::{Fetch, FetchError, Grant, IdentityError, IdentityProvider, IdentitySettings};
 pub use mcp::{McpError, serve_mcp};
 pub use openapi::openapi;
+pub use outbound::{Delivery, Fetched, Outbound, OutboundError};
 pub use paging::PageBody;
 pub use serve::{ServeError, serve, serve_tls};
 pub use tls::{Certificate, TlsError};
 pub use upkeep::Upkeep;
+pub use watch::Watch;
+pub use webhook::signature;
 pub use wire::{
     AnswerBody, AnswerTimingsBody, CitationBody, PassageBody, SearchBody, SearchTimingsBody,
     StageBody, StagesBody, UsageBody,

@@ -31,6 +31,8 @@ pub(crate) struct Paging {
     number: u64,
     size: u32,
     path: String,
+    /// What else the query says, as it stands in links.
+    more: String,
 }
 
 /// One page of a list.
@@ -53,6 +55,14 @@ impl Paging {
         Page::new(number, self.size).map_err(|error| Failure::invalid("page", error.to_string()))
     }
 
+    /// With a query that links repeat; the value is encoded already.
+    pub(crate) fn keeping(self, name: &str, value: &str) -> Self {
+        Self {
+            more: format!("{}&{name}={value}", self.more),
+            ..self
+        }
+    }
+
     /// Entries before the page, and at most on it.
     pub(crate) fn window(&self) -> (usize, usize) {
         let before = (self.number - 1).saturating_mul(u64::from(self.size));
@@ -73,7 +83,8 @@ impl Paging {
     /// As [`Self::body`] of entries that are counted already.
     pub(crate) fn body_of<B>(&self, count: u64, results: Vec<B>) -> PageBody<B> {
         let size = u64::from(self.size);
-        let link = |page: u64| format!("{}?page={page}&pageSize={size}", self.path);
+        let Self { path, more, .. } = self;
+        let link = |page: u64| format!("{path}?page={page}&pageSize={size}{more}");
         let end = self.number.saturating_mul(size);
         PageBody {
             count,
@@ -107,6 +118,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Paging {
                     format!("is {wanted}, but has to be from 1 to {LARGEST_PAGE}"),
                 )
             })?;
-        Ok(Self { number, size, path })
+        let more = String::new();
+        Ok(Self {
+            number,
+            size,
+            path,
+            more,
+        })
     }
 }

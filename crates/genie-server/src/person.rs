@@ -12,6 +12,7 @@ use crate::access::{Access, Done, Permission};
 use crate::app::Service;
 use crate::conversations::{ConversationBody, FeedbackBody, MessageBody};
 use crate::failure::Failure;
+use crate::jobs::JobBody;
 use crate::keys::RoleBody;
 use crate::trail::UsageDay;
 use crate::uploads;
@@ -38,6 +39,8 @@ pub(crate) struct ExportBody {
     conversations: Vec<ExportedConversation>,
     feedback: Vec<FeedbackBody>,
     usage: Vec<UsageDay>,
+    /// Answers that were given after their request, and deliveries of them.
+    answers: Vec<JobBody>,
 }
 
 /// A conversation with all of its messages.
@@ -95,6 +98,7 @@ pub(crate) async fn export(
             .collect(),
         feedback: data.feedback.into_iter().map(FeedbackBody::from).collect(),
         usage: data.usage.into_iter().map(UsageDay::from).collect(),
+        answers: data.answers.into_iter().map(JobBody::from).collect(),
     }))
 }
 

@@ -4,9 +4,10 @@ use axum::http::{HeaderMap, header};
 use genie_core::{ChatMessage, ChatRole, Date, DateRange, DocumentId, Filter, Language};
 use genie_rag::{Question, SearchRequest};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Field};
+use crate::webhook::WebhookBody;
 
 /// As in the configuration, which checks the same ranges.
 pub(crate) const TOP_K: std::ops::RangeInclusive<usize> = 1..=50;
@@ -18,7 +19,7 @@ const LONGEST_FILTER: usize = 100;
 
 /// The body of `POST /api/v1/answer`. A misspelt field is an error: a filter
 /// that is silently ignored gives answers from documents that were excluded.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AnswerRequest {
     question: String,
@@ -34,6 +35,9 @@ pub(crate) struct AnswerRequest {
     max_tokens: Option<usize>,
     #[serde(default)]
     pub(crate) stream: bool,
+    /// Whom to tell; with `Prefer: respond-async`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) webhook: Option<WebhookBody>,
 }
 
 /// The body of `POST /api/v1/search`.
@@ -49,14 +53,14 @@ pub(crate) struct SearchRequestBody {
     filter: FilterRequest,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Turn {
     role: String,
     content: String,
 }
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct FilterRequest {
     documents: Vec<String>,
@@ -81,6 +85,19 @@ impl AnswerRequest {
         };
         problems.none_or_fail()?;
         Ok(question)
+    }
+}
+
+impl AnswerRequest {
+    /// Whoever is answered at once is told by the answer.
+    pub(crate) fn without_webhook(self) -> Result<Self, Failure> {
+        if self.webhook.is_some() {
+            return Err(Failure::invalid(
+                "webhook",
+                "is told of answers that come later; ask with `Prefer: respond-async`",
+            ));
+        }
+        Ok(self)
     }
 }
 

@@ -8,12 +8,24 @@ use genie_state::Timestamp;
 
 use crate::app::Service;
 use crate::failure::{Failure, log};
-use crate::{jobs, uploads};
+use crate::jobs::{Lane, work_on_next};
+use crate::uploads;
 
 /// How long counted usage stays in memory at most.
 const FLUSH: Duration = Duration::from_secs(5);
 /// Jobs of a worker that died become due without anybody saying so.
 const LOOK_FOR_JOBS: Duration = Duration::from_secs(10);
+/// The workers. Two answer: the language model works on several at once.
+const LANES: [Lane; 5] = [
+    Lane::Documents,
+    Lane::Answers,
+    Lane::Answers,
+    Lane::Deliveries,
+    Lane::Evaluations,
+];
+/// Days for which it is told what came of a job, where the workspace does not
+/// keep things for less.
+const KEEP_JOBS: u32 = 30;
 const RETENTION: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -30,25 +42,8 @@ impl Upkeep {
         let Ok(state) = service.accounts() else {
             return;
         };
-        let worker = uuid::Uuid::new_v4().to_string();
         let (stopping, _) = tokio::sync::watch::channel(false);
-        let indexing = async {
-            let mut is_stopping = stopping.subscribe();
-            while !*is_stopping.borrow() {
-                let worked = jobs::work_on_next(service, &worker).await;
-                if let Err(failure) = &worked {
-                    tracing::warn!(code = failure.code, "the queue of jobs failed");
-                }
-                if matches!(worked, Ok(true)) {
-                    continue;
-                }
-                tokio::select! {
-                    () = service.has_jobs.notified() => {}
-                    () = tokio::time::sleep(LOOK_FOR_JOBS) => {}
-                    _ = is_stopping.changed() => {}
-                }
-            }
-        };
+        let working = LANES.map(|lane| work_on(service, lane, stopping.subscribe()));
         let counting = async {
             let mut is_stopping = stopping.subscribe();
             while !*is_stopping.borrow() {
@@ -83,12 +78,38 @@ impl Upkeep {
             stop.await;
             // Fails only when nobody works any more.
             let _ = stopping.send(true);
+            service.running.stop_all();
         };
-        tokio::join!(indexing, counting, forgetting, telling);
+        let working = futures_util::future::join_all(working);
+        tokio::join!(working, counting, forgetting, telling);
     }
 }
 
-/// Erases conversations that are older than their workspace keeps them.
+/// A worker of a lane, until it is told to stop.
+async fn work_on(
+    service: &Arc<Service>,
+    lane: Lane,
+    mut is_stopping: tokio::sync::watch::Receiver<bool>,
+) {
+    let worker = uuid::Uuid::new_v4().to_string();
+    while !*is_stopping.borrow() {
+        let worked = work_on_next(service, lane, &worker).await;
+        if let Err(failure) = &worked {
+            tracing::warn!(code = failure.code, "the queue of jobs failed");
+        }
+        if matches!(worked, Ok(true)) {
+            continue;
+        }
+        tokio::select! {
+            () = service.lanes.of(lane).notified() => {}
+            () = tokio::time::sleep(LOOK_FOR_JOBS) => {}
+            _ = is_stopping.changed() => {}
+        }
+    }
+}
+
+/// Erases conversations and jobs that are older than their workspace keeps
+/// them.
 async fn forget_old(service: &Service) -> Result<(), Failure> {
     let state = service.accounts()?;
     let mut number = 1;
@@ -96,6 +117,12 @@ async fn forget_old(service: &Service) -> Result<(), Failure> {
         let page = genie_state::Page::new(number, 200).map_err(|_| Failure::internal())?;
         let workspaces = state.workspaces(page).await?;
         for workspace in &workspaces.results {
+            let days = workspace.settings.retention_days.unwrap_or(KEEP_JOBS);
+            let before = Timestamp::now().before(DAY * days.min(KEEP_JOBS));
+            let erased = state.erase_jobs_before(&workspace.id, before).await?;
+            if erased > 0 {
+                tracing::info!(workspace = %workspace.id, erased, "erased old jobs");
+            }
             let Some(days) = workspace.settings.retention_days else {
                 continue;
             };

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use genie_core::StoreError;
 use genie_rag::Engine;
 use genie_state::{
-    NewWorkspace, SettingsVersion, StateError, Workspace, WorkspaceChange, WorkspaceId,
+    NewWorkspace, Originals, SettingsVersion, StateError, Workspace, WorkspaceChange, WorkspaceId,
     WorkspaceSettings,
 };
 use schemars::JsonSchema;
@@ -49,6 +49,8 @@ pub struct OpenWorkspace {
     pub engine: Arc<Engine>,
     /// Takes documents; without one the workspace takes none.
     pub indexer: Option<Arc<dyn DocumentSink>>,
+    /// Where the bytes of its documents are kept; without it they are not.
+    pub originals: Option<Originals>,
 }
 
 /// What can be set for a workspace.
@@ -72,6 +74,8 @@ pub(crate) struct SettingsBody {
     retention_days: Option<u32>,
     /// Documents it may hold.
     max_documents: Option<u64>,
+    /// Bytes of documents that it may keep as they were sent.
+    max_bytes: Option<u64>,
     /// Requests a minute of all of its callers together.
     #[schemars(range(min = 1))]
     requests_per_minute: Option<u32>,
@@ -147,7 +151,7 @@ pub(crate) async fn list(
         Caller::Person(person) => person
             .workspaces()
             .map(|ids| ids.into_iter().cloned().collect()),
-        Caller::Local => None,
+        Caller::Local | Caller::Later(_) => None,
     };
     if let Some(ids) = only {
         let mut own = Vec::with_capacity(ids.len());
@@ -352,6 +356,7 @@ impl SettingsBody {
             max_tokens: self.max_tokens,
             retention_days: self.retention_days,
             max_documents: self.max_documents,
+            max_bytes: self.max_bytes,
             requests_per_minute: self.requests_per_minute,
             answers: self.answers.map(|answers| match answers {
                 AnswersBody::Generated => "generated".to_owned(),
@@ -370,6 +375,7 @@ impl From<&WorkspaceSettings> for SettingsBody {
             max_tokens: settings.max_tokens,
             retention_days: settings.retention_days,
             max_documents: settings.max_documents,
+            max_bytes: settings.max_bytes,
             requests_per_minute: settings.requests_per_minute,
             answers: match settings.answers.as_deref() {
                 Some("quoted") => Some(AnswersBody::Quoted),

@@ -176,6 +176,32 @@ impl State {
         })
     }
 
+    /// The newest records of what was done to one thing in a workspace, oldest
+    /// of them first.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn audit_of(
+        &self,
+        workspace: &WorkspaceId,
+        object: &str,
+        most: u32,
+    ) -> Result<Vec<AuditRecord>, StateError> {
+        let rows = sqlx::query(
+            "SELECT * FROM audit WHERE workspace = $1 AND object = $2 \
+             ORDER BY sequence DESC LIMIT $3",
+        )
+        .bind(workspace.to_string())
+        .bind(object.to_owned())
+        .bind(i64::from(most))
+        .fetch_all(self.reader())
+        .await?;
+        let mut records = all(&rows, read_record)?;
+        records.reverse();
+        Ok(records)
+    }
+
     /// Looks over the whole trail, in order: that no record is missing, that
     /// each one's hash is of what it says, and that each one names the hash of
     /// the one before. Records that are appended meanwhile are looked at too.

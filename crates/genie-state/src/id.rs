@@ -96,6 +96,12 @@ impl Subject {
         Self(format!("key:{id}"))
     }
 
+    /// The API key whose holder it is; `None` where it is somebody else.
+    #[must_use]
+    pub fn as_key(&self) -> Option<KeyId> {
+        self.0.strip_prefix("key:")?.parse().ok()
+    }
+
     /// The subject as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::{JobId, ParseError, Subject, Timestamp, WorkspaceId};
 
@@ -126,6 +127,16 @@ pub enum JobOutcome {
     Retry {
         /// Why.
         reason: String,
+    },
+    /// It waits for a while and is begun again, as often as the worker wants:
+    /// this attempt does not count, the payload tells how many there were.
+    Postponed {
+        /// Why.
+        reason: String,
+        /// What the next worker needs to know, as JSON.
+        payload: String,
+        /// How long it waits.
+        pause: Duration,
     },
     /// It failed for good.
     Failed {

@@ -3,7 +3,8 @@
 //!
 //! A [`State`] is one database, a SQLite file or a PostgreSQL server, opened
 //! with [`State::open`], which brings the schema up to date. Both are spoken to
-//! with the same SQL, so whatever holds on one holds on the other.
+//! with the same SQL, so whatever holds on one holds on the other. The bytes of
+//! documents as they were sent are files beside it ([`Originals`]).
 //!
 //! What must not happen: an acknowledged write that is gone after a crash; the
 //! conversations of one subject in the hands of another; a job that two
@@ -43,6 +44,7 @@ mod id;
 mod job;
 mod key;
 mod member;
+mod originals;
 mod page;
 mod queue;
 mod row;
@@ -62,6 +64,7 @@ pub use id::{ConversationId, JobId, KeyId, MessageId, Owner, ParseError, Subject
 pub use job::{Job, JobOutcome, JobState, NewJob};
 pub use key::{ApiKey, NewKey, Secret};
 pub use member::{Member, Role};
+pub use originals::{KeepingStore, Originals, StagedOriginal};
 pub use page::{Page, PageError, Paged};
 pub use subject::SubjectData;
 pub use time::Timestamp;

@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use crate::database::Engine;
 use crate::row::{Columns, all, stored};
 use crate::{
-    Job, JobId, JobOutcome, JobState, NewJob, Page, Paged, State, StateError, Timestamp,
+    Job, JobId, JobOutcome, JobState, NewJob, Page, Paged, State, StateError, Subject, Timestamp,
     WorkspaceId,
 };
 
@@ -18,14 +18,17 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 const TAKE: &str = "UPDATE jobs SET state = 'running', worker = $1, due = $2, changed = $3, \
      attempts = attempts + 1 WHERE id = (SELECT id FROM jobs \
-     WHERE state IN ('queued', 'running') AND due <= $3 ORDER BY created, id LIMIT 1) \
-     RETURNING *";
+     WHERE state IN ('queued', 'running') AND due <= $3 \
+     AND ($4 = '' OR kind IN ($4, $5, $6, $7)) ORDER BY created, id LIMIT 1) RETURNING *";
 /// Of two workers that look at the same moment, the second one passes over the
 /// row that the first one holds.
 const TAKE_POSTGRES: &str = "UPDATE jobs SET state = 'running', worker = $1, due = $2, \
      changed = $3, attempts = attempts + 1 WHERE id = (SELECT id FROM jobs \
-     WHERE state IN ('queued', 'running') AND due <= $3 ORDER BY created, id LIMIT 1 \
+     WHERE state IN ('queued', 'running') AND due <= $3 \
+     AND ($4 = '' OR kind IN ($4, $5, $6, $7)) ORDER BY created, id LIMIT 1 \
      FOR UPDATE SKIP LOCKED) RETURNING *";
+/// Kinds that one worker can ask for.
+const MOST_KINDS: usize = 4;
 
 impl State {
     /// Queues a job. Where the workspace has the same one that is not finished
@@ -59,9 +62,10 @@ impl State {
         Ok(job)
     }
 
-    /// Takes the oldest job that waits, or whose worker let its lease end, for
-    /// `lease` from `now` on. A job that was begun three times is set aside as
-    /// failed instead, with the reason it gave last.
+    /// Takes the oldest job of these kinds (at most four; of any where none is
+    /// named) that waits, or whose worker let its lease end, for `lease` from
+    /// `now` on. A job that was begun three times is set aside as failed
+    /// instead, with the reason it gave last.
     ///
     /// # Errors
     ///
@@ -69,14 +73,31 @@ impl State {
     pub async fn claim(
         &self,
         worker: &str,
+        kinds: &[&str],
         lease: Duration,
         now: Timestamp,
     ) -> Result<Option<Job>, StateError> {
+        if kinds.len() > MOST_KINDS {
+            let given = kinds.len();
+            return Err(StateError::Invalid(format!(
+                "a worker can ask for {MOST_KINDS} kinds of jobs, not for {given}"
+            )));
+        }
+        // Places that are left over repeat the first kind.
+        let first = kinds.first().copied().unwrap_or_default();
+        let kinds: [String; MOST_KINDS] =
+            std::array::from_fn(|at| kinds.get(at).copied().unwrap_or(first).to_owned());
+        let [one, two, three, four] = kinds;
         // Workers ask all the time; only what they find is worth a write.
         let waiting = sqlx::query(
-            "SELECT id FROM jobs WHERE state IN ('queued', 'running') AND due <= $1 LIMIT 1",
+            "SELECT id FROM jobs WHERE state IN ('queued', 'running') AND due <= $1 \
+             AND ($2 = '' OR kind IN ($2, $3, $4, $5)) LIMIT 1",
         )
         .bind(now.as_micros())
+        .bind(one.clone())
+        .bind(two.clone())
+        .bind(three.clone())
+        .bind(four.clone())
         .fetch_optional(self.reader())
         .await?;
         if waiting.is_none() {
@@ -100,6 +121,10 @@ impl State {
             .bind(worker.to_owned())
             .bind(now.after(lease).as_micros())
             .bind(now.as_micros())
+            .bind(one)
+            .bind(two)
+            .bind(three)
+            .bind(four)
             .fetch_optional(&mut *write)
             .await?;
         let job = row.as_ref().map(read_job).transpose()?;
@@ -155,6 +180,14 @@ impl State {
         let now = Timestamp::now();
         let pause = i64::try_from(PAUSE.as_micros()).unwrap_or(0);
         let (statement, text) = match outcome {
+            JobOutcome::Postponed {
+                reason,
+                payload,
+                pause,
+            } => {
+                let until = now.after(pause);
+                return self.postpone(id, worker, reason, payload, until).await;
+            }
             JobOutcome::Done { result } => (
                 "UPDATE jobs SET state = 'done', result = $1, reason = NULL, worker = NULL, \
                  changed = $2 WHERE id = $3 AND worker = $4 AND state = 'running' \
@@ -193,6 +226,33 @@ impl State {
             .rows_affected();
         write.commit().await?;
         Ok(finished > 0)
+    }
+
+    async fn postpone(
+        &self,
+        id: &JobId,
+        worker: &str,
+        reason: String,
+        payload: String,
+        until: Timestamp,
+    ) -> Result<bool, StateError> {
+        let mut write = self.begin().await?;
+        let postponed = sqlx::query(
+            "UPDATE jobs SET state = 'queued', reason = $1, payload = $2, worker = NULL, \
+             changed = $3, due = $4, attempts = attempts - 1 \
+             WHERE id = $5 AND worker = $6 AND state = 'running'",
+        )
+        .bind(reason)
+        .bind(payload)
+        .bind(Timestamp::now().as_micros())
+        .bind(until.as_micros())
+        .bind(id.to_string())
+        .bind(worker.to_owned())
+        .execute(&mut *write)
+        .await?
+        .rows_affected();
+        write.commit().await?;
+        Ok(postponed > 0)
     }
 
     /// Cancels a job that is not finished; a worker that has it learns of it
@@ -271,6 +331,73 @@ impl State {
 }
 
 impl State {
+    /// As [`Self::jobs`] for a subject: of jobs whose kind begins with
+    /// `answer`, which hold what somebody asked, only its own.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn jobs_seen_by(
+        &self,
+        workspace: &WorkspaceId,
+        subject: &Subject,
+        page: Page,
+    ) -> Result<Paged<Job>, StateError> {
+        let count = sqlx::query(
+            "SELECT COUNT(*) AS n FROM jobs WHERE workspace = $1 \
+             AND (kind NOT LIKE 'answer%' OR subject = $2)",
+        )
+        .bind(workspace.to_string())
+        .bind(subject.to_string())
+        .fetch_one(self.reader())
+        .await?;
+        let rows = sqlx::query(
+            "SELECT * FROM jobs WHERE workspace = $1 \
+             AND (kind NOT LIKE 'answer%' OR subject = $2) \
+             ORDER BY created DESC, id LIMIT $3 OFFSET $4",
+        )
+        .bind(workspace.to_string())
+        .bind(subject.to_string())
+        .bind(page.limit())
+        .bind(page.offset())
+        .fetch_all(self.reader())
+        .await?;
+        Ok(Paged {
+            count: count.number("n")?,
+            results: all(&rows, read_job)?,
+        })
+    }
+
+    /// Removes the jobs of a workspace that are over and did not change since,
+    /// with what came of them, as [`Self::erase_subject`] erases. Gives how
+    /// many there were.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::NotCleared`] where all is deleted and the journal still
+    /// holds it.
+    pub async fn erase_jobs_before(
+        &self,
+        workspace: &WorkspaceId,
+        before: Timestamp,
+    ) -> Result<u64, StateError> {
+        let mut write = self.begin().await?;
+        let erased = sqlx::query(
+            "DELETE FROM jobs WHERE workspace = $1 AND changed < $2 \
+             AND state NOT IN ('queued', 'running')",
+        )
+        .bind(workspace.to_string())
+        .bind(before.as_micros())
+        .execute(&mut *write)
+        .await?
+        .rows_affected();
+        write.commit().await?;
+        if erased > 0 {
+            self.clear_journal().await?;
+        }
+        Ok(erased)
+    }
+
     /// The jobs of a workspace that are not over, oldest first.
     ///
     /// # Errors
@@ -288,7 +415,7 @@ impl State {
     }
 }
 
-fn read_job(row: &AnyRow) -> Result<Job, StateError> {
+pub(crate) fn read_job(row: &AnyRow) -> Result<Job, StateError> {
     Ok(Job {
         id: row.parsed("id")?,
         workspace: row.parsed("workspace")?,

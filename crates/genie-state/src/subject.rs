@@ -5,10 +5,12 @@ use sqlx::AnyConnection;
 use crate::conversation::{read_conversation, read_message};
 use crate::database::Engine;
 use crate::feedback::read_feedback;
+use crate::queue::read_job;
 use crate::row::{Columns, all};
 use crate::usage::read_usage;
 use crate::{
-    Conversation, Feedback, Message, State, StateError, Subject, Timestamp, UsageRow, WorkspaceId,
+    Conversation, Feedback, Job, Message, State, StateError, Subject, Timestamp, UsageRow,
+    WorkspaceId,
 };
 
 /// What a workspace holds of a subject.
@@ -20,6 +22,8 @@ pub struct SubjectData {
     pub feedback: Vec<Feedback>,
     /// What it used, by day.
     pub usage: Vec<UsageRow>,
+    /// Its jobs whose kind begins with `answer`, oldest first.
+    pub answers: Vec<Job>,
 }
 
 /// How often the journal is asked to empty itself, each time waiting for
@@ -63,11 +67,21 @@ impl State {
         .fetch_all(&mut *read)
         .await?;
         let usage = all(&rows, read_usage)?;
+        let rows = sqlx::query(
+            "SELECT * FROM jobs WHERE workspace = $1 AND subject = $2 AND kind LIKE 'answer%' \
+             ORDER BY created, id",
+        )
+        .bind(workspace.to_string())
+        .bind(subject.to_string())
+        .fetch_all(&mut *read)
+        .await?;
+        let answers = all(&rows, read_job)?;
         read.rollback().await?;
         Ok(SubjectData {
             conversations,
             feedback,
             usage,
+            answers,
         })
     }
 

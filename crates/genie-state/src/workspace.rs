@@ -24,6 +24,8 @@ pub struct WorkspaceSettings {
     pub retention_days: Option<u32>,
     /// The most documents it may hold.
     pub max_documents: Option<u64>,
+    /// The most bytes of documents that are kept as they were sent.
+    pub max_bytes: Option<u64>,
     /// The most requests a minute.
     pub requests_per_minute: Option<u32>,
     /// `generated` or `quoted`.

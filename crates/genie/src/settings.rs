@@ -2,10 +2,12 @@
 //! [`Config`]. The only place that knows where settings come from.
 
 mod observed;
+mod outbound;
 mod profile;
 mod retrieval;
 mod trust;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -83,6 +85,9 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
             direct_model: file.server.direct_model.unwrap_or(false),
         },
         tls,
+        outbound: outbound::read(file.fetch, file.webhooks, |name| {
+            std::env::var(name).ok().filter(|secret| !secret.is_empty())
+        })?,
         places,
     };
     let home = &config.places.home;
@@ -192,6 +197,8 @@ struct File {
     oidc: trust::Oidc,
     security_server: trust::Mediator,
     otlp_endpoint: Option<String>,
+    fetch: outbound::Fetch,
+    webhooks: BTreeMap<String, outbound::Webhook>,
 }
 
 #[derive(Debug, Default, Deserialize)]

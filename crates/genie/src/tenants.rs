@@ -8,13 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use genie_core::{
-    ChoiceRequest, Config, Constraint, Generate, GenerateError, GenerateRequest, Generation,
-    ModelInfo, Store, StoreError, Tenant, WatchWork,
+    AnswerConfig, ChoiceRequest, Config, Constraint, DocumentRecord, Generate, GenerateError,
+    GenerateRequest, Generation, ModelInfo, RetrievalConfig, Store, StoreError, Tenant, WatchWork,
 };
 use genie_ingest::Source;
-use genie_rag::{Engine, EngineParts, IndexError, IndexStatus, Indexer};
-use genie_server::{AddedBody, AddedStatus, DocumentSink, OpenWorkspace, SinkError, Workspaces};
-use genie_state::{Workspace, WorkspaceId};
+use genie_rag::{Engine, EngineParts, IndexError, IndexProgress, IndexStatus, Indexed, Indexer};
+use genie_server::{
+    AddedBody, AddedStatus, DocumentSink, NewDocument, OpenWorkspace, SinkError, Watch, Workspaces,
+};
+use genie_state::{KeepingStore, Originals, Workspace, WorkspaceId};
 use genie_store::{EdgeStore, HolderNote, ServerOptions, ServerStore};
 
 use crate::wiring::{Parts, Vectors};
@@ -79,6 +81,8 @@ impl Tenants {
                 Arc::new(EdgeStore::open(&folder, identity, HolderNote::default())?)
             }
         };
+        let originals = self.originals(workspace);
+        let store: Arc<dyn Store> = Arc::new(KeepingStore::new(store, originals));
         open.insert(name, Arc::clone(&store));
         Ok(store)
     }
@@ -112,33 +116,17 @@ impl Tenants {
         Ok(())
     }
 
-    fn folder(&self, workspace: &Workspace) -> PathBuf {
-        self.config.places.workspaces().join(name(workspace))
+    /// Where the bytes of its documents are.
+    fn originals(&self, workspace: &Workspace) -> Originals {
+        if workspace.id == WorkspaceId::default_workspace() {
+            return Originals::at(self.config.places.originals());
+        }
+        Originals::at(self.folder(workspace).join("originals"))
     }
-}
 
-fn on_server(config: &Config, url: &str, name: &str) -> ServerOptions {
-    ServerOptions {
-        url: url.to_owned(),
-        api_key: settings::qdrant_api_key(),
-        collection: format!("{}-{name}", config.collection),
-    }
-}
-
-/// Where a workspace's documents are, if that is on a Qdrant server.
-pub(crate) fn collection(config: &Config, workspace: &Workspace) -> Option<ServerOptions> {
-    let url = config.qdrant_url.as_ref()?;
-    Some(on_server(config, url, &name(workspace)))
-}
-
-/// What its index is called. The time is part of it, so that a new workspace
-/// never finds what an earlier one of the same id has left.
-pub(crate) fn name(workspace: &Workspace) -> String {
-    format!("{}-{}", workspace.id, workspace.created.as_micros())
-}
-
-impl Workspaces for Tenants {
-    fn open(&self, workspace: &Workspace) -> Result<OpenWorkspace, StoreError> {
+    /// What answers and indexes in a workspace, and what its settings make of
+    /// those of the installation.
+    pub(crate) fn parts(&self, workspace: &Workspace) -> Result<TenantParts, StoreError> {
         let store = self.store(workspace)?;
         let settings = &workspace.settings;
         let mut retrieval = self.config.retrieval.clone();
@@ -163,13 +151,67 @@ impl Workspaces for Tenants {
                 .clone()
                 .filter(|_| writes)
                 .map(|model| Arc::new(OfTenant::new(model, workspace)) as Arc<dyn Generate>),
-            retrieval,
+            retrieval: retrieval.clone(),
             answer,
         });
-        let indexer = Parts::joined(&self.vectors, store, None).indexer();
+        Ok(TenantParts {
+            engine,
+            indexer: Parts::joined(&self.vectors, store, None).indexer(),
+            retrieval,
+            answer,
+        })
+    }
+
+    /// The models and what an index of them is.
+    pub(crate) const fn vectors(&self) -> &Vectors {
+        &self.vectors
+    }
+
+    /// Threads that inference is allowed.
+    pub(crate) const fn threads(&self) -> usize {
+        self.config.threads
+    }
+
+    fn folder(&self, workspace: &Workspace) -> PathBuf {
+        self.config.places.workspaces().join(name(workspace))
+    }
+}
+
+/// What works in a workspace.
+pub(crate) struct TenantParts {
+    pub(crate) engine: Engine,
+    pub(crate) indexer: Indexer,
+    pub(crate) retrieval: RetrievalConfig,
+    pub(crate) answer: AnswerConfig,
+}
+
+fn on_server(config: &Config, url: &str, name: &str) -> ServerOptions {
+    ServerOptions {
+        url: url.to_owned(),
+        api_key: settings::qdrant_api_key(),
+        collection: format!("{}-{name}", config.collection),
+    }
+}
+
+/// Where a workspace's documents are, if that is on a Qdrant server.
+pub(crate) fn collection(config: &Config, workspace: &Workspace) -> Option<ServerOptions> {
+    let url = config.qdrant_url.as_ref()?;
+    Some(on_server(config, url, &name(workspace)))
+}
+
+/// What its index is called. The time is part of it, so that a new workspace
+/// never finds what an earlier one of the same id has left.
+pub(crate) fn name(workspace: &Workspace) -> String {
+    format!("{}-{}", workspace.id, workspace.created.as_micros())
+}
+
+impl Workspaces for Tenants {
+    fn open(&self, workspace: &Workspace) -> Result<OpenWorkspace, StoreError> {
+        let parts = self.parts(workspace)?;
         Ok(OpenWorkspace {
-            engine: Arc::new(engine),
-            indexer: Some(Arc::new(Sink { indexer })),
+            engine: Arc::new(parts.engine),
+            indexer: Some(Arc::new(Sink::new(parts.indexer))),
+            originals: Some(self.originals(workspace)),
         })
     }
 
@@ -252,32 +294,64 @@ impl Sink {
 }
 
 impl DocumentSink for Sink {
-    fn add(&self, uri: String, bytes: Vec<u8>) -> Result<AddedBody, SinkError> {
+    fn add(&self, document: NewDocument<'_>, watch: &Watch) -> Result<AddedBody, SinkError> {
         let source = Source {
-            bytes: &bytes,
-            uri: &uri,
-            media_type: None,
+            bytes: document.bytes,
+            uri: document.uri,
+            media_type: document.media_type,
         };
-        let indexed = self
-            .indexer
-            .index(&source, &mut |_| !interrupt::requested());
-        let indexed = indexed.map_err(|error| match error {
-            IndexError::Ingest(error) => SinkError::Unreadable {
-                reason: error.to_string(),
-            },
-            IndexError::Embed(genie_core::EmbedError::Busy) => SinkError::Busy,
-            IndexError::Cancelled => SinkError::Stopped,
-            error => SinkError::Backend(Box::new(error)),
-        })?;
-        Ok(AddedBody {
-            id: indexed.document.id.to_string(),
-            uri: indexed.document.uri,
-            status: match indexed.status {
-                IndexStatus::Indexed => AddedStatus::Indexed,
-                IndexStatus::Unchanged => AddedStatus::Unchanged,
-                IndexStatus::Replaced => AddedStatus::Replaced,
-            },
-            chunks: indexed.document.chunks,
-        })
+        let indexed = self.indexer.index(&source, &mut telling(watch));
+        Ok(added(indexed.map_err(sink_error)?))
+    }
+
+    fn reindex(
+        &self,
+        record: &DocumentRecord,
+        bytes: &[u8],
+        watch: &Watch,
+    ) -> Result<AddedBody, SinkError> {
+        let indexed = self.indexer.reindex(bytes, record, &mut telling(watch));
+        Ok(added(indexed.map_err(sink_error)?))
+    }
+
+    fn revise(
+        &self,
+        record: &DocumentRecord,
+        watch: &Watch,
+    ) -> Result<Option<AddedBody>, SinkError> {
+        let indexed = self.indexer.revise(record, &mut telling(watch));
+        Ok(indexed.map_err(sink_error)?.map(added))
+    }
+}
+
+fn telling(watch: &Watch) -> impl FnMut(IndexProgress) -> bool {
+    move |progress| {
+        let goes_on = watch.tell(progress.done as u64, progress.total as u64);
+        goes_on && !interrupt::requested()
+    }
+}
+
+fn sink_error(error: IndexError) -> SinkError {
+    match error {
+        IndexError::Ingest(error) => SinkError::Unreadable {
+            reason: error.to_string(),
+        },
+        IndexError::Embed(genie_core::EmbedError::Busy) => SinkError::Busy,
+        IndexError::Store(StoreError::DiskFull { .. }) => SinkError::DiskFull,
+        IndexError::Cancelled => SinkError::Stopped,
+        error => SinkError::Backend(Box::new(error)),
+    }
+}
+
+fn added(indexed: Indexed) -> AddedBody {
+    AddedBody {
+        id: indexed.document.id.to_string(),
+        uri: indexed.document.uri,
+        status: match indexed.status {
+            IndexStatus::Indexed => AddedStatus::Indexed,
+            IndexStatus::Unchanged => AddedStatus::Unchanged,
+            IndexStatus::Replaced => AddedStatus::Replaced,
+        },
+        chunks: indexed.document.chunks,
     }
 }

@@ -11,6 +11,7 @@ use genie_ingest::{CHUNKER_VERSION, ChunkOptions, Limits};
 use genie_llm::{ChatModel, ChatModelOptions};
 use genie_models::{FileName, ModelName, ModelStore, NetworkSettings, Registry};
 use genie_rag::{Engine, EngineParts, Indexer};
+use genie_state::{KeepingStore, Originals};
 use genie_store::{EdgeStore, HolderNote, ServerOptions, ServerStore, read_holder};
 
 use crate::cli::Common;
@@ -249,6 +250,12 @@ pub(crate) fn language_model(
     )?)))
 }
 
+/// The index with the bytes of its documents beside it.
+fn keeping(config: &Config, store: Arc<dyn Store>) -> Arc<dyn Store> {
+    let originals = Originals::at(config.places.originals());
+    Arc::new(KeepingStore::new(store, originals))
+}
+
 type OpenStore = (Arc<dyn Store>, Option<Arc<EdgeStore>>);
 
 fn store(config: &Config, identity: IndexIdentity) -> anyhow::Result<OpenStore> {
@@ -258,13 +265,13 @@ fn store(config: &Config, identity: IndexIdentity) -> anyhow::Result<OpenStore> 
             api_key: settings::qdrant_api_key(),
             collection: config.collection.clone(),
         };
-        return Ok((Arc::new(ServerStore::connect(options, identity)?), None));
+        let server = Arc::new(ServerStore::connect(options, identity)?);
+        return Ok((keeping(config, server), None));
     }
     let edge = Arc::new(EdgeStore::open(
         &config.places.index(),
         identity,
         HolderNote::default(),
     )?);
-    let store: Arc<dyn Store> = edge.clone();
-    Ok((store, Some(edge)))
+    Ok((keeping(config, edge.clone()), Some(edge)))
 }

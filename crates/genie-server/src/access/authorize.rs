@@ -167,7 +167,7 @@ async fn wanted(parts: &mut Parts, caller: &Caller) -> Result<(WorkspaceId, bool
     let own = match caller {
         Caller::Key(key) => key.workspace.clone(),
         Caller::Person(person) => person.only_workspace().cloned(),
-        Caller::Local => None,
+        Caller::Local | Caller::Later(_) => None,
     };
     Ok((own.unwrap_or_else(WorkspaceId::default_workspace), false))
 }

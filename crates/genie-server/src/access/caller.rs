@@ -32,6 +32,9 @@ pub(crate) enum Caller {
     Key(Box<ApiKey>),
     /// Somebody whom a party that is trusted with it named.
     Person(Box<Person>),
+    /// Whoever asked for work that is done now: it was let through when it was
+    /// asked for, and nothing more is.
+    Later(Subject),
 }
 
 /// Somebody known by name.
@@ -82,6 +85,7 @@ impl Caller {
             Self::Local => Subject::local(),
             Self::Key(key) => Subject::key(&key.id),
             Self::Person(person) => person.subject.clone(),
+            Self::Later(subject) => subject.clone(),
         }
     }
 
@@ -93,6 +97,7 @@ impl Caller {
                 key.workspace.is_none() && key.role == Role::Owner && key.scopes.is_empty()
             }
             Self::Person(person) => person.grants.contains(&(None, Role::Owner)),
+            Self::Later(_) => false,
         }
     }
 
@@ -105,6 +110,7 @@ impl Caller {
                 None => Some(key.role),
             },
             Self::Person(person) => person.role_in(workspace),
+            Self::Later(_) => None,
         }
     }
 
@@ -115,6 +121,7 @@ impl Caller {
             Self::Key(key) => {
                 key.scopes.is_empty() || key.scopes.iter().any(|scope| scope == permission.scope())
             }
+            Self::Later(_) => false,
         };
         scoped && permission.is_of(role)
     }
@@ -130,6 +137,16 @@ pub(crate) struct Access {
 }
 
 impl Access {
+    /// As the caller of a request that was let through, for the work that it
+    /// asked for.
+    pub(crate) fn later(subject: Subject, workspace: Workspace, correlation: Correlation) -> Self {
+        Self {
+            caller: Caller::Later(subject),
+            workspace,
+            correlation,
+        }
+    }
+
     /// Whose conversations these are.
     pub(crate) fn owner(&self) -> Owner {
         Owner {

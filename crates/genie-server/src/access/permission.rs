@@ -34,6 +34,8 @@ pub(crate) enum Permission {
     ReadAudit,
     /// Change the workspace, its members and its keys.
     Manage,
+    /// Have suites of questions asked.
+    Evaluate,
 }
 
 /// The scopes that a key can be narrowed to.
@@ -43,7 +45,7 @@ pub fn scopes() -> impl Iterator<Item = &'static str> {
 
 impl Permission {
     /// All of them.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Search,
         Self::Answer,
         Self::ReadDocuments,
@@ -52,6 +54,7 @@ impl Permission {
         Self::ReadUsage,
         Self::ReadAudit,
         Self::Manage,
+        Self::Evaluate,
     ];
 
     /// The scope of a key that grants it.
@@ -65,6 +68,7 @@ impl Permission {
             Self::ReadUsage => "usage.read",
             Self::ReadAudit => "audit.read",
             Self::Manage => "manage",
+            Self::Evaluate => "evaluate",
         }
     }
 
@@ -90,6 +94,7 @@ impl Permission {
                     | Self::ReadDocuments
                     | Self::ReadFeedback
                     | Self::ReadUsage
+                    | Self::Evaluate
             ),
             Role::Auditor => matches!(self, Self::ReadUsage | Self::ReadAudit),
         }

@@ -20,7 +20,7 @@ use crate::access::{Access, Done};
 use crate::app::Service;
 use crate::body::read;
 use crate::conversations::IdPath;
-use crate::documents::{ApiQuery, UPLOAD, check_label, check_quota, index, sink};
+use crate::documents::{ApiQuery, UPLOAD, check_label, check_quota, index, ready};
 use crate::failure::Failure;
 use crate::reading::whole;
 use crate::work::with_engine;
@@ -93,13 +93,13 @@ pub(crate) async fn upload(
 ) -> Result<Json<Value>, Failure> {
     // Before the body is read: that many documents are held in memory.
     let permit = service.admit()?;
-    let sink = sink(&service, &access).await?;
+    let opened = ready(&service, &access).await?;
     let bytes = read(&headers, body, UPLOAD).await?;
     let (name, bytes) = form(&headers, bytes).await?;
     check_label(&name)?;
-    check_quota(&service, &access).await?;
+    check_quota(&service, &access.workspace, bytes.len() as u64).await?;
     let length = bytes.len();
-    let added = index(&service, &access, permit, (sink, name, bytes)).await?;
+    let added = index(&service, &access, permit, (opened, name, bytes)).await?;
     Ok(Json(json!({
         "id": format!("{PREFIX}{}", added.id),
         "object": "file",

@@ -2,6 +2,7 @@
 //! and out. The router, the layer that lets requests through, and the
 //! description of the interface are made from this one list.
 
+mod content;
 mod declare;
 mod mcp;
 mod openai;
@@ -49,6 +50,7 @@ pub(crate) fn routes() -> Vec<Route> {
     all.extend(workspace::routes());
     all.extend(openai::routes());
     all.extend(mcp::routes());
+    all.extend(content::routes());
     all
 }
 

@@ -50,9 +50,10 @@ pub(super) fn routes() -> Vec<Route> {
             "/answer",
             Answer,
             answer::answer,
-            Doc::new("Answers a question with citations.")
+            Doc::new("Answers a question with citations; with `Prefer: respond-async` as a job.")
                 .takes::<question::AnswerRequest>()
                 .gives_as::<wire::AnswerBody>(200, JSON_OR_EVENTS)
+                .gives::<jobs::JobBody>(202)
         ),
         both!(
             post,
@@ -108,7 +109,8 @@ pub(super) fn routes() -> Vec<Route> {
             "/jobs/{id}",
             ReadDocuments,
             jobs::show,
-            Doc::new("How far a job is.").gives::<jobs::JobBody>(200)
+            Doc::new("How far a job is, as JSON or as events until it is over.")
+                .gives_as::<jobs::JobBody>(200, JSON_OR_EVENTS)
         ),
         both!(
             delete,
@@ -173,6 +175,7 @@ pub(super) fn routes() -> Vec<Route> {
                 .takes::<question::AnswerRequest>()
                 .gives_as::<talk::ExchangeBody>(201, JSON)
                 .gives_plain(200, &["text/event-stream"])
+                .gives::<jobs::JobBody>(202)
         ),
         both!(
             put,

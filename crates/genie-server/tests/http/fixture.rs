@@ -12,7 +12,9 @@ use genie_core::{
     RerankConfig, RetrievalConfig, ServerConfig, Span, Store, TextRole, TokenCodes, Usage,
 };
 use genie_rag::{Engine, EngineParts};
-use genie_server::{AddedBody, AddedStatus, AppState, DocumentSink, OpenWorkspace, SinkError};
+use genie_server::{
+    AddedBody, AddedStatus, AppState, DocumentSink, NewDocument, OpenWorkspace, SinkError, Watch,
+};
 use genie_testkit::{FakeEmbed, FakeLexical, MemoryStore};
 
 pub(crate) const EXCHANGE: &str = "The exchange opened in 2019. It connects 42 networks. \
@@ -22,7 +24,7 @@ pub(crate) const ASKED: &str = "How many networks does the exchange connect sinc
 
 /// The service with this language model; the documents are in the index.
 pub(crate) fn state(generate: Option<Arc<dyn Generate>>) -> AppState {
-    let store = Arc::new(MemoryStore::new());
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     for (uri, title, text, language) in [
         (
             "reports/exchange.pdf",
@@ -43,7 +45,9 @@ pub(crate) fn state(generate: Option<Arc<dyn Generate>>) -> AppState {
         max_body_bytes: 64 << 10,
         direct_model: false,
     };
-    let OpenWorkspace { engine, indexer } = opened(&store, generate);
+    let OpenWorkspace {
+        engine, indexer, ..
+    } = opened(&store, generate);
     AppState {
         indexer,
         ..AppState::new(engine, server)
@@ -51,15 +55,12 @@ pub(crate) fn state(generate: Option<Arc<dyn Generate>>) -> AppState {
 }
 
 /// An index with this language model.
-pub(crate) fn opened(
-    store: &Arc<MemoryStore>,
-    generate: Option<Arc<dyn Generate>>,
-) -> OpenWorkspace {
+pub(crate) fn opened(store: &Arc<dyn Store>, generate: Option<Arc<dyn Generate>>) -> OpenWorkspace {
     let engine = Engine::new(EngineParts {
         embed: Arc::new(FakeEmbed::new()),
         lexical: Arc::new(FakeLexical::new()),
         tokens: None,
-        store: Arc::clone(store) as Arc<dyn Store>,
+        store: Arc::clone(store),
         generate,
         retrieval: RetrievalConfig {
             top_k: 5,
@@ -82,11 +83,16 @@ pub(crate) fn opened(
         indexer: Some(Arc::new(Sink {
             store: Arc::clone(store),
         })),
+        originals: None,
     }
 }
 
-fn put(store: &dyn Store, uri: &str, title: &str, text: &str, language: Language) -> DocumentId {
-    let id = DocumentId::of(text.as_bytes());
+fn put(store: &dyn Store, uri: &str, title: &str, text: &str, language: Language) {
+    put_record(store, &record(uri, title, text, language), text);
+}
+
+fn put_record(store: &dyn Store, record: &DocumentRecord, text: &str) {
+    let (id, uri, title) = (record.id, record.uri.as_str(), record.title.as_str());
     let span = Span::new(0, text.chars().count()).expect("a span");
     let chunk = Chunk {
         id: ChunkId::new(&id, "fake-chunker", span),
@@ -96,7 +102,7 @@ fn put(store: &dyn Store, uri: &str, title: &str, text: &str, language: Language
         text: text.to_owned(),
         section: vec![title.to_owned(), "Figures".to_owned()],
         page: uri.ends_with(".pdf").then_some(3),
-        language: Some(language),
+        language: record.language,
     };
     let text = chunk.contextual_text(title);
     let dense = FakeEmbed::new()
@@ -110,8 +116,12 @@ fn put(store: &dyn Store, uri: &str, title: &str, text: &str, language: Language
         dense,
         chunk,
     };
-    let record = DocumentRecord {
-        id,
+    store.put(record, vec![point]).expect("fakes don't fail");
+}
+
+fn record(uri: &str, title: &str, text: &str, language: Language) -> DocumentRecord {
+    DocumentRecord {
+        id: DocumentId::of(text.as_bytes()),
         uri: uri.to_owned(),
         title: title.to_owned(),
         media_type: if uri.ends_with(".pdf") {
@@ -124,37 +134,64 @@ fn put(store: &dyn Store, uri: &str, title: &str, text: &str, language: Language
         labels: vec!["infrastructure".to_owned()],
         date: None,
         chunks: 1,
-    };
-    store.put(&record, vec![point]).expect("fakes don't fail");
-    id
+    }
 }
 
 /// Takes text in; refuses what begins with `bad`, panics at `panic`.
 struct Sink {
-    store: Arc<MemoryStore>,
+    store: Arc<dyn Store>,
+}
+
+impl Sink {
+    fn put(&self, record: &DocumentRecord, text: &str) -> AddedBody {
+        let known = self.store.document(&record.id).expect("fakes don't fail");
+        put_record(&*self.store, record, text);
+        AddedBody {
+            id: record.id.to_string(),
+            uri: record.uri.clone(),
+            status: match known {
+                Some(_) => AddedStatus::Unchanged,
+                None => AddedStatus::Indexed,
+            },
+            chunks: 1,
+        }
+    }
 }
 
 impl DocumentSink for Sink {
-    fn add(&self, uri: String, bytes: Vec<u8>) -> Result<AddedBody, SinkError> {
+    fn add(&self, document: NewDocument<'_>, watch: &Watch) -> Result<AddedBody, SinkError> {
+        let NewDocument { uri, bytes, .. } = document;
+        if !watch.tell(0, 1) {
+            return Err(SinkError::Stopped);
+        }
         if bytes.starts_with(b"bad") {
             return Err(SinkError::Unreadable {
                 reason: "this is no document".to_owned(),
             });
         }
         assert!(!bytes.starts_with(b"panic"), "asked to");
-        let id = DocumentId::of(&bytes);
-        let known = self.store.document(&id).expect("fakes don't fail");
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        put(&*self.store, &uri, "Sent", &text, Language::English);
-        Ok(AddedBody {
-            id: id.to_string(),
-            uri,
-            status: match known {
-                Some(_) => AddedStatus::Unchanged,
-                None => AddedStatus::Indexed,
-            },
-            chunks: 1,
-        })
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let added = self.put(&record(uri, "Sent", &text, Language::English), &text);
+        assert!(watch.tell(1, 1) || !watch.goes_on());
+        Ok(added)
+    }
+
+    fn reindex(
+        &self,
+        record: &DocumentRecord,
+        bytes: &[u8],
+        _watch: &Watch,
+    ) -> Result<AddedBody, SinkError> {
+        Ok(self.put(record, &String::from_utf8_lossy(bytes)))
+    }
+
+    fn revise(
+        &self,
+        record: &DocumentRecord,
+        _watch: &Watch,
+    ) -> Result<Option<AddedBody>, SinkError> {
+        let chunks = self.store.chunks(&record.id).expect("fakes don't fail");
+        Ok(chunks.first().map(|chunk| self.put(record, &chunk.text)))
     }
 }
 
@@ -298,6 +335,11 @@ impl Gate {
     pub(crate) fn open(&self) {
         *self.open.lock().expect("nobody panics with it") = true;
         self.changed.notify_all();
+    }
+
+    /// As a model does before its first word.
+    pub(crate) fn wait(&self) {
+        self.pass();
     }
 
     fn pass(&self) {

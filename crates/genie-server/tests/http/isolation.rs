@@ -24,7 +24,7 @@ fn has(role: Role, scope: &str) -> bool {
     match scope {
         "search" | "answer" | "documents.read" => role != Role::Auditor,
         "documents.write" => matches!(role, Role::Owner | Role::Editor),
-        "feedback.read" => matches!(role, Role::Owner | Role::Evaluator),
+        "evaluate" | "feedback.read" => matches!(role, Role::Owner | Role::Evaluator),
         "usage.read" => matches!(role, Role::Owner | Role::Evaluator | Role::Auditor),
         "audit.read" => matches!(role, Role::Owner | Role::Auditor),
         "manage" => role == Role::Owner,
@@ -52,6 +52,7 @@ fn filled(path: &str, workspace: &str) -> String {
         .replace("{subject}", "user:somebody")
         .replace("{model}", "genie")
         .replace("{file}", "file-none")
+        .replace("{page}", "1")
 }
 
 /// Whether the layer in front let it through, whatever became of it then.

@@ -6,12 +6,14 @@
 
 mod answers;
 mod completions;
+mod content;
 mod description;
 mod encrypted;
 mod files;
 mod fixture;
 mod indexed;
 mod isolation;
+mod later;
 mod left_behind;
 mod limits;
 mod mcp;

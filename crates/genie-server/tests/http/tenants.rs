@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -12,8 +13,8 @@ use axum::http::{Request, header};
 use genie_core::{Authentication, Generate, Store, StoreError};
 use genie_server::{Accounts, AppState, OpenWorkspace, Upkeep, Workspaces, app_with_upkeep};
 use genie_state::{
-    ApiKey, Database, NewKey, NewWorkspace, Role, State, Subject, Timestamp, Workspace,
-    WorkspaceId, WorkspaceSettings,
+    ApiKey, Database, KeepingStore, NewKey, NewWorkspace, Originals, Role, State, Subject,
+    Timestamp, Workspace, WorkspaceId, WorkspaceSettings,
 };
 use genie_testkit::MemoryStore;
 use serde_json::Value;
@@ -51,6 +52,7 @@ pub(crate) async fn service(
         state: state.clone(),
         workspaces: Arc::new(Memory {
             generate,
+            folder: folder.path().join("workspaces"),
             open: Mutex::default(),
         }),
         uploads: folder.path().join("uploads"),
@@ -73,14 +75,23 @@ pub(crate) fn with_keys(service: &mut AppState) {
 
 struct Memory {
     generate: Option<Arc<dyn Generate>>,
-    open: Mutex<HashMap<WorkspaceId, Arc<MemoryStore>>>,
+    folder: PathBuf,
+    open: Mutex<HashMap<WorkspaceId, Arc<dyn Store>>>,
 }
 
 impl Workspaces for Memory {
     fn open(&self, workspace: &Workspace) -> Result<OpenWorkspace, StoreError> {
+        let originals = Originals::at(self.folder.join(workspace.id.as_str()));
         let mut open = self.open.lock().expect("nobody panics with it");
-        let store = Arc::clone(open.entry(workspace.id.clone()).or_default());
-        Ok(fixture::opened(&store, self.generate.clone()))
+        let store = open.entry(workspace.id.clone()).or_insert_with(|| {
+            let store = Arc::new(MemoryStore::new());
+            Arc::new(KeepingStore::new(store, originals.clone()))
+        });
+        let opened = fixture::opened(store, self.generate.clone());
+        Ok(OpenWorkspace {
+            originals: Some(originals),
+            ..opened
+        })
     }
 
     fn erase(&self, workspace: &Workspace) -> Result<(), StoreError> {
@@ -93,6 +104,42 @@ impl Workspaces for Memory {
 }
 
 impl Service {
+    /// Begins to work on jobs, until the one is told or dropped and the other
+    /// has ended.
+    pub(crate) fn work(
+        &mut self,
+    ) -> (
+        tokio::sync::oneshot::Sender<()>,
+        tokio::task::JoinHandle<()>,
+    ) {
+        let upkeep = self.upkeep.take().expect("not taken yet");
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let working = tokio::spawn(upkeep.run(async {
+            // Dropped where a test fails, which is to be told as what it is.
+            stopped.await.ok();
+        }));
+        (stop, working)
+    }
+
+    /// The job that a reply tells of, once it is over.
+    pub(crate) async fn finished(&self, queued: &Reply, key: &str) -> Value {
+        let id = queued.json()["id"].as_str().expect("an id").to_owned();
+        self.finished_at(&format!("/api/v1/jobs/{id}"), key).await
+    }
+
+    /// As [`Self::finished`] of the job at this path.
+    pub(crate) async fn finished_at(&self, path: &str, key: &str) -> Value {
+        // Longer than any job takes on a busy machine.
+        for _ in 0..6000 {
+            let job = self.ask("GET", path, key, None).await.json();
+            if job["state"] != "queued" && job["state"] != "running" {
+                return job;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        panic!("the job at {path} does not end");
+    }
+
     /// A key of this role in a workspace, or in all of them.
     pub(crate) async fn key(&self, workspace: Option<&str>, role: Role) -> String {
         self.key_with(workspace, role, &[], None).await.1

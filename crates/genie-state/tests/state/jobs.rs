@@ -8,6 +8,10 @@ crate::both!(
     a_job_that_fails_three_times_is_set_aside,
     a_job_handed_back_keeps_its_attempts,
     a_cancelled_job_is_taken_from_its_worker,
+    a_job_is_postponed_as_often_as_its_worker_wants,
+    a_worker_takes_only_its_kinds,
+    an_answer_is_seen_by_its_subject_alone,
+    old_jobs_are_erased_and_open_ones_stay,
 );
 
 mod cases {
@@ -37,7 +41,11 @@ mod cases {
     }
 
     async fn take(place: &Place, worker: &str, now: Timestamp) -> Option<Job> {
-        place.state.claim(worker, LEASE, now).await.expect("read")
+        place
+            .state
+            .claim(worker, &[], LEASE, now)
+            .await
+            .expect("read")
     }
 
     async fn now_is(place: &Place, job: &Job) -> Job {
@@ -168,7 +176,8 @@ mod cases {
                 tokio::spawn(async move {
                     let worker = format!("w{worker}");
                     let mut taken = Vec::new();
-                    while let Some(job) = state.claim(&worker, LEASE, now).await.expect("read") {
+                    while let Some(job) = state.claim(&worker, &[], LEASE, now).await.expect("read")
+                    {
                         assert_eq!(job.attempts, 1);
                         taken.push(job.id);
                     }
@@ -302,5 +311,94 @@ mod cases {
         assert!(!state.finish(&job.id, "w", done).await.expect("ok"));
         assert_eq!(now_is(&place, &job).await.result, None);
         assert_eq!(take(&place, "w", now.after(HOUR)).await, None);
+    }
+
+    pub(crate) async fn a_job_is_postponed_as_often_as_its_worker_wants(place: Place) {
+        let job = queued(&place, "a").await;
+        let mut now = Timestamp::now();
+        for round in 0..5 {
+            let taken = take(&place, "w", now).await.expect("the job");
+            assert_eq!(taken.attempts, 1);
+            let later = JobOutcome::Postponed {
+                reason: "the relay is away".to_owned(),
+                payload: format!("{{\"tries\":{round}}}"),
+                pause: HOUR,
+            };
+            assert!(place.state.finish(&job.id, "w", later).await.expect("ok"));
+            assert_eq!(take(&place, "w", Timestamp::now()).await, None, "it waits");
+            let waiting = now_is(&place, &job).await;
+            assert_eq!(waiting.payload, format!("{{\"tries\":{round}}}"));
+            assert_eq!(waiting.reason.as_deref(), Some("the relay is away"));
+            now = now.after(HOUR).after(HOUR);
+        }
+    }
+
+    pub(crate) async fn a_worker_takes_only_its_kinds(place: Place) {
+        let id = WorkspaceId::default_workspace();
+        let of_kind = async |kind: &str| {
+            let job = NewJob {
+                kind: kind.to_owned(),
+                ..new(&id, "a")
+            };
+            place.state.enqueue(job).await.expect("queued").id
+        };
+        let slow = of_kind("evaluation").await;
+        let quick = of_kind("answer").await;
+        let now = Timestamp::now();
+        let claim = async |kinds: &[&str]| {
+            let claimed = place.state.claim("w", kinds, LEASE, now).await;
+            claimed.expect("read").map(|job| job.id)
+        };
+        assert_eq!(claim(&["document.add", "document.fetch"]).await, None);
+        assert_eq!(claim(&["answer", "answer.message"]).await, Some(quick));
+        assert_eq!(claim(&["answer"]).await, None);
+        assert_eq!(claim(&["a", "b", "c", "evaluation"]).await, Some(slow));
+        let five = ["a", "b", "c", "d", "e"];
+        assert!(place.state.claim("w", &five, LEASE, now).await.is_err());
+    }
+
+    pub(crate) async fn an_answer_is_seen_by_its_subject_alone(place: Place) {
+        let id = WorkspaceId::default_workspace();
+        let state = &place.state;
+        let somebody: Subject = "user:somebody".parse().expect("a subject");
+        for (kind, subject) in [
+            ("answer", &somebody),
+            ("answer.delivery", &somebody),
+            ("document.add", &somebody),
+        ] {
+            let job = NewJob {
+                kind: kind.to_owned(),
+                subject: subject.clone(),
+                ..new(&id, kind)
+            };
+            state.enqueue(job).await.expect("queued");
+        }
+        let page = genie_state::Page::new(1, 10).expect("a page");
+        let own = state.jobs_seen_by(&id, &somebody, page).await.expect("ok");
+        assert_eq!((own.count, own.results.len()), (3, 3));
+        let local = Subject::local();
+        let others = state.jobs_seen_by(&id, &local, page).await.expect("ok");
+        assert_eq!((others.count, others.results.len()), (1, 1));
+        assert_eq!(others.results[0].kind, "document.add");
+        let data = state.export_subject(&id, &somebody).await.expect("ok");
+        assert_eq!(data.answers.len(), 2);
+    }
+
+    pub(crate) async fn old_jobs_are_erased_and_open_ones_stay(place: Place) {
+        let state = &place.state;
+        let (old, open) = (queued(&place, "a").await, queued(&place, "b").await);
+        let now = Timestamp::now();
+        take(&place, "w", now).await.expect("the oldest");
+        let done = JobOutcome::Done {
+            result: "\"the sentence of the canary\"".to_owned(),
+        };
+        assert!(state.finish(&old.id, "w", done).await.expect("ok"));
+        let id = &old.workspace;
+        let before = Timestamp::now().before(HOUR);
+        assert_eq!(state.erase_jobs_before(id, before).await.expect("ok"), 0);
+        let later = Timestamp::now().after(HOUR);
+        assert_eq!(state.erase_jobs_before(id, later).await.expect("ok"), 1);
+        assert_eq!(state.job(id, &old.id).await.expect("read"), None);
+        assert_eq!(now_is(&place, &open).await.state, JobState::Queued);
     }
 }

@@ -94,6 +94,9 @@ pub(crate) struct Settings {
     /// The most documents it may hold
     #[arg(long, value_name = "N")]
     pub(crate) max_documents: Option<u64>,
+    /// The most bytes of documents that are kept as they were sent
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_bytes: Option<u64>,
     /// The most requests a minute
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) requests_per_minute: Option<u32>,
@@ -110,6 +113,7 @@ pub(crate) enum Setting {
     MaxTokens,
     RetentionDays,
     MaxDocuments,
+    MaxBytes,
     RequestsPerMinute,
     Answers,
 }

@@ -199,9 +199,18 @@ impl Shown {
             ("server.max_requests", json!(server.max_requests)),
             ("server.max_body_bytes", json!(server.max_body_bytes)),
             ("server.direct_model", json!(server.direct_model)),
+            ("fetch.max_bytes", json!(config.outbound.fetch.max_bytes)),
+            (
+                "fetch.max_seconds",
+                json!(config.outbound.fetch.max_seconds),
+            ),
         ] {
             shown.push((name, value, self.file_only(name)));
         }
+        let hosts = config.outbound.fetch.reachable.hosts.len();
+        shown.push(("fetch.hosts", json!(hosts), self.file_only("fetch.hosts")));
+        let hooks: Vec<&String> = config.outbound.webhooks.keys().collect();
+        shown.push(("webhooks", json!(hooks), self.file_only("webhooks")));
         let tls = config.tls.as_ref();
         for (name, value, variable) in [
             (

@@ -6,13 +6,16 @@ use std::time::Duration;
 use anyhow::Context;
 use genie_core::{Authentication, Config};
 use genie_server::{
-    Accounts, AppState, Certificate, Gate, IdentityProvider, app_with_upkeep, serve, serve_tls,
+    Accounts, AppState, Certificate, Gate, IdentityProvider, Outbound, app_with_upkeep, serve,
+    serve_tls,
 };
-use genie_state::{Database, State};
+use genie_state::{Database, Originals, State};
 use tokio::net::TcpListener;
 
 use crate::cli::{Common, Serve};
 use crate::fetch::HttpFetch;
+use crate::outbound::Client;
+use crate::suites::Suites;
 use crate::tenants::{Sink, Tenants};
 use crate::wiring::{self, Parts, Vectors};
 use crate::{Ended, interrupt, progress, settings, telemetry};
@@ -79,16 +82,18 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     if let Some(edge) = &parts.edge {
         edge.set_holder_url(Some(format!("{scheme}://{address}")))?;
     }
-    let tenants = Arc::new(Tenants::new(
-        vectors,
-        generate,
-        config.clone(),
-        Arc::clone(&parts.store),
-    ));
+    let store = Arc::clone(&parts.store);
+    let tenants = Arc::new(Tenants::new(vectors, generate, config.clone(), store));
     let backups = Live::new(config.clone(), Arc::clone(&tenants))?;
     let mut service = AppState::new(Arc::clone(&engine), config.server);
     service.server.listen = address;
     service.indexer = Some(Arc::new(Sink::new(parts.indexer())));
+    service.originals = Some(Originals::at(config.places.originals()));
+    service.outbound =
+        Client::new(config.outbound.clone()).map(|client| Arc::new(client) as Arc<dyn Outbound>);
+    service.evaluator = Some(Arc::new(Suites {
+        tenants: Arc::clone(&tenants),
+    }));
     service.trace_parent = Some(telemetry::take_up);
     service.identity = identity;
     service.security_server = security_server;

@@ -218,6 +218,7 @@ pub(super) fn merged(mut before: WorkspaceSettings, given: Settings) -> Workspac
         max_tokens: given.max_tokens.or(before.max_tokens),
         retention_days: given.retention_days.or(before.retention_days),
         max_documents: given.max_documents.or(before.max_documents),
+        max_bytes: given.max_bytes.or(before.max_bytes),
         requests_per_minute: given.requests_per_minute.or(before.requests_per_minute),
         answers: given.answers.or(before.answers),
     }
@@ -231,6 +232,7 @@ pub(super) fn clear(settings: &mut WorkspaceSettings, setting: Setting) {
         Setting::MaxTokens => settings.max_tokens = None,
         Setting::RetentionDays => settings.retention_days = None,
         Setting::MaxDocuments => settings.max_documents = None,
+        Setting::MaxBytes => settings.max_bytes = None,
         Setting::RequestsPerMinute => settings.requests_per_minute = None,
         Setting::Answers => settings.answers = None,
     }

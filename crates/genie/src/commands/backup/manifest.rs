@@ -65,8 +65,9 @@ pub(super) fn is_safe(path: &str) -> bool {
         ["config.toml"]
         | ["state", "genie.db"]
         | ["state", "uploads", _, ..]
-        | ["index", _, ..] => true,
-        ["workspaces", _, "index", _, ..] => true,
+        | ["index", _, ..]
+        | ["originals", _] => true,
+        ["workspaces", _, "index", _, ..] | ["workspaces", _, "originals", _] => true,
         _ => false,
     };
     known
@@ -87,6 +88,8 @@ mod tests {
             "state/uploads/health/a",
             "index/identity.json",
             "workspaces/health-1/index/shard/a",
+            "originals/a",
+            "workspaces/health-1/originals/a",
         ] {
             assert!(is_safe(good), "{good}");
         }
@@ -98,6 +101,8 @@ mod tests {
             "index//etc/passwd",
             "index",
             "index/./a",
+            "originals/../state/genie.db",
+            "originals/a/b",
             "index/C:/a",
             "index/..\\a",
             "other/file",

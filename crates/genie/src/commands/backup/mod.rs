@@ -1,8 +1,8 @@
 //! `genie backup`: an installation in one file.
 //!
 //! The file is a tar archive of the home folder's layout: `config.toml`,
-//! `state/genie.db`, `state/uploads/`, `index/` and `workspaces/*/index/`, and
-//! at its end `manifest.json` with the length and SHA-256 of every file. An
+//! `state/genie.db`, `state/uploads/`, `index/` and `originals/`, both also of
+//! each of `workspaces/`, and at its end `manifest.json` with the length and SHA-256 of every file. An
 //! archive that was cut off has no manifest and is refused.
 //!
 //! The state and each index are copied with their own snapshots. An index in
@@ -138,6 +138,13 @@ fn write(config: &Config, file: &Path, each: &mut EachIndex<'_>) -> anyhow::Resu
         std::fs::remove_dir_all(&copy)
             .with_context(|| format!("{} can't be removed", copy.display()))
     })?;
+    // After the indexes: what came meanwhile is bytes without a document, and
+    // not a document without its bytes.
+    writer.add_folder(&config.places.originals(), "originals", &mut manifest)?;
+    for name in workspaces(config)? {
+        let name = format!("workspaces/{name}/originals");
+        writer.add_folder(&config.places.home.join(&name), &name, &mut manifest)?;
+    }
     writer.finish(&manifest)?;
     Ok(manifest)
 }
@@ -150,21 +157,29 @@ fn folder_of(file: &Path) -> &Path {
     }
 }
 
+/// The folders of workspaces other than the default one, by name.
+fn workspaces(config: &Config) -> anyhow::Result<Vec<String>> {
+    let folder = config.places.workspaces();
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let unreadable = || format!("{} can't be read", folder.display());
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&folder).with_context(unreadable)? {
+        let name = entry.with_context(unreadable)?.file_name();
+        names.push(name.to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
 /// All indexes in process, held by this process from here on, with their names
 /// below the home.
 fn open_indexes(config: &Config) -> anyhow::Result<Vec<(String, EdgeStore)>> {
     let mut folders = vec![("index".to_owned(), config.places.index())];
-    let workspaces = config.places.workspaces();
-    if workspaces.exists() {
-        let unreadable = || format!("{} can't be read", workspaces.display());
-        for entry in std::fs::read_dir(&workspaces).with_context(unreadable)? {
-            let entry = entry.with_context(unreadable)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            folders.push((
-                format!("workspaces/{name}/index"),
-                entry.path().join("index"),
-            ));
-        }
+    for name in workspaces(config)? {
+        let folder = config.places.workspaces().join(&name).join("index");
+        folders.push((format!("workspaces/{name}/index"), folder));
     }
     folders.sort();
     let mut open = Vec::new();

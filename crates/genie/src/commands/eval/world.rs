@@ -8,15 +8,15 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use genie_core::{Config, ContentHash, Places};
 use genie_eval::{
-    Configuration, Index, Indexes, Machine, Model, Models, Opened, Plan, RememberingEmbed, Suite,
-    Wanted, as_json, documents_hash,
+    Configuration, Indexes, Machine, Model, Opened, Plan, RememberingEmbed, Suite, Wanted,
+    documents_hash,
 };
 use genie_models::{ModelError, ModelName};
 use genie_store::read_holder;
-use serde_json::Value;
 
 use crate::cli::{Common, EvalRun};
 use crate::progress;
+use crate::suites::{self, MadeWith};
 use crate::wiring::{self, Parts, Vectors};
 
 /// The models and indexes of an evaluation.
@@ -91,57 +91,21 @@ impl<'a> World<'a> {
             ),
             (None, None) => ("the suite's own texts".to_owned(), None),
         };
-        let identity = &self.vectors.identity;
-        let judged = [
-            (plan.parts.retrieval, "retrieval"),
-            (plan.parts.answers, "answers"),
-        ];
-        Ok(Configuration {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            program: program()?,
+        let made_with = MadeWith {
+            identity: &self.vectors.identity,
+            retrieval: &self.config.retrieval,
+            answer: &self.config.answer,
+            chat: self.chat.clone(),
+            documents: (documents, documents_hash.unwrap_or_default()),
             seed: arguments.seed,
-            suite: plan.suite.name.clone(),
-            layout: plan.suite.layout.as_str().to_owned(),
-            suite_hash: plan.suite.hash.to_string(),
-            documents,
-            documents_hash: documents_hash.unwrap_or_default(),
-            parts: judged
-                .into_iter()
-                .filter(|(is, _)| *is)
-                .map(|(_, name)| name.to_owned())
-                .collect(),
-            depth: plan.depth,
             kinds: arguments.kinds.clone(),
             limit: arguments.limit.map(|limit| limit as usize),
-            models: Models {
-                embedding: Model {
-                    name: identity.embedding.model.clone(),
-                    hash: identity.embedding.hash.to_string(),
-                },
-                chat: self.chat.clone(),
-            },
-            index: Index {
-                dimension: identity.embedding.dimension,
-                query_prefix: identity.embedding.query_prefix.clone(),
-                passage_prefix: identity.embedding.passage_prefix.clone(),
-                lexical_version: identity.lexical_version.clone(),
-                chunker_version: identity.chunker_version.clone(),
-            },
-            retrieval: as_json(&self.config.retrieval)?,
-            answer: if plan.parts.answers {
-                as_json(&self.config.answer)?
-            } else {
-                Value::Null
-            },
-        })
+        };
+        made_with.configuration(plan)
     }
 
     pub(super) fn machine(&self) -> Machine {
-        Machine {
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
-            configured_threads: self.config.threads,
-            device: self.vectors.device.clone(),
-        }
+        suites::machine(self.config.threads, &self.vectors.device)
     }
 }
 
@@ -172,14 +136,6 @@ impl Indexes for World<'_> {
 /// The folder of the indexes that are kept.
 pub(super) fn kept(places: &Places) -> PathBuf {
     places.state().join("eval-index")
-}
-
-/// SHA-256 of this program.
-fn program() -> anyhow::Result<String> {
-    let file = std::env::current_exe().context("the program does not know its own file")?;
-    let bytes =
-        std::fs::read(&file).with_context(|| format!("{} can't be read", file.display()))?;
-    Ok(ContentHash::of(&bytes).to_string())
 }
 
 /// Removes a kept index that nobody has open.

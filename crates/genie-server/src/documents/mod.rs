@@ -1,5 +1,13 @@
-//! The documents of the index: listed, removed, and added through the program
-//! that runs the service.
+//! The documents of the index: listed, read, changed, removed, and added through
+//! the program that runs the service.
+
+mod certificate;
+mod change;
+mod content;
+pub(crate) mod jobs;
+mod sending;
+mod taking;
+mod text;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +16,10 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use genie_core::{BackendError, DocumentId, DocumentRecord};
+use genie_core::{BackendError, DocumentId, DocumentRecord, MediaType};
+use genie_state::Workspace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
@@ -19,9 +28,20 @@ use crate::access::{Access, Done};
 use crate::app::Service;
 use crate::body::{BodyLimits, read as read_body};
 use crate::failure::{Failure, log};
-use crate::jobs;
+use crate::jobs::queue_document;
 use crate::paging::{PageBody, Paging};
+use crate::watch::Watch;
 use crate::work::{blocking, with_engine};
+use crate::workspaces::OpenWorkspace;
+
+pub(crate) use self::certificate::{CertificateBody, certify};
+pub(crate) use self::change::{ChangeBody, change, reindex};
+pub(crate) use self::content::content;
+pub use self::jobs::format_of;
+use self::sending::{Sent, sent};
+pub(crate) use self::sending::{TextBody, prefers_job};
+pub(crate) use self::taking::take;
+pub(crate) use self::text::{PageTextBody, PassageTextBody, TextQuery, page, text};
 
 /// A document may be larger than a question, and takes longer to arrive.
 pub(crate) const UPLOAD: BodyLimits = BodyLimits {
@@ -33,14 +53,50 @@ const LONGEST_URI: usize = 2048;
 /// Takes documents into the index; the program that runs the service brings
 /// one, for it knows the limits and the models.
 pub trait DocumentSink: Send + Sync {
-    /// Indexes the bytes under this label, which names no file to be opened.
-    /// Blocks until the index has them.
+    /// Indexes a document. Blocks until the index has it.
     ///
     /// # Errors
     ///
     /// Fails when the bytes are not a readable document, when others are
-    /// being indexed, and when a model or the index fails.
-    fn add(&self, uri: String, bytes: Vec<u8>) -> Result<AddedBody, SinkError>;
+    /// being indexed, when a model or the index fails, and when `watch` says
+    /// so.
+    fn add(&self, document: NewDocument<'_>, watch: &Watch) -> Result<AddedBody, SinkError>;
+
+    /// Reads, cuts and embeds the bytes of a document of the index once more;
+    /// title, labels and date are those of the record.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::add`].
+    fn reindex(
+        &self,
+        record: &DocumentRecord,
+        bytes: &[u8],
+        watch: &Watch,
+    ) -> Result<AddedBody, SinkError>;
+
+    /// Gives a document of the index the title, the labels and the date of
+    /// this record; `None` where the index has none of its id.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::add`].
+    fn revise(
+        &self,
+        record: &DocumentRecord,
+        watch: &Watch,
+    ) -> Result<Option<AddedBody>, SinkError>;
+}
+
+/// A document to be indexed.
+#[derive(Debug, Clone, Copy)]
+pub struct NewDocument<'a> {
+    /// What it is cited by; names no file to be opened.
+    pub uri: &'a str,
+    /// The whole file.
+    pub bytes: &'a [u8],
+    /// The format, where it is known from elsewhere.
+    pub media_type: Option<MediaType>,
 }
 
 /// A document could not be added.
@@ -58,6 +114,9 @@ pub enum SinkError {
     /// The service is being stopped.
     #[error("the service is being stopped")]
     Stopped,
+    /// The disk of the service is full.
+    #[error("the disk of the service is full")]
+    DiskFull,
     /// A model or the index failed; the client is not told why.
     #[error("the document could not be indexed")]
     Backend(#[source] BackendError),
@@ -139,20 +198,10 @@ pub(crate) struct Label {
     uri: Option<String>,
 }
 
-/// A document that is sent as text.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TextBody {
-    /// Path or URI to cite it by; its ending tells the format.
-    #[schemars(length(min = 1, max = 2048))]
-    uri: String,
-    text: String,
-}
-
 /// The part of a path that names a document.
 #[derive(Debug, Deserialize)]
 pub(crate) struct DocumentPath {
-    id: String,
+    pub(crate) id: String,
 }
 
 /// A query string, with this crate's errors.
@@ -225,16 +274,25 @@ pub(crate) async fn add(
 ) -> Result<Response, Failure> {
     // Before the body is read: that many documents are held in memory.
     let permit = service.admit()?;
-    let sink = sink(&service, &access).await?;
+    let opened = ready(&service, &access).await?;
     let bytes = read_body(&headers, body, UPLOAD).await?;
-    let (uri, bytes) = sent(&headers, label.uri, bytes).await?;
+    let (uri, bytes) = match sent(&headers, label.uri, bytes).await? {
+        Sent::Bytes { uri, bytes } => (uri, bytes),
+        Sent::Address { uri, url } => {
+            let uri = uri.unwrap_or_else(|| url.clone());
+            check_label(&uri)?;
+            check_quota(&service, &access.workspace, 0).await?;
+            let job = jobs::queue_fetch(&service, &access, uri, url).await?;
+            return Ok((StatusCode::ACCEPTED, Json(job)).into_response());
+        }
+    };
     check_label(&uri)?;
-    check_quota(&service, &access).await?;
+    check_quota(&service, &access.workspace, bytes.len() as u64).await?;
     if prefers_job(&headers) {
-        let job = jobs::queue(&service, &access, uri, bytes).await?;
+        let job = queue_document(&service, &access, uri, bytes).await?;
         return Ok((StatusCode::ACCEPTED, Json(job)).into_response());
     }
-    let added = index(&service, &access, permit, (sink, uri, bytes)).await?;
+    let added = index(&service, &access, permit, (opened, uri, bytes)).await?;
     let status = match added.status {
         AddedStatus::Indexed => StatusCode::CREATED,
         AddedStatus::Unchanged | AddedStatus::Replaced => StatusCode::OK,
@@ -242,18 +300,16 @@ pub(crate) async fn add(
     Ok((status, Json(added)).into_response())
 }
 
-/// What takes documents into the workspace.
-pub(crate) async fn sink(
+/// The workspace, opened, if it takes documents.
+pub(crate) async fn ready(
     service: &Arc<Service>,
     access: &Access,
-) -> Result<Arc<dyn DocumentSink>, Failure> {
-    access.open(service).await?.indexer.ok_or_else(|| {
-        Failure::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "no_indexer",
-            "this service takes no documents",
-        )
-    })
+) -> Result<OpenWorkspace, Failure> {
+    let opened = access.open(service).await?;
+    match opened.indexer {
+        Some(_) => Ok(opened),
+        None => Err(no_indexer()),
+    }
 }
 
 /// Indexes a document at once, whatever interface it came by.
@@ -261,25 +317,20 @@ pub(crate) async fn index(
     service: &Arc<Service>,
     access: &Access,
     permit: OwnedSemaphorePermit,
-    (sink, uri, bytes): (Arc<dyn DocumentSink>, String, Vec<u8>),
+    (opened, uri, bytes): (OpenWorkspace, String, Vec<u8>),
 ) -> Result<AddedBody, Failure> {
     // Without the timeout of questions: a large document takes its time, and
     // half an indexing is no use to anybody.
-    let added = blocking(service, permit, move |_| sink.add(uri, bytes))
-        .await?
-        .map_err(|error| match error {
-            SinkError::Unreadable { reason } => Failure::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "unreadable_document",
-                reason,
-            ),
-            SinkError::Busy => Failure::busy(),
-            SinkError::Stopped => Failure::stopping(),
-            SinkError::Backend(_) => {
-                log(&error);
-                Failure::internal()
-            }
-        })?;
+    let added = blocking(service, permit, move |_| {
+        let document = NewDocument {
+            uri: &uri,
+            bytes: &bytes,
+            media_type: None,
+        };
+        take(&opened, document, &Watch::default())
+    })
+    .await?
+    .map_err(Failure::from)?;
     service.meter.document(access);
     if let Some(accounts) = &service.state.accounts {
         access
@@ -290,94 +341,75 @@ pub(crate) async fn index(
     Ok(added)
 }
 
-/// What was sent and what it is called.
-async fn sent(
-    headers: &HeaderMap,
-    label: Option<String>,
-    bytes: Vec<u8>,
-) -> Result<(String, Vec<u8>), Failure> {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let missing = || Failure::invalid("uri", "has to be given");
-    if let Ok(boundary) = multer::parse_boundary(content_type) {
-        return form(boundary, label, bytes).await;
-    }
-    // A JSON document of its own comes with a label, text in JSON brings one.
-    if label.is_none() && content_type.starts_with("application/json") {
-        let body: TextBody = serde_json::from_slice(&bytes).map_err(|error| {
-            Failure::new(
-                StatusCode::BAD_REQUEST,
-                "invalid_json",
-                format!("the body can't be read: {error}"),
-            )
-        })?;
-        return Ok((body.uri, body.text.into_bytes()));
-    }
-    Ok((label.ok_or_else(missing)?, bytes))
-}
-
-/// The one file of a form.
-async fn form(
-    boundary: String,
-    label: Option<String>,
-    bytes: Vec<u8>,
-) -> Result<(String, Vec<u8>), Failure> {
-    let unreadable = |reason: String| Failure::new(StatusCode::BAD_REQUEST, "invalid_form", reason);
-    let stream = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(bytes)]);
-    let mut form = multer::Multipart::new(stream, boundary);
-    let mut found = None;
-    while let Some(field) = form
-        .next_field()
-        .await
-        .map_err(|error| unreadable(error.to_string()))?
-    {
-        let Some(name) = field.file_name().map(str::to_owned) else {
-            return Err(unreadable("a field of the form is no file".to_owned()));
-        };
-        if found.is_some() {
-            return Err(unreadable("the form has more than one file".to_owned()));
-        }
-        let file = field
-            .bytes()
-            .await
-            .map_err(|error| unreadable(error.to_string()))?;
-        found = Some((name, file.to_vec()));
-    }
-    let (name, file) = found.ok_or_else(|| unreadable("the form has no file".to_owned()))?;
-    Ok((label.unwrap_or(name), file))
-}
-
-/// RFC 7240: the client would rather be told at once and look later.
-fn prefers_job(headers: &HeaderMap) -> bool {
-    headers
-        .get_all("prefer")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split([',', ';']))
-        .any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
-}
-
-pub(crate) async fn check_quota(service: &Arc<Service>, access: &Access) -> Result<(), Failure> {
-    let Some(most) = access.workspace.settings.max_documents else {
+/// Whether the workspace may have one more document of this many bytes.
+pub(crate) async fn check_quota(
+    service: &Arc<Service>,
+    workspace: &Workspace,
+    bytes: u64,
+) -> Result<(), Failure> {
+    let settings = &workspace.settings;
+    let (documents, most_bytes) = (settings.max_documents, settings.max_bytes);
+    if documents.is_none() && most_bytes.is_none() {
         return Ok(());
-    };
-    let opened = access.open(service).await?;
-    let held = tokio::task::spawn_blocking(move || opened.engine.store().documents())
-        .await
-        .map_err(|_| Failure::internal())??;
-    if held.len() as u64 >= most {
-        return Err(Failure::new(
-            StatusCode::CONFLICT,
-            "quota_reached",
-            format!(
-                "the workspace has {} documents and may have {most}",
-                held.len()
-            ),
-        ));
     }
-    Ok(())
+    let opened = service.open(workspace).await?;
+    tokio::task::spawn_blocking(move || {
+        if let Some(most) = documents {
+            let held = opened.engine.store().documents()?.len() as u64;
+            if held >= most {
+                return Err(quota_reached(format!(
+                    "the workspace has {held} documents and may have {most}"
+                )));
+            }
+        }
+        if let (Some(most), Some(originals)) = (most_bytes, &opened.originals) {
+            let used = originals.used()?;
+            if used.saturating_add(bytes) > most {
+                return Err(quota_reached(format!(
+                    "the workspace keeps {used} bytes of documents and may keep {most}; this \
+                     one has {bytes}"
+                )));
+            }
+        }
+        Ok(())
+    })
+    .await
+    .map_err(|_| Failure::internal())?
+}
+
+fn quota_reached(message: String) -> Failure {
+    Failure::new(StatusCode::CONFLICT, "quota_reached", message)
+}
+
+fn no_indexer() -> Failure {
+    Failure::new(
+        StatusCode::NOT_IMPLEMENTED,
+        "no_indexer",
+        "this service takes no documents",
+    )
+}
+
+impl From<SinkError> for Failure {
+    fn from(error: SinkError) -> Self {
+        match error {
+            SinkError::Unreadable { reason } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "unreadable_document",
+                reason,
+            ),
+            SinkError::Busy => Self::busy(),
+            SinkError::Stopped => Self::stopping(),
+            SinkError::DiskFull => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "disk_full",
+                "the disk of the service is full",
+            ),
+            SinkError::Backend(_) => {
+                log(&error);
+                Self::internal()
+            }
+        }
+    }
 }
 
 fn known_form(id: &str) -> Result<DocumentId, Failure> {
