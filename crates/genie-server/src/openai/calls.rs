@@ -19,6 +19,7 @@ const CLOSING: &str = "</tool_call>";
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct ToolsRequest {
+    #[schemars(with = "Option<Vec<serde_json::Map<String, Value>>>")]
     tools: Option<Vec<Value>>,
     /// `none`, `auto`, `required`, or `{"type": "function", "function":
     /// {"name": …}}`.
