@@ -7,6 +7,8 @@
 //! since all that other programs do is to slow runs down. `-- --shares` gives
 //! the table alone.
 
+#![expect(clippy::expect_used, reason = "a bench that can't go on stops")]
+
 mod limits;
 
 use std::hint::black_box;
