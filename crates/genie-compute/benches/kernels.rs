@@ -7,11 +7,12 @@
 //! since all that other programs do is to slow runs down. `-- --shares` gives
 //! the table alone.
 
+#![expect(clippy::expect_used, reason = "a bench that can't go on stops")]
+
 mod limits;
 
 use std::hint::black_box;
-use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use candle_core::quantized::GgmlDType;
 use candle_core::{Device, Tensor};
@@ -130,16 +131,10 @@ fn with_criterion(criterion: &mut Criterion) {
 }
 
 /// Seconds that something takes.
-fn seconds(clock: fn() -> Duration, work: impl FnOnce()) -> f64 {
-    let start = clock();
+fn seconds(work: impl FnOnce()) -> f64 {
+    let start = own();
     work();
-    (clock() - start).as_secs_f64()
-}
-
-/// Time that went by.
-fn wall() -> Duration {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    START.elapsed()
+    (own() - start).as_secs_f64()
 }
 
 /// Time that this thread was running: other programs on a busy machine do
@@ -165,8 +160,13 @@ fn own() -> Duration {
     Duration::new(time.seconds as u64, time.nanoseconds as u32)
 }
 
+/// Time that went by.
 #[cfg(not(target_os = "linux"))]
-use wall as own;
+fn own() -> Duration {
+    static START: std::sync::LazyLock<std::time::Instant> =
+        std::sync::LazyLock::new(std::time::Instant::now);
+    START.elapsed()
+}
 
 /// A line of the table.
 fn line(name: &str, rate: f64, most: f64) {
@@ -195,10 +195,10 @@ fn products(prompt: usize) {
         for _ in 0..ROUNDS {
             for (most, limit) in most.iter_mut().zip(&limits) {
                 let rate = limit.multiplications(20_000) as f64;
-                *most = most.max(rate / seconds(own, || limit.run(20_000)));
+                *most = most.max(rate / seconds(|| limit.run(20_000)));
             }
             for (best, (_, _, matrix)) in best.iter_mut().zip(&cases) {
-                let time = seconds(own, || {
+                let time = seconds(|| {
                     black_box(matrix.forward(&x).expect("shapes fit"));
                 });
                 *best = best.max((SMALL * COLUMNS * prompt) as f64 / time);
@@ -226,9 +226,9 @@ fn reading() {
             let (mut most, mut best) = (0f64, 0f64);
             alone(|| {
                 for _ in 0..ROUNDS / 4 {
-                    let time = seconds(own, || limits::read(&memory));
+                    let time = seconds(|| limits::read(&memory));
                     most = most.max(8.0 * memory.len() as f64 / time);
-                    let time = seconds(own, || {
+                    let time = seconds(|| {
                         black_box(matrix.forward(&x).expect("shapes fit"));
                     });
                     best = best.max(matrix.bytes() as f64 / time);

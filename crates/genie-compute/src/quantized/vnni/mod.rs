@@ -11,11 +11,6 @@
 //! meant. What that adds to a product is known beforehand, and sums start
 //! that much below zero.
 
-#![expect(
-    clippy::expect_used,
-    reason = "slices of a fixed length become arrays, which the compiler sees through"
-)]
-
 mod kernel;
 mod lanes;
 mod weights;
