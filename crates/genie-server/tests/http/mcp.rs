@@ -217,7 +217,7 @@ async fn bad_arguments_are_errors_of_the_tool() {
             json!({"query": "a", "label": "l".repeat(201)}),
             "200",
         ),
-        ("answer", json!({"question": 5}), "question"),
+        ("answer", json!({"question": 5}), "expected a string"),
         ("answer", json!({"question": "q".repeat(9000)}), "8000"),
         ("read_document", json!({"id": "x"}), "no document"),
         (
