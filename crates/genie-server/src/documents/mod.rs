@@ -5,6 +5,7 @@ mod certificate;
 mod change;
 mod content;
 pub(crate) mod jobs;
+mod sent;
 mod taking;
 mod text;
 
@@ -15,7 +16,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use genie_core::{BackendError, DocumentId, DocumentRecord, MediaType};
 use genie_state::Workspace;
@@ -35,6 +36,7 @@ pub(crate) use self::certificate::{CertificateBody, certify};
 pub(crate) use self::change::{ChangeBody, change, reindex};
 pub(crate) use self::content::content;
 pub use self::jobs::format_of;
+use self::sent::{Sent, sent};
 pub(crate) use self::taking::take;
 pub(crate) use self::text::{PageTextBody, PassageTextBody, TextQuery, page, text};
 
@@ -193,30 +195,6 @@ pub(crate) struct Label {
     uri: Option<String>,
 }
 
-/// A document that is sent as text, or to be fetched.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TextBody {
-    /// Path or URI to cite it by; its ending tells the format. The address
-    /// itself where that is fetched.
-    #[serde(default)]
-    #[schemars(length(min = 1, max = 2048))]
-    uri: Option<String>,
-    /// The text itself.
-    #[serde(default)]
-    text: Option<String>,
-    /// Where it is to be fetched from, as a job.
-    #[serde(default)]
-    #[schemars(length(min = 1, max = 2048))]
-    url: Option<String>,
-}
-
-/// What was sent.
-enum Sent {
-    Bytes { uri: String, bytes: Vec<u8> },
-    Address { uri: Option<String>, url: String },
-}
-
 /// The part of a path that names a document.
 #[derive(Debug, Deserialize)]
 pub(crate) struct DocumentPath {
@@ -338,81 +316,6 @@ pub(crate) async fn add(
         AddedStatus::Unchanged | AddedStatus::Replaced => StatusCode::OK,
     };
     Ok((status, Json(added)).into_response())
-}
-
-/// What was sent and what it is called.
-async fn sent(headers: &HeaderMap, label: Option<String>, bytes: Vec<u8>) -> Result<Sent, Failure> {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let missing = || Failure::invalid("uri", "has to be given");
-    if let Ok(boundary) = multer::parse_boundary(content_type) {
-        let (uri, bytes) = form(boundary, label, bytes).await?;
-        return Ok(Sent::Bytes { uri, bytes });
-    }
-    // A JSON document of its own comes with a label, text in JSON brings one.
-    if label.is_none() && content_type.starts_with("application/json") {
-        let body: TextBody = serde_json::from_slice(&bytes).map_err(|error| {
-            Failure::new(
-                StatusCode::BAD_REQUEST,
-                "invalid_json",
-                format!("the body can't be read: {error}"),
-            )
-        })?;
-        return match body {
-            TextBody {
-                uri,
-                text: None,
-                url: Some(url),
-            } => Ok(Sent::Address { uri, url }),
-            TextBody {
-                uri,
-                text: Some(text),
-                url: None,
-            } => Ok(Sent::Bytes {
-                uri: uri.ok_or_else(missing)?,
-                bytes: text.into_bytes(),
-            }),
-            TextBody { .. } => Err(Failure::invalid(
-                "text",
-                "has to be given, or `url` in its place",
-            )),
-        };
-    }
-    let uri = label.ok_or_else(missing)?;
-    Ok(Sent::Bytes { uri, bytes })
-}
-
-/// The one file of a form.
-async fn form(
-    boundary: String,
-    label: Option<String>,
-    bytes: Vec<u8>,
-) -> Result<(String, Vec<u8>), Failure> {
-    let unreadable = |reason: String| Failure::new(StatusCode::BAD_REQUEST, "invalid_form", reason);
-    let stream = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(bytes)]);
-    let mut form = multer::Multipart::new(stream, boundary);
-    let mut found = None;
-    while let Some(field) = form
-        .next_field()
-        .await
-        .map_err(|error| unreadable(error.to_string()))?
-    {
-        let Some(name) = field.file_name().map(str::to_owned) else {
-            return Err(unreadable("a field of the form is no file".to_owned()));
-        };
-        if found.is_some() {
-            return Err(unreadable("the form has more than one file".to_owned()));
-        }
-        let file = field
-            .bytes()
-            .await
-            .map_err(|error| unreadable(error.to_string()))?;
-        found = Some((name, file.to_vec()));
-    }
-    let (name, file) = found.ok_or_else(|| unreadable("the form has no file".to_owned()))?;
-    Ok((label.unwrap_or(name), file))
 }
 
 /// RFC 7240: the client would rather be told at once and look later.
