@@ -38,8 +38,8 @@ pub(crate) use self::certificate::{CertificateBody, certify};
 pub(crate) use self::change::{ChangeBody, change, reindex};
 pub(crate) use self::content::content;
 pub use self::jobs::format_of;
-use self::sending::{Sent, sent};
 pub(crate) use self::sending::prefers_job;
+use self::sending::{Sent, sent};
 pub(crate) use self::taking::take;
 pub(crate) use self::text::{PageTextBody, PassageTextBody, TextQuery, page, text};
 
