@@ -81,7 +81,8 @@ impl Tenants {
                 Arc::new(EdgeStore::open(&folder, identity, HolderNote::default())?)
             }
         };
-        let originals = self.originals(workspace);
+        let folder = self.config.places.workspaces().join(&name);
+        let originals = Originals::at(folder.join("originals"));
         let store: Arc<dyn Store> = Arc::new(KeepingStore::new(store, originals));
         open.insert(name, Arc::clone(&store));
         Ok(store)

@@ -45,11 +45,19 @@ async fn a_job_that_was_set_aside_leaves_no_bytes() {
     let lease = Duration::from_secs(60);
     let mut now = Timestamp::now();
     for worker in ["a", "b", "c"] {
-        let taken = service.state.claim(worker, lease, now).await.expect("read");
+        let taken = service
+            .state
+            .claim(worker, &["document.add"], lease, now)
+            .await
+            .expect("read");
         assert!(taken.is_some(), "{worker}");
         now = now.after(lease + lease);
     }
-    let none = service.state.claim("d", lease, now).await.expect("read");
+    let none = service
+        .state
+        .claim("d", &["document.add"], lease, now)
+        .await
+        .expect("read");
     assert_eq!(none, None);
     let id: WorkspaceId = "health".parse().expect("an id");
     let page = genie_state::Page::new(1, 10).expect("a page");
