@@ -69,6 +69,10 @@ Feature: Workspaces
     And "passages" of the body has 0 entries
     And the text does not have "seven"
     When GET "/api/v1/workspaces" is asked
+    Then the status is 404
+    And it is an error "workspace_not_found" of TMF630
+    Given the header "x-genie-workspace" is "{energy}"
+    When GET "/api/v1/workspaces" is asked
     Then none of "results" has "id" "{health}"
 
   @method=POST @endpoint=/api/v1/workspaces @negative
