@@ -13,7 +13,7 @@ use crate::{Engine, EngineParts, Indexer};
 
 const ARTICLE: &str = "# Submarine cables\n\n\
     ## Surveyed route\n\n\
-    A ship lays the cable along a surveyed route at walking speed, with a plough that buries it \
+    A ship lays submarine cables along a surveyed route at walking speed, with a plough that buries it \
     near the coast where anchors and fishing gear are the greatest danger for it by far.\n\n\
     ## Repair\n\n\
     When an anchor cuts the cable a repair ship lifts both ends from the sea floor and splices \
