@@ -79,6 +79,9 @@ impl Places {
 pub struct AnswerConfig {
     /// Tokens of passages in a prompt at most.
     pub context_tokens: usize,
+    /// Sentences of the passages that the model reads at most, those nearest
+    /// to the question, each with its neighbours; 0 is whole passages.
+    pub sentences: usize,
     /// Tokens of an answer at most.
     pub max_tokens: usize,
 }
@@ -255,6 +258,7 @@ impl Config {
             200,
             100_000,
         )?;
+        within("answer.sentences", self.answer.sentences, 0, 100)?;
         within("answer.max_tokens", self.answer.max_tokens, 1, 8192)?;
         within("server.max_requests", self.server.max_requests, 1, 10_000)?;
         within(
@@ -331,6 +335,7 @@ mod tests {
             },
             answer: AnswerConfig {
                 context_tokens: 1500,
+                sentences: 3,
                 max_tokens: 300,
             },
             server: ServerConfig {

@@ -52,6 +52,7 @@ impl Indexes for InMemory {
                 },
                 answer: AnswerConfig {
                     context_tokens: 1000,
+                    sentences: 3,
                     max_tokens: 100,
                 },
             }),

@@ -62,6 +62,7 @@ fn answer_from(text: &str, question: &str, generate: FakeGenerate) -> Answer {
         },
         answer: AnswerConfig {
             context_tokens: 500,
+            sentences: 3,
             max_tokens: 100,
         },
     });
@@ -88,8 +89,50 @@ fn what_its_quote_says_is_shown_with_the_quote() {
 #[test]
 fn what_is_only_near_its_quote_is_dropped() {
     let answer = answer(says(&format!("{CLAIM} [1].")).choosing(YES).choosing(NO));
+    assert_is_quoted(&answer, CLAIM);
+}
+
+#[test]
+fn what_does_not_hold_is_replaced_by_the_documents_words() {
+    let answer = answer(says(&format!("{CLAIM} [1].")).choosing(YES).choosing(NO));
+    assert!(answer.answered);
+    assert!(answer.text.contains("within about ten days.” [1]"));
+    let quote = &answer.citations[0].quote;
+    assert!(TEXT.contains(quote.as_str()), "{quote}");
+    assert!(!answer.degraded);
+}
+
+#[test]
+fn nothing_is_quoted_where_the_model_doubts_that_the_passages_answer() {
+    // A little more than even.
+    let unsure = &[-0.6, -0.8];
+    let answer = answer(says(&format!("{CLAIM} [1].")).choosing(unsure).choosing(NO));
     assert!(!answer.answered, "{}", answer.text);
     assert!(answer.citations.is_empty());
+}
+
+#[test]
+fn a_quote_in_another_language_says_so() {
+    let question = "¿Cuánto tarda un buque en reparar un cable submarino damaged submarine cable?";
+    let claim = "Un buque repara un cable submarino damaged submarine cable en unos diez días";
+    let model = says(&format!("{claim} [1].")).choosing(YES).choosing(NO);
+    let answer = answer_from(TEXT, question, model);
+    assert_eq!(answer.language, Language::Spanish);
+    assert!(
+        answer.text.starts_with("El documento dice en inglés: «"),
+        "{}",
+        answer.text
+    );
+}
+
+/// The claim is not there, the document's own words are.
+#[track_caller]
+fn assert_is_quoted(answer: &Answer, claim: &str) {
+    assert!(!answer.text.contains(claim), "{}", answer.text);
+    assert!(answer.text.starts_with("The document says: “"));
+    for citation in &answer.citations {
+        assert!(answer.text.contains(&citation.quote), "{}", answer.text);
+    }
 }
 
 #[test]
@@ -129,10 +172,8 @@ fn nothing_is_written_where_the_model_finds_no_answer() {
 
 #[test]
 fn a_figure_that_no_passage_has_is_dropped_whatever_the_model_holds() {
-    let answer = answer(says(
-        "A ship repairs a damaged submarine cable within 14 days [1].",
-    ));
-    assert!(!answer.answered, "{}", answer.text);
+    let claim = "A ship repairs a damaged submarine cable within 14 days";
+    assert_is_quoted(&answer(says(&format!("{claim} [1]."))), claim);
 }
 
 #[test]
@@ -148,14 +189,13 @@ fn a_figure_of_another_sentence_is_not_taken_for_the_quotes() {
     let text = format!("{TEXT}\n{far}\n");
     let claim = "A ship repairs a damaged submarine cable within 40 days";
     let answer = answer_from(&text, QUESTION, says(&format!("{claim} [1].")));
-    assert!(!answer.answered, "{}", answer.text);
+    assert_is_quoted(&answer, claim);
 }
 
 #[test]
 fn the_question_said_again_is_no_answer() {
     let claim = "The ship takes long to repair a submarine cable";
-    let answer = answer(says(&format!("{claim} [1].")));
-    assert!(!answer.answered, "{}", answer.text);
+    assert_is_quoted(&answer(says(&format!("{claim} [1]."))), claim);
     // But it is one to a question that asks for yes or no.
     let question = "Do submarine cables carry nearly all traffic between continents?";
     let said = "Submarine cables carry nearly all traffic between continents [1].";

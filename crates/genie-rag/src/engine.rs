@@ -11,7 +11,7 @@ use genie_core::{
 };
 use genie_ingest::LanguageDetector;
 
-use crate::context::{Packed, pack};
+use crate::context::{Comparison, Packed, excerpts, pack};
 use crate::draft::{Draft, Drafting};
 use crate::formed::Forming;
 use crate::phrases;
@@ -233,11 +233,23 @@ impl Engine {
                 formed: None,
             }));
         };
-        let packed = pack(
-            &retrieved.passages,
-            self.parts.answer.context_tokens,
-            generate,
-        );
+        let comparison = Comparison {
+            late: self.parts.tokens.as_deref(),
+            embed: self.embed(),
+        };
+        let AnswerConfig {
+            context_tokens: budget,
+            sentences,
+            ..
+        } = self.parts.answer;
+        let passages = &retrieved.passages;
+        let packed = match sentences {
+            0 => pack(passages, budget, generate, comparison)?,
+            count => {
+                let asked = &question.search_text();
+                excerpts(passages, asked, count, budget, generate, comparison)?
+            }
+        };
         finish.model = Some(generate.model().name.clone());
         let max_tokens = question.max_tokens.unwrap_or(self.parts.answer.max_tokens);
         let drafting = Drafting {
@@ -247,6 +259,7 @@ impl Engine {
             packed,
             generate,
             embed: self.embed(),
+            comparison,
             max_tokens,
         };
         let asked = Instant::now();
@@ -255,6 +268,7 @@ impl Engine {
             citations,
             usage,
             first_token,
+            ..
         } = match question.form {
             None => drafting.write(&mut |piece| on_event(AnswerEvent::Delta(piece)))?,
             // Nothing of it is shown, but whoever left is noticed.

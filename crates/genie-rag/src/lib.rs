@@ -32,7 +32,7 @@
 //!         min_similarity: 0.5,
 //!         rerank: RerankConfig::default(),
 //!     },
-//!     answer: AnswerConfig { context_tokens: 1000, max_tokens: 100 },
+//!     answer: AnswerConfig { context_tokens: 1000, sentences: 3, max_tokens: 100 },
 //! });
 //! let answer = engine
 //!     .answer(Question::new("What is an IXP?"), &mut |_| ControlFlow::Continue(()))

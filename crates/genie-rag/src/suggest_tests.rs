@@ -68,6 +68,7 @@ fn engine(min_similarity: f32) -> (Engine, Arc<MemoryStore>) {
         },
         answer: AnswerConfig {
             context_tokens: 1000,
+            sentences: 3,
             max_tokens: 100,
         },
     });

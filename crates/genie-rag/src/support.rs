@@ -15,7 +15,7 @@ use crate::index::passage_text;
 use crate::neighbours::part_at;
 use crate::numbers::{Figure, Figures, figures};
 use crate::phrases;
-use crate::sentences::{PassageSentence, sentences};
+use crate::sentences::sentences;
 
 /// Cosine of two sentences below which they are not about the same, for
 /// multilingual-e5; see `docs/benchmarks/answers.md`.
@@ -30,11 +30,7 @@ const TELLING: usize = 5;
 /// A passage prepared for being compared with sentences.
 pub(crate) struct Evidence<'a> {
     passage: &'a Passage,
-    sentences: Vec<PassageSentence>,
-    /// Of each sentence the chunk of the passage that it is in. What is
-    /// between chunks is not the document's own text, so nothing that is
-    /// quoted goes over it.
-    parts: Vec<usize>,
+    sentences: Vec<PlacedSentence>,
     figures: Figures,
     words: String,
     /// One vector a sentence, made when first needed.
@@ -102,11 +98,9 @@ impl<'a> Evidence<'a> {
     pub(crate) fn new(passage: &'a Passage) -> Self {
         let chunk = &passage.hit.chunk;
         let context = chunk.contextual_text(&passage.hit.document.title);
-        let (sentences, parts) = placed_sentences(passage);
         Self {
             passage,
-            sentences,
-            parts,
+            sentences: placed_sentences(passage),
             figures: Figures::of(&context),
             words: folded(&context),
             vectors: None,
@@ -182,6 +176,13 @@ impl<'a> Evidence<'a> {
             .enumerate()
             .max_by(|a, b| a.1.total_cmp(b.1));
         Ok(best.and_then(|(position, similarity)| self.quote((position, position), *similarity)))
+    }
+
+    /// These sentences of this passage, from the first to the last of them, as
+    /// a quote.
+    pub(crate) fn quoted(&self, from: usize, to: usize) -> Option<Support> {
+        let known = from <= to && to < self.sentences.len() && self.together(from, to);
+        known.then(|| self.quote((from, to), 1.0)).flatten()
     }
 
     fn similarities(
@@ -282,7 +283,8 @@ impl<'a> Evidence<'a> {
 
     /// Whether two sentences stand in one chunk.
     fn together(&self, from: usize, to: usize) -> bool {
-        self.parts.get(from) == self.parts.get(to)
+        let part = |at: usize| self.sentences.get(at).map(|placed| placed.part);
+        part(from) == part(to)
     }
 
     /// From the first of two sentences to the end of the second.
@@ -294,25 +296,37 @@ impl<'a> Evidence<'a> {
     }
 }
 
-/// The sentences of a passage, placed in its whole text, and of each of them
-/// the chunk that it is in.
-fn placed_sentences(passage: &Passage) -> (Vec<PassageSentence>, Vec<usize>) {
+/// A sentence of a passage, placed in its whole text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PlacedSentence {
+    /// In characters of the passage's text.
+    pub(crate) span: Span,
+    pub(crate) text: String,
+    /// The chunk of the passage that it is in. What is between chunks is not
+    /// the document's own text, so nothing that is quoted goes over it.
+    pub(crate) part: usize,
+}
+
+/// The sentences of a passage, in their order.
+pub(crate) fn placed_sentences(passage: &Passage) -> Vec<PlacedSentence> {
     let whole = &passage.hit.chunk;
-    if passage.parts.is_empty() {
-        let sentences = sentences(&whole.text);
-        let parts = vec![0; sentences.len()];
-        return (sentences, parts);
-    }
-    let mut placed = (Vec::new(), Vec::new());
-    for (part, chunk) in passage.parts.iter().enumerate() {
+    let chunks = if passage.parts.is_empty() {
+        std::slice::from_ref(whole)
+    } else {
+        &passage.parts[..]
+    };
+    let mut placed = Vec::new();
+    for (part, chunk) in chunks.iter().enumerate() {
         let offset = chunk.span.start().saturating_sub(whole.span.start());
-        for sentence in sentences(&chunk.text) {
-            placed.0.push(PassageSentence {
-                span: sentence.span.shift(offset),
-                text: sentence.text,
-            });
-            placed.1.push(part);
-        }
+        placed.extend(
+            sentences(&chunk.text)
+                .into_iter()
+                .map(|sentence| PlacedSentence {
+                    span: sentence.span.shift(offset),
+                    text: sentence.text,
+                    part,
+                }),
+        );
     }
     placed
 }

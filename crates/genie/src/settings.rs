@@ -68,6 +68,7 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
         retrieval,
         answer: AnswerConfig {
             context_tokens: file.answer.context_tokens.unwrap_or(2400),
+            sentences: file.answer.sentences.unwrap_or(3),
             max_tokens: file.answer.max_tokens.unwrap_or(320),
         },
         database_url: database_url().or(file.database_url),
@@ -205,6 +206,7 @@ struct File {
 #[serde(deny_unknown_fields, default)]
 struct Answer {
     context_tokens: Option<usize>,
+    sentences: Option<usize>,
     max_tokens: Option<usize>,
 }
 

@@ -75,6 +75,7 @@ pub(crate) fn opened(store: &Arc<dyn Store>, generate: Option<Arc<dyn Generate>>
         },
         answer: AnswerConfig {
             context_tokens: 1000,
+            sentences: 3,
             max_tokens: 100,
         },
     });

@@ -190,6 +190,7 @@ impl Shown {
                 json!(rerank.judge_budget_ms),
             ),
             ("answer.context_tokens", json!(config.answer.context_tokens)),
+            ("answer.sentences", json!(config.answer.sentences)),
             ("answer.max_tokens", json!(config.answer.max_tokens)),
             ("server.authentication", json!(server.authentication)),
             (
