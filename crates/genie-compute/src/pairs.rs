@@ -65,11 +65,14 @@ fn with_avx2(panel: &[[Pair; LANES]], [a, b, c, d]: [&[Pair]; ROWS]) -> [[i32; L
     numbers
 }
 
-/// `x` rounded to the nearest whole number, for `x` within 16 bits. Adding
-/// 1.5 * 2^23 leaves it in the low bits.
+/// 1.5 * 2^23: what leaves the nearest whole number in the low bits when it is
+/// added.
+pub(crate) const ROUND: f32 = 12_582_912.0;
+
+/// `x` rounded to the nearest whole number, for `x` within 16 bits.
 #[inline(always)]
 pub(crate) fn rounded(x: f32) -> i16 {
-    (x + 12_582_912.0).to_bits() as u16 as i16
+    (x + ROUND).to_bits() as u16 as i16
 }
 
 #[cfg(test)]

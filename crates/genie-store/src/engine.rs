@@ -1,6 +1,6 @@
 //! What the protocol needs of Qdrant, wherever it runs.
 
-use genie_core::{SparseVector, StoreError};
+use genie_core::{DocumentId, Point, SparseVector, StoreError};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -125,6 +125,35 @@ pub(crate) trait Engine: Send + Sync {
 
     /// Removes all points that the selector covers.
     fn remove(&self, which: Selector) -> Result<(), StoreError>;
+
+    /// Takes the codes of tokens out of all chunks of a document that is about
+    /// to be written, and keeps them where they are read faster than in a
+    /// payload. Codes that it leaves are written with the payload.
+    fn keep_codes(
+        &self,
+        _document: &DocumentId,
+        _revision: &str,
+        _points: &mut [Point],
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// The codes of chunks of one revision that were kept so, in the order of
+    /// the chunks; empty where none were.
+    fn codes(
+        &self,
+        _document: &DocumentId,
+        _revision: &str,
+        chunks: &[Uuid],
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        Ok(vec![Vec::new(); chunks.len()])
+    }
+
+    /// Removes the codes of all revisions of a document but one, once that is
+    /// durable.
+    fn forget_codes(&self, _document: &DocumentId, _but: Option<&str>) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Returns when everything written so far is durable.
     fn settle(&self) -> Result<(), StoreError>;

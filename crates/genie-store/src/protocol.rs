@@ -116,21 +116,30 @@ impl<E: Engine> Documents<E> {
         self.engine.reserve(bytes.sum())?;
         let ids: Vec<DocumentId> = documents.iter().map(|(document, _)| document.id).collect();
         let mut count = 0;
+        let mut revisions = Vec::with_capacity(ids.len());
         for (document, points) in documents {
             count += points.len();
-            self.write(&document, points)?;
+            revisions.push(self.write(&document, points)?);
         }
         self.engine.settle()?;
-        for id in &ids {
+        for (id, revision) in ids.iter().zip(&revisions) {
             self.writes.finish(id);
+            self.engine.forget_codes(id, Some(revision))?;
         }
         self.engine.tend(count)
     }
 
-    /// All steps of a write but the one that makes it durable in process.
-    fn write(&self, document: &DocumentRecord, points: Vec<Point>) -> Result<(), StoreError> {
+    /// All steps of a write but the one that makes it durable in process, and
+    /// the revision that was written.
+    fn write(
+        &self,
+        document: &DocumentRecord,
+        mut points: Vec<Point>,
+    ) -> Result<String, StoreError> {
         let revision = payload::revision(document, &points);
         self.writes.begin(document.id);
+        self.engine
+            .keep_codes(&document.id, &revision, &mut points)?;
         let commit = payload::commit_id(&document.id);
         if !self.engine.retrieve(&[commit], Detail::Commit)?.is_empty() {
             self.engine.remove(document_points(&document.id))?;
@@ -149,7 +158,8 @@ impl<E: Engine> Documents<E> {
         stale.push(Condition::IsNot(REVISION, revision.clone()));
         self.engine.remove(stale)?;
         self.engine
-            .upsert(vec![payload::document_point(document, &revision)])
+            .upsert(vec![payload::document_point(document, &revision)])?;
+        Ok(revision)
     }
 
     pub(crate) fn delete(&self, document: &DocumentId) -> Result<bool, StoreError> {
@@ -162,6 +172,7 @@ impl<E: Engine> Documents<E> {
         // Also where nothing was committed: a crash may have left chunks.
         self.engine.remove(chunk_points(document))?;
         self.engine.settle()?;
+        self.engine.forget_codes(document, None)?;
         self.writes.finish(document);
         Ok(existed)
     }

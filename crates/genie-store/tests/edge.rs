@@ -120,6 +120,44 @@ fn a_snapshot_can_be_opened() {
 }
 
 #[test]
+fn files_of_codes_come_and_go_with_their_documents() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let index = folder.path().join("index");
+    let files = |index: &Path| {
+        let folders = fs::read_dir(index.join("codes")).expect("codes");
+        let files = folders.flat_map(|it| fs::read_dir(it.expect("one").path()).expect("files"));
+        files.flatten().map(|file| file.path()).collect::<Vec<_>>()
+    };
+    let tokens = |store: &EdgeStore| {
+        let mut query = query(0, &[1]);
+        query.with_tokens = true;
+        let hits = store.search(&query).expect("hits");
+        hits.iter().map(|hit| hit.tokens.0.len()).sum::<usize>()
+    };
+    let store = open(&index);
+    let mut it = sample("a", 0, 4);
+    let bytes: usize = it.points.iter().map(|point| point.tokens.0.len()).sum();
+    store.put(&it.record, it.points.clone()).expect("written");
+    let first = files(&index);
+    it.record.title = "Another".into();
+    store.put(&it.record, it.points).expect("replaced");
+    let second = files(&index);
+    assert_eq!((first.len(), second.len()), (1, 1));
+    assert_ne!(first, second);
+    assert_eq!(tokens(&store), bytes);
+    let snapshot = store.snapshot(&folder.path().join("s")).expect("one");
+    assert_eq!(tokens(&open(&snapshot)), bytes);
+    drop(store);
+    // What a crash leaves over.
+    fs::copy(&second[0], &first[0]).expect("copied");
+    let store = open(&index);
+    assert_eq!(files(&index), second);
+    assert_eq!(tokens(&store), bytes);
+    assert!(store.delete(&it.record.id).expect("deleted"));
+    assert_eq!(files(&index).len(), 0);
+}
+
+#[test]
 fn old_log_files_go_and_writes_go_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let logs = || {

@@ -4,10 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use genie_core::StoreError;
+use genie_core::{DocumentId, Point, StoreError};
 use qdrant_edge as edge;
 use uuid::Uuid;
 
+use super::codes::CodeFiles;
 use super::convert::{
     FieldName, candidate, configuration, field_schema, filter, path_of, persisted, query, record,
     search_params, with_payload, with_vector,
@@ -35,6 +36,8 @@ pub(crate) struct EdgeEngine {
     folder: PathBuf,
     /// Where the engine writes its log.
     log: PathBuf,
+    /// Where the codes of tokens are.
+    codes: CodeFiles,
     /// `None` only while it is being opened or dropped. It takes searches from
     /// many threads, also while segments are merged; writes come one by one.
     shard: Option<edge::EdgeShard>,
@@ -71,6 +74,7 @@ impl EdgeEngine {
         let mut engine = Self {
             folder: folder.to_owned(),
             log,
+            codes: CodeFiles::of(folder),
             shard: None,
             broken: AtomicBool::new(false),
             untended: AtomicUsize::new(0),
@@ -80,6 +84,10 @@ impl EdgeEngine {
         engine.shard = Some(loaded);
         engine.index_payload()?;
         Ok(engine)
+    }
+
+    pub(super) const fn code_files(&self) -> &CodeFiles {
+        &self.codes
     }
 
     /// Chunk points by revision; a chunk that two segments hold counts twice.
@@ -276,6 +284,33 @@ impl Engine for EdgeEngine {
         self.update(edge::UpdateOperation::PointOperation(
             edge::PointOperations::DeletePointsByFilter(filter),
         ))
+    }
+
+    fn keep_codes(
+        &self,
+        document: &DocumentId,
+        revision: &str,
+        points: &mut [Point],
+    ) -> Result<(), StoreError> {
+        let taken = points.iter_mut().map(|point| {
+            let id = Uuid::from_bytes(*point.chunk.id.as_bytes());
+            (id, std::mem::take(&mut point.tokens.0))
+        });
+        let chunks: Vec<(Uuid, Vec<u8>)> = taken.collect();
+        self.codes.write(document, revision, &chunks)
+    }
+
+    fn codes(
+        &self,
+        document: &DocumentId,
+        revision: &str,
+        chunks: &[Uuid],
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.codes.read(document, revision, chunks)
+    }
+
+    fn forget_codes(&self, document: &DocumentId, but: Option<&str>) -> Result<(), StoreError> {
+        self.codes.forget(document, but)
     }
 
     fn settle(&self) -> Result<(), StoreError> {

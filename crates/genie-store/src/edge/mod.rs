@@ -1,12 +1,13 @@
 //! Qdrant in this process.
 
+mod codes;
 mod convert;
 mod disk;
 pub(crate) mod engine;
 mod lock;
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +32,8 @@ const UNFINISHED: &str = "shard.unfinished";
 /// An index in this process, with its files in one folder.
 ///
 /// The folder holds `lock` and `holder.json` (who has it open),
-/// `identity.json` (what it was made with) and `shard/` (the engine's files).
+/// `identity.json` (what it was made with), `shard/` (the engine's files) and
+/// `codes/` (the codes of tokens).
 /// One process at a time can open it.
 #[derive(Debug)]
 pub struct EdgeStore {
@@ -134,6 +136,7 @@ impl EdgeStore {
             .into_iter()
             .collect();
         let mut torn = Vec::new();
+        let mut whole = HashSet::new();
         for commit in self.documents.commits()? {
             let wanted = commit.record.chunks as usize;
             let found = present.remove(&commit.revision).unwrap_or_default();
@@ -146,6 +149,8 @@ impl EdgeStore {
             };
             if torn_apart {
                 torn.push(commit);
+            } else {
+                whole.insert((commit.record.id.to_string(), commit.revision));
             }
         }
         let removed = !torn.is_empty() || !present.is_empty();
@@ -162,7 +167,12 @@ impl EdgeStore {
             tracing::info!(revision, chunks, "removed chunks of an unfinished write");
             engine.remove(vec![Kind::Chunk.only(), Condition::Is(REVISION, revision)])?;
         }
-        if removed { engine.settle() } else { Ok(()) }
+        if removed {
+            engine.settle()?;
+        }
+        engine.code_files().retain(|document, revision| {
+            whole.contains(&(document.to_owned(), revision.to_owned()))
+        })
     }
 }
 
@@ -240,7 +250,12 @@ impl Store for EdgeStore {
         disk::reserve(folder, disk::size_of_folder(&self.folder) + (1 << 20))?;
         let target = free_name(folder);
         let partial = target.with_extension("partial");
+        let codes = self.folder.join(codes::FOLDER);
         let copied = disk::copy_folder(&self.folder.join(SHARD), &partial.join(SHARD))
+            .and_then(|()| match codes.exists() {
+                true => disk::copy_folder(&codes, &partial.join(codes::FOLDER)),
+                false => Ok(()),
+            })
             .and_then(|()| {
                 let from = self.folder.join(IDENTITY);
                 fs::copy(&from, partial.join(IDENTITY)).map_err(|source| disk::error(&from, source))

@@ -10,7 +10,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use genie_core::{DocumentId, Hit, HybridQuery, StoreError};
+use genie_core::{DocumentId, Hit, HybridQuery, StoreError, TokenCodes};
 use uuid::Uuid;
 
 use super::{BadPoints, Documents, check_lexical};
@@ -118,6 +118,11 @@ impl<E: Engine> Documents<E> {
             .into_iter()
             .map(|record| (record.id, record))
             .collect();
+        let mut codes = if query.with_tokens {
+            self.kept_codes(records.values(), commits)?
+        } else {
+            HashMap::new()
+        };
         let mut hits = Vec::with_capacity(fused.len());
         for fused in fused {
             // A chunk that was removed since it was found is no hit.
@@ -129,7 +134,12 @@ impl<E: Engine> Documents<E> {
                 continue;
             };
             let chunk = self.read(&record, payload::read_chunk)?;
-            let tokens = self.read(&record, payload::read_tokens)?;
+            // An index of an earlier version has them in the payload, and so
+            // has a server.
+            let tokens = match codes.remove(&fused.id) {
+                Some(codes) if !codes.is_empty() => TokenCodes(codes),
+                _ => self.read(&record, payload::read_tokens)?,
+            };
             let vector = record
                 .dense
                 .take()
@@ -146,6 +156,29 @@ impl<E: Engine> Documents<E> {
             });
         }
         Ok(hits)
+    }
+
+    /// The codes of committed chunks that the engine keeps outside of
+    /// payloads.
+    fn kept_codes<'a>(
+        &self,
+        records: impl Iterator<Item = &'a RawRecord>,
+        commits: &Commits,
+    ) -> Result<HashMap<Uuid, Vec<u8>>, StoreError> {
+        let mut chunks: HashMap<DocumentId, Vec<Uuid>> = HashMap::new();
+        for record in records {
+            let (document, _) = self.read(record, payload::read_origin)?;
+            chunks.entry(document).or_default().push(record.id);
+        }
+        let mut codes = HashMap::new();
+        for (document, chunks) in chunks {
+            let Some(commit) = commits.get(&document) else {
+                continue;
+            };
+            let found = self.engine.codes(&document, &commit.revision, &chunks)?;
+            codes.extend(chunks.into_iter().zip(found));
+        }
+        Ok(codes)
     }
 
     /// Reads the commits of all documents that the records belong to, but

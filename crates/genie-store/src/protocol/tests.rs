@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use genie_core::{Store, StoreError};
+use genie_core::{DocumentId, Point, Store, StoreError};
 use uuid::Uuid;
 
 use super::Documents;
@@ -57,6 +57,30 @@ impl Engine for Stopping {
     fn remove(&self, which: Selector) -> Result<(), StoreError> {
         self.step()?;
         self.engine.remove(which)
+    }
+
+    fn keep_codes(
+        &self,
+        document: &DocumentId,
+        revision: &str,
+        points: &mut [Point],
+    ) -> Result<(), StoreError> {
+        self.step()?;
+        self.engine.keep_codes(document, revision, points)
+    }
+
+    fn codes(
+        &self,
+        document: &DocumentId,
+        revision: &str,
+        chunks: &[Uuid],
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.engine.codes(document, revision, chunks)
+    }
+
+    fn forget_codes(&self, document: &DocumentId, but: Option<&str>) -> Result<(), StoreError> {
+        self.step()?;
+        self.engine.forget_codes(document, but)
     }
 
     fn settle(&self) -> Result<(), StoreError> {
