@@ -11,6 +11,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod check;
 mod format;
+mod panel;
 #[cfg(target_arch = "x86_64")]
 mod pointers;
 mod portable;
@@ -34,7 +35,7 @@ pub use rows::QuantizedRows;
 
 /// Rows of input that meet a tile before it is unpacked anew: as many as stay
 /// in the first-level cache with a panel of it.
-const INPUT_ROWS: usize = 64;
+const INPUT_ROWS: usize = 128;
 
 /// A matrix in one of the formats Q4_0, Q4_1, Q5_0, Q8_0, Q4_K, Q5_K, Q6_K,
 /// laid out for the kernels of this crate.
@@ -328,7 +329,7 @@ fn pack_tile(format: Format, row_bytes: usize, rows: &[u8], tile: &mut [u8]) {
 struct Scratch {
     sums: Vec<[f32; TILE]>,
     #[cfg(target_arch = "x86_64")]
-    panel: avx2::Panel,
+    panel: panel::Panel,
     #[cfg(not(target_arch = "x86_64"))]
     panel: (),
 }
@@ -338,7 +339,7 @@ impl Scratch {
         Self {
             sums: Vec::new(),
             #[cfg(target_arch = "x86_64")]
-            panel: avx2::Panel::new(),
+            panel: panel::Panel::new(),
             #[cfg(not(target_arch = "x86_64"))]
             panel: (),
         }

@@ -12,7 +12,7 @@ use super::super::format::TILE;
 ///
 /// All functions need the processor features of the implementation, and
 /// pointers to as many bytes as they say. No pointer has to be aligned.
-pub(super) trait Lanes: Copy {
+pub(in super::super) trait Lanes: Copy {
     /// Sixteen numbers of 32 bits, or 64 of eight.
     type Whole: Copy;
     /// Sixteen numbers of single precision.

@@ -12,16 +12,16 @@
 //! that much below zero.
 
 mod kernel;
-mod lanes;
-mod weights;
-mod ymm;
+pub(super) mod lanes;
+pub(super) mod weights;
+pub(super) mod ymm;
 mod zmm;
 
 use std::ops::Range;
 
 use super::activations::Activations;
-use super::avx2::Panel;
 use super::format::{Format, PANEL, TILE};
+use super::panel::Panel;
 use super::pointers::Rows;
 use kernel::meet;
 use lanes::Lanes;
@@ -95,7 +95,7 @@ kernels!(
 kernels!(multiply_avx, ymm::Ymm, "avxvnni,avx2,fma,f16c", format_avx);
 
 /// The inverse of [`format`].
-const fn number(format: Format) -> usize {
+pub(super) const fn number(format: Format) -> usize {
     match format {
         Format::Q4_0 => 0,
         Format::Q4_1 => 1,

@@ -8,7 +8,7 @@ use super::lanes::Lanes;
 
 /// Needs AVX2, FMA, F16C and AVX-VNNI.
 #[derive(Clone, Copy)]
-pub(super) struct Ymm;
+pub(in super::super) struct Ymm;
 
 /// The same for both halves.
 macro_rules! both {
