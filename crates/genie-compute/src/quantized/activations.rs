@@ -207,23 +207,35 @@ impl Places<'_> {
             return;
         }
         for (index, x) in x.chunks_exact(PANEL).enumerate() {
-            let at = index * PANEL * self.rows + row * PANEL;
-            // SAFETY: there is such a row with such a panel, and nobody else
-            // writes it.
-            let numbers = unsafe { std::slice::from_raw_parts_mut(self.numbers.add(at), PANEL) };
-            let scale = round_panel(x, numbers);
-            // SAFETY: as above; there is one of it for a panel.
-            unsafe { *self.scales.add(row * (self.columns / PANEL) + index) = scale };
-            let at = (row * self.columns + index * PANEL) / self.sum_columns;
-            for (index, numbers) in numbers.chunks_exact(self.sum_columns).enumerate() {
-                let sum = numbers.iter().map(|number| i16::from(*number)).sum();
+            // SAFETY: promised by the caller.
+            unsafe { self.write_panel(row, index * PANEL, x) };
+        }
+    }
+
+    /// Rounds 256 columns of a row, for a K format.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else may write them meanwhile.
+    pub(super) unsafe fn write_panel(&self, row: usize, column: usize, x: &[f32]) {
+        assert!(row < self.rows && column + PANEL <= self.columns && x.len() == PANEL);
+        let index = column / PANEL;
+        let at = index * PANEL * self.rows + row * PANEL;
+        // SAFETY: there is such a row with such a panel, and nobody else
+        // writes it.
+        let numbers = unsafe { std::slice::from_raw_parts_mut(self.numbers.add(at), PANEL) };
+        let scale = round_panel(x, numbers);
+        // SAFETY: as above; there is one of it for a panel.
+        unsafe { *self.scales.add(row * (self.columns / PANEL) + index) = scale };
+        let at = (row * self.columns + index * PANEL) / self.sum_columns;
+        for (index, numbers) in numbers.chunks_exact(self.sum_columns).enumerate() {
+            let sum = numbers.iter().map(|number| i16::from(*number)).sum();
+            // SAFETY: as above.
+            unsafe { *self.sums.add(at + index) = sum };
+            if has_starts(self.format) {
+                let start = start(sums_by_twos(numbers), shortfall(self.format));
                 // SAFETY: as above.
-                unsafe { *self.sums.add(at + index) = sum };
-                if has_starts(self.format) {
-                    let start = start(sums_by_twos(numbers), shortfall(self.format));
-                    // SAFETY: as above.
-                    unsafe { *self.starts.add(at + index) = start };
-                }
+                unsafe { *self.starts.add(at + index) = start };
             }
         }
     }

@@ -33,11 +33,11 @@ mod vectors;
 use std::ops::Range;
 
 use super::activations::Activations;
+use super::dot::number;
+use super::dot::weights::{format, parts};
 use super::format::{Format, PANEL, TILE};
 use super::panel::Panel;
 use super::pointers::Rows;
-use super::vnni::number;
-use super::vnni::weights::{format, parts};
 use meet::meet;
 pub(super) use rounding::round_block;
 use source::{Source, Tile, Unpacked};

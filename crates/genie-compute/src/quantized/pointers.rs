@@ -4,8 +4,8 @@
 use std::ops::Range;
 
 use super::activations::{Activations, has_starts};
+use super::dot::weights::format;
 use super::format::{Format, GROUP, PANEL};
-use super::vnni::weights::format;
 
 /// Rows of input, the part of each that meets a panel. Pointers are those of
 /// the first row.

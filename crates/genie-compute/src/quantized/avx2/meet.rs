@@ -3,9 +3,9 @@
 
 use std::arch::x86_64::*;
 
+use super::super::dot::weights::{eight_times, format, groups, groups_a_scale};
 use super::super::format::{BLOCK, Format, GROUP, PANEL, TILE};
 use super::super::pointers::Rows;
-use super::super::vnni::weights::{eight_times, format, groups, groups_a_scale};
 use super::HALVES;
 use super::source::{Floats, Source, Whole};
 use super::steps::{columns_32, columns_32_from_zero, sixteen_columns};

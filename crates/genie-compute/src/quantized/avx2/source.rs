@@ -3,13 +3,13 @@
 
 use std::arch::x86_64::*;
 
-use super::super::format::Format;
-use super::super::panel::{Panel, VECTOR};
-use super::super::vnni::lanes::Lanes;
-use super::super::vnni::weights::{
+use super::super::dot::lanes::Lanes;
+use super::super::dot::weights::{
     Packed, Weights, eight_times, format, groups, groups_a_scale, parts,
 };
-use super::super::vnni::ymm::Ymm;
+use super::super::dot::ymm::Ymm;
+use super::super::format::Format;
+use super::super::panel::{Panel, VECTOR};
 use super::HALVES;
 
 /// A vector of whole numbers for each half of a tile.

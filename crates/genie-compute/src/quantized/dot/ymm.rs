@@ -38,6 +38,7 @@ impl Lanes for Ymm {
     type Whole = [__m256i; 2];
     type Floats = [__m256; 2];
     const EIGHT_ROWS: bool = false;
+    const SIGNED: bool = false;
 
     #[inline(always)]
     unsafe fn load(from: *const u8) -> Self::Whole {

@@ -17,6 +17,9 @@ pub(in super::super) trait Lanes: Copy {
     type Whole: Copy;
     /// Sixteen numbers of single precision.
     type Floats: Copy;
+    /// Whether [`Lanes::dot`] takes weights with a sign: those of Q8_0 stay as
+    /// they are then, and others are below 128 anyway.
+    const SIGNED: bool;
     /// Whether eight rows of input fit in the registers with their sums.
     const EIGHT_ROWS: bool;
 
@@ -30,8 +33,8 @@ pub(in super::super) trait Lanes: Copy {
     unsafe fn widen_signed(from: *const u8) -> Self::Whole;
     /// The same number in every lane.
     unsafe fn splat(x: i32) -> Self::Whole;
-    /// `sum` and, in every lane, four products of bytes of `weights` without
-    /// a sign and of bytes of `input` with one.
+    /// `sum` and, in every lane, four products of bytes of `weights`, see
+    /// [`Lanes::SIGNED`], and of bytes of `input` with a sign.
     unsafe fn dot(sum: Self::Whole, weights: Self::Whole, input: Self::Whole) -> Self::Whole;
     /// `sum` and, in every lane, two products of signed numbers of 16 bits.
     unsafe fn dot_pairs(sum: Self::Whole, a: Self::Whole, b: Self::Whole) -> Self::Whole;

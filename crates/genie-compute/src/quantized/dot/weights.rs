@@ -81,8 +81,11 @@ impl<L: Lanes, const F: u8> Weights<L> for Packed<F> {
         unsafe {
             let block = self.0.add(block * parts.end);
             if matches!(format::<F>(), Format::Q8_0) {
-                // 128 more than it is, so that there is no sign.
                 let signed = L::load(block.add(group * VECTOR));
+                if L::SIGNED {
+                    return signed;
+                }
+                // 128 more than it is, so that there is no sign.
                 return L::xor(signed, L::splat(i32::from_ne_bytes([0x80; 4])));
             }
             let low = L::splat(0x0f0f_0f0f);
