@@ -90,8 +90,8 @@ unsafe fn products<S: Source, const F: u8, const N: usize>(
                 // SAFETY: promised by the caller.
                 let four = unsafe { rows.at::<F>(row, group).cast::<i32>().read_unaligned() };
                 let four = _mm256_set1_epi32(four);
-                for (product, weights) in products.iter_mut().zip(weights) {
-                    let sum = _mm256_add_epi16(*product, _mm256_maddubs_epi16(weights, four));
+                for (product, weights) in products.iter_mut().zip(&weights) {
+                    let sum = _mm256_add_epi16(*product, _mm256_maddubs_epi16(*weights, four));
                     *product = in_register(sum);
                 }
             }
@@ -105,8 +105,8 @@ unsafe fn products<S: Source, const F: u8, const N: usize>(
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn add_pairs(sums: &mut Whole, pairs: Whole, by: Whole) {
-    for ((sum, pairs), by) in sums.iter_mut().zip(pairs).zip(by) {
-        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, by));
+    for half in 0..HALVES {
+        sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(pairs[half], by[half]));
     }
 }
 
@@ -130,8 +130,10 @@ unsafe fn meet_panel<S: Source, const F: u8, const N: usize>(
             let products: [Whole; N] = products::<S, F, N>(source, rows, (0, index));
             (products, source.scale(index))
         };
-        for (scaled, products) in scaled.iter_mut().zip(products) {
-            add_pairs(scaled, products, scale);
+        // By reference: iterators over arrays of vectors move them through
+        // memory.
+        for (scaled, products) in scaled.iter_mut().zip(&products) {
+            add_pairs(scaled, *products, scale);
         }
     }
     let mut minima = [[_mm256_setzero_si256(); HALVES]; N];
@@ -192,11 +194,11 @@ unsafe fn meet_blocks<S: Source, const F: u8, const N: usize>(
             let products: [Whole; N] = products::<S, F, N>(source, rows, (index, 0));
             (products, source.d(index))
         };
-        for (row, (floats, products)) in floats.iter_mut().zip(products).enumerate() {
+        for (row, (floats, products)) in floats.iter_mut().zip(&products).enumerate() {
             // SAFETY: promised by the caller.
             let scale = _mm256_set1_ps(unsafe { rows.of_block(rows.scales, row, index) });
             for (half, (sum, products)) in floats.iter_mut().zip(products).enumerate() {
-                let whole = _mm256_cvtepi32_ps(_mm256_madd_epi16(products, ones));
+                let whole = _mm256_cvtepi32_ps(_mm256_madd_epi16(*products, ones));
                 *sum = _mm256_fmadd_ps(whole, _mm256_mul_ps(d[half], scale), *sum);
                 if matches!(format::<F>(), Format::Q4_1) {
                     // SAFETY: promised by the caller.
@@ -209,7 +211,7 @@ unsafe fn meet_blocks<S: Source, const F: u8, const N: usize>(
             }
         }
     }
-    for (sums, floats) in sums.iter_mut().zip(floats) {
+    for (sums, floats) in sums.iter_mut().zip(&floats) {
         add(sums, |half, sum| _mm256_add_ps(sum, floats[half]));
     }
 }
@@ -250,16 +252,16 @@ unsafe fn meet_signed<S: Source, const N: usize>(
         });
         // SAFETY: promised by the caller.
         let d = unsafe { source.d(index) };
-        for (row, (floats, whole)) in floats.iter_mut().zip(whole).enumerate() {
+        for (row, (floats, whole)) in floats.iter_mut().zip(&whole).enumerate() {
             // SAFETY: promised by the caller.
             let scale = _mm256_set1_ps(unsafe { rows.of_block(rows.scales, row, index) });
-            for ((sum, whole), d) in floats.iter_mut().zip(whole).zip(d) {
-                let whole = _mm256_cvtepi32_ps(whole);
-                *sum = _mm256_fmadd_ps(whole, _mm256_mul_ps(d, scale), *sum);
+            for ((sum, whole), d) in floats.iter_mut().zip(whole).zip(&d) {
+                let whole = _mm256_cvtepi32_ps(*whole);
+                *sum = _mm256_fmadd_ps(whole, _mm256_mul_ps(*d, scale), *sum);
             }
         }
     }
-    for (sums, floats) in sums.iter_mut().zip(floats) {
+    for (sums, floats) in sums.iter_mut().zip(&floats) {
         add(sums, |half, sum| _mm256_add_ps(sum, floats[half]));
     }
 }
