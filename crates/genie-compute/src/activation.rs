@@ -18,6 +18,12 @@ pub fn gated_silu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     gate.apply_op2_no_bwd(up, &GatedSilu)
 }
 
+/// `silu(x) * up`.
+#[inline(always)]
+pub(crate) fn gated(x: f32, up: f32) -> f32 {
+    x / (1.0 + exp(-x)) * up
+}
+
 struct GatedSilu;
 
 impl CustomOp2 for GatedSilu {
@@ -50,7 +56,7 @@ impl CustomOp2 for GatedSilu {
             .zip(gate.par_chunks(PART).zip(up.par_chunks(PART)))
             .for_each(|(product, (gate, up))| {
                 for ((product, x), up) in product.iter_mut().zip(gate).zip(up) {
-                    *product = x / (1.0 + exp(-x)) * up;
+                    *product = gated(*x, *up);
                 }
             });
         Ok((CpuStorage::F32(product), gate_layout.shape().clone()))

@@ -6,8 +6,8 @@
 //! machine before anything else runs. [`choose_device`] opens CUDA where that
 //! was compiled in and works, and says why where it does not. [`Worker`] is
 //! the one thread that owns a model: callers queue, and a full queue is an
-//! answer, not a wait. [`QuantizedMatrix`], [`causal_attention`] and
-//! [`gated_silu`] are what a decoder spends its time in, as custom operations
+//! answer, not a wait. [`QuantizedMatrix`], [`gated_feed_forward`],
+//! [`causal_attention`] and [`gated_silu`] are what a decoder spends its time in, as custom operations
 //! of candle on the processor; [`QuantizedRows`] and [`packed_attention`] are
 //! for encoders, which have many rows at once and need no tensors in between.
 //!
@@ -44,6 +44,6 @@ pub use device::{DeviceError, OpenDevice, choose_device};
 pub use math::{exp, fused, gelu};
 pub use packed_attention::{Heads, packed_attention};
 pub use processor::{ProcessorFeature, UnsupportedProcessor, check_processor, processor_features};
-pub use quantized::{Kernel, NotAMatrix, QuantizedMatrix, QuantizedRows};
+pub use quantized::{Kernel, NotAMatrix, QuantizedMatrix, QuantizedRows, gated_feed_forward};
 pub use threads::{ThreadsError, on_pool, physical_cores, set_threads};
 pub use worker::{Appetite, SpawnError, SubmitError, Worker};

@@ -154,14 +154,7 @@ impl Decoder {
                 x = wanted;
             }
             let input = self.before(&x, &layer.feed_forward_norm)?;
-            let gate = layer.gate.forward(&input)?;
-            let up = layer.up.forward(&input)?;
-            let inner = if self.device.is_cpu() {
-                gated_silu(&gate, &up)?
-            } else {
-                (gate.silu()? * up)?
-            };
-            let added = layer.down.forward(&inner)?;
+            let added = self.feed_forward(layer, &input)?;
             x = (x + self.after(added, &layer.feed_forward_norm)?)?;
         }
         advance(parts);
@@ -179,6 +172,20 @@ impl Decoder {
     /// our kernels on the processor see to and others don't.
     pub(crate) fn rows_are_independent(&self) -> bool {
         self.device.is_cpu()
+    }
+
+    fn feed_forward(&self, layer: &Layer, input: &Tensor) -> TensorResult<Tensor> {
+        if let Some(added) = Linear::gated([&layer.gate, &layer.up, &layer.down], input) {
+            return added;
+        }
+        let gate = layer.gate.forward(input)?;
+        let up = layer.up.forward(input)?;
+        let inner = if self.device.is_cpu() {
+            gated_silu(&gate, &up)?
+        } else {
+            (gate.silu()? * up)?
+        };
+        layer.down.forward(&inner)
     }
 
     fn before(&self, x: &Tensor, norm: &Norm) -> TensorResult<Tensor> {

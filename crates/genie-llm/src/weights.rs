@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{Device, Module, Result as TensorResult, Tensor};
-use genie_compute::QuantizedMatrix;
+use genie_compute::{QuantizedMatrix, gated_feed_forward};
 
 use crate::LlmError;
 use crate::gguf::Gguf;
@@ -17,6 +17,22 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
+    /// A gated feed-forward block in one pass; `None` where there is no kernel
+    /// for it.
+    pub(crate) fn gated([gate, up, down]: [&Self; 3], x: &Tensor) -> Option<TensorResult<Tensor>> {
+        let plain = [gate, up, down].map(|linear| match linear {
+            Self {
+                matrix: Matrix::Packed(matrix),
+                bias: None,
+            } => Some(matrix.as_ref()),
+            _ => None,
+        });
+        let [Some(gate), Some(up), Some(down)] = plain else {
+            return None;
+        };
+        Some(gated_feed_forward(x, [gate, up], down))
+    }
+
     /// [positions, columns] → [positions, rows].
     pub(crate) fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         let y = self.matrix.forward(x)?;

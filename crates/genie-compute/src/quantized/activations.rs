@@ -28,10 +28,9 @@ pub(super) struct Activations {
     scales: Vec<f32>,
     /// `[rows, sums_per_row]`: sums of the numbers of each 16 or 32 columns.
     sums: Vec<i16>,
-    /// `[rows, blocks]`, for Q4_0: where sums of products begin, so that
-    /// weights count as 8 smaller than they are stored. See
-    /// [`Rounded::start`]. `[rows, sums_per_row]`, for Q6_K: the same for
-    /// weights that count as 32 smaller.
+    /// `[rows, sums_per_row]`, for formats that have them: where sums of
+    /// products begin in the AVX2 kernel, so that weights count as smaller
+    /// than they are stored. See [`start`] and [`shortfall`].
     starts: Vec<i32>,
     /// `[rows, blocks]`, for Q4_0, Q5_0 and Q8_0: what has to be added to a
     /// product where weights have no sign. See [`excess`].
@@ -46,6 +45,22 @@ const fn excess(format: Format) -> i32 {
         Format::Q8_0 => 128,
         _ => offset(format),
     }
+}
+
+/// What a weight counts smaller than it is stored while 16 bits have to hold
+/// its products.
+const fn shortfall(format: Format) -> i32 {
+    match format {
+        Format::Q4_0 => 8,
+        Format::Q5_0 | Format::Q5K => 16,
+        Format::Q6K => 32,
+        _ => 0,
+    }
+}
+
+/// Whether sums of products begin below zero.
+pub(super) const fn has_starts(format: Format) -> bool {
+    shortfall(format) > 0
 }
 
 impl Activations {
@@ -95,10 +110,7 @@ impl Activations {
         self.numbers.resize(count, 0);
         self.scales.resize(blocks, 0.0);
         self.sums.resize(count / self.sum_columns(), 0);
-        if self.format == Format::Q4_0 {
-            self.starts.resize(blocks, 0);
-        }
-        if self.format == Format::Q6K {
+        if has_starts(self.format) {
             self.starts.resize(self.sums.len(), 0);
         }
         if excess(self.format) > 0 {
@@ -130,19 +142,6 @@ impl Activations {
         }
     }
 
-    /// What of all rows meets the given panel.
-    pub(super) fn view(&self, panel: usize) -> View<'_> {
-        let first = panel * PANEL;
-        let width = PANEL.min(self.columns - first);
-        View {
-            numbers: &self.numbers[first * self.rows..][..self.rows * width],
-            width,
-            scales: &self.scales[first / BLOCK..],
-            starts: &self.starts[first / BLOCK..],
-            stride: self.columns / BLOCK,
-        }
-    }
-
     /// What of a row meets the given panel.
     #[inline(always)]
     pub(super) fn row(&self, row: usize, panel: usize) -> Row<'_> {
@@ -158,9 +157,9 @@ impl Activations {
             numbers: &self.numbers[first * self.rows + row * width..][..width],
             scales: &self.scales[part(self.format.columns())],
             sums: &self.sums[part(self.sum_columns())],
-            starts: match self.format {
-                Format::Q6K => &self.starts[part(self.sum_columns())],
-                _ => &[],
+            starts: match shortfall(self.format) {
+                0 => &[],
+                _ => &self.starts[part(self.sum_columns())],
             },
             offsets: match excess(self.format) {
                 0 => &[],
@@ -172,18 +171,6 @@ impl Activations {
             },
         }
     }
-}
-
-/// A panel of all rows, for Q4_0.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct View<'a> {
-    /// `[rows, width]`.
-    pub(super) numbers: &'a [i8],
-    pub(super) width: usize,
-    /// What belongs to a row begins `stride` behind that of the row before.
-    pub(super) scales: &'a [f32],
-    pub(super) starts: &'a [i32],
-    pub(super) stride: usize,
 }
 
 /// The memory of [`Activations`], to be written by several threads.
@@ -220,23 +207,35 @@ impl Places<'_> {
             return;
         }
         for (index, x) in x.chunks_exact(PANEL).enumerate() {
-            let at = index * PANEL * self.rows + row * PANEL;
-            // SAFETY: there is such a row with such a panel, and nobody else
-            // writes it.
-            let numbers = unsafe { std::slice::from_raw_parts_mut(self.numbers.add(at), PANEL) };
-            let scale = round_panel(x, numbers);
-            // SAFETY: as above; there is one of it for a panel.
-            unsafe { *self.scales.add(row * (self.columns / PANEL) + index) = scale };
-            let at = (row * self.columns + index * PANEL) / self.sum_columns;
-            for (index, numbers) in numbers.chunks_exact(self.sum_columns).enumerate() {
-                let sum = numbers.iter().map(|number| i16::from(*number)).sum();
+            // SAFETY: promised by the caller.
+            unsafe { self.write_panel(row, index * PANEL, x) };
+        }
+    }
+
+    /// Rounds 256 columns of a row, for a K format.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else may write them meanwhile.
+    pub(super) unsafe fn write_panel(&self, row: usize, column: usize, x: &[f32]) {
+        assert!(row < self.rows && column + PANEL <= self.columns && x.len() == PANEL);
+        let index = column / PANEL;
+        let at = index * PANEL * self.rows + row * PANEL;
+        // SAFETY: there is such a row with such a panel, and nobody else
+        // writes it.
+        let numbers = unsafe { std::slice::from_raw_parts_mut(self.numbers.add(at), PANEL) };
+        let scale = round_panel(x, numbers);
+        // SAFETY: as above; there is one of it for a panel.
+        unsafe { *self.scales.add(row * (self.columns / PANEL) + index) = scale };
+        let at = (row * self.columns + index * PANEL) / self.sum_columns;
+        for (index, numbers) in numbers.chunks_exact(self.sum_columns).enumerate() {
+            let sum = numbers.iter().map(|number| i16::from(*number)).sum();
+            // SAFETY: as above.
+            unsafe { *self.sums.add(at + index) = sum };
+            if has_starts(self.format) {
+                let start = start(sums_by_twos(numbers), shortfall(self.format));
                 // SAFETY: as above.
-                unsafe { *self.sums.add(at + index) = sum };
-                if self.format == Format::Q6K {
-                    let start = start(sums_by_twos(numbers), 32);
-                    // SAFETY: as above.
-                    unsafe { *self.starts.add(at + index) = start };
-                }
+                unsafe { *self.starts.add(at + index) = start };
             }
         }
     }
@@ -276,13 +275,12 @@ impl Places<'_> {
             if excess(self.format) > 0 {
                 *self.offsets.add(at) = -excess(self.format) * i32::from(rounded.sum());
             }
-            match self.format {
-                Format::Q4_0 => *self.starts.add(at) = rounded.start(),
-                Format::Q4_1 => {
-                    let sum = f32::from(rounded.sum());
-                    *self.scaled_sums.add(at) = half(rounded.scale * sum);
-                }
-                _ => {}
+            if has_starts(self.format) {
+                *self.starts.add(at) = start(rounded.halves, shortfall(self.format));
+            }
+            if self.format == Format::Q4_1 {
+                let sum = f32::from(rounded.sum());
+                *self.scaled_sums.add(at) = half(rounded.scale * sum);
             }
         }
     }
@@ -299,12 +297,6 @@ pub(super) struct Rounded {
 impl Rounded {
     fn sum(self) -> i16 {
         self.halves[0] + self.halves[1]
-    }
-
-    /// For weights that are stored 8 larger: a sum of 16 columns is 2032 at
-    /// most.
-    fn start(self) -> i32 {
-        start(self.halves, 8)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A look at a kernel before it is trusted. Few processors have VNNI among
+//! A look at a kernel before it is trusted. Few processors have VNNI or `dotprod` among
 //! those that this was written and tested on, and an answer from a product
 //! that is a little wrong looks like any other.
 
@@ -16,12 +16,18 @@ const FORMATS: [Format; 7] = [
     Format::Q6K,
 ];
 
+/// What others are held against.
+#[cfg(target_arch = "x86_64")]
+const REFERENCE: Kernel = Kernel::Avx2;
+#[cfg(target_arch = "aarch64")]
+const REFERENCE: Kernel = Kernel::Neon;
+
 /// Numbers of rows that take every way through the kernels: few that meet
 /// the tile itself, many that meet an unpacked panel.
 const ROWS: [usize; 2] = [7, 15];
 
 /// Whether a kernel, which this processor must have the instructions for,
-/// gives the bits of the AVX2 one for made-up weights of each format.
+/// gives the bits of the reference for made-up weights of each format.
 pub(super) fn passes(kernel: &Kernel) -> bool {
     let wrong: Vec<_> = FORMATS
         .into_iter()
@@ -57,7 +63,7 @@ fn agree(kernel: Kernel, format: Format, rows: usize) -> bool {
         let bits = scratch.sums.into_iter().flatten().map(f32::to_bits);
         bits.collect::<Vec<_>>()
     };
-    product(kernel) == product(Kernel::Avx2)
+    product(kernel) == product(REFERENCE)
 }
 
 /// A panel and a half of any weights, or two panels for blocks as long as

@@ -8,15 +8,17 @@
 mod activations;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod check;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod dot;
+mod feed_forward;
 mod format;
-#[cfg(target_arch = "x86_64")]
+mod panel;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod pointers;
 mod portable;
 mod rows;
-#[cfg(target_arch = "x86_64")]
-mod vnni;
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -29,12 +31,13 @@ use memmap2::MmapMut;
 use rayon::prelude::*;
 
 use activations::Activations;
+pub use feed_forward::gated_feed_forward;
 use format::{Format, TILE, pack_block};
 pub use rows::QuantizedRows;
 
 /// Rows of input that meet a tile before it is unpacked anew: as many as stay
 /// in the first-level cache with a panel of it.
-const INPUT_ROWS: usize = 64;
+const INPUT_ROWS: usize = 128;
 
 /// A matrix in one of the formats Q4_0, Q4_1, Q5_0, Q8_0, Q4_K, Q5_K, Q6_K,
 /// laid out for the kernels of this crate.
@@ -61,12 +64,16 @@ pub enum Kernel {
     AvxVnni,
     /// Vectors of 64 bytes, on x86-64 with AVX-512 and its VNNI.
     Avx512Vnni,
+    /// Vectors of 16 bytes, on any ARM processor of 64 bits.
+    Neon,
+    /// The same with `dotprod`, which those since about 2018 have.
+    NeonDot,
 }
 
 impl Kernel {
     /// The kernels that this processor has, the best one last. Found out
-    /// once: the ones with VNNI are then held against the AVX2 one, and left
-    /// out with an error in the log where they differ.
+    /// once: the ones with VNNI or `dotprod` are then held against the one
+    /// without, and left out with an error in the log where they differ.
     #[must_use]
     pub fn available() -> &'static [Self] {
         static AVAILABLE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
@@ -75,11 +82,19 @@ impl Kernel {
             if avx2::available() {
                 kernels.push(Kernel::Avx2);
                 let vnni = [
-                    (Kernel::AvxVnni, vnni::has_avx()),
-                    (Kernel::Avx512Vnni, vnni::has_avx512()),
+                    (Kernel::AvxVnni, dot::has_avx()),
+                    (Kernel::Avx512Vnni, dot::has_avx512()),
                 ];
                 let present = vnni.into_iter().filter(|(_, present)| *present);
                 kernels.extend(present.map(|(kernel, _)| kernel).filter(check::passes));
+            }
+            #[cfg(target_arch = "aarch64")]
+            {
+                kernels.push(Kernel::Neon);
+                let present = std::arch::is_aarch64_feature_detected!("dotprod");
+                kernels.extend(
+                    Some(Kernel::NeonDot).filter(|kernel| present && check::passes(kernel)),
+                );
             }
             kernels
         });
@@ -104,18 +119,30 @@ impl Kernel {
         rows: Range<usize>,
         Scratch { sums, panel }: &mut Scratch,
     ) {
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
         // SAFETY: promised by the caller.
         unsafe {
             match self {
                 Self::Portable => portable::multiply(format, tile, input, rows, sums),
+                #[cfg(target_arch = "x86_64")]
                 Self::Avx2 => avx2::multiply(format, tile, input, rows, sums, panel),
-                Self::AvxVnni => vnni::multiply_avx(format, tile, input, rows, sums, panel),
-                Self::Avx512Vnni => vnni::multiply_avx512(format, tile, input, rows, sums, panel),
+                #[cfg(target_arch = "x86_64")]
+                Self::AvxVnni => dot::multiply_avx(format, tile, input, rows, sums, panel),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx512Vnni => dot::multiply_avx512(format, tile, input, rows, sums, panel),
+                #[cfg(target_arch = "aarch64")]
+                Self::Neon => dot::multiply_neon(format, tile, input, rows, sums, panel),
+                #[cfg(target_arch = "aarch64")]
+                Self::NeonDot => dot::multiply_neon_dot(format, tile, input, rows, sums, panel),
+                // Another machine's: `available` never names them.
+                _ => portable::multiply(format, tile, input, rows, sums),
             }
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        portable::multiply(format, tile, input, rows, sums);
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        {
+            let _ = panel;
+            portable::multiply(format, tile, input, rows, sums);
+        }
     }
 }
 
@@ -245,8 +272,13 @@ impl QuantizedMatrix {
 
     /// The product with rows of `columns` floats each.
     fn multiply(&self, x: &[f32]) -> Vec<f32> {
-        let input = Activations::new(x, self.columns, self.format);
-        let mut product = vec![0.0; input.rows * self.rows];
+        self.multiply_rounded(&Activations::new(x, self.columns, self.format))
+    }
+
+    fn multiply_rounded(&self, input: &Activations) -> Vec<f32> {
+        // Not zeros: the products of a long prompt are megabytes, which would
+        // be written twice.
+        let mut product: Vec<f32> = Vec::with_capacity(input.rows * self.rows);
         let tiles = self.rows.div_ceil(TILE);
         let output = Output {
             start: product.as_mut_ptr(),
@@ -263,15 +295,18 @@ impl QuantizedMatrix {
                     let rows = start..input.rows.min(start + INPUT_ROWS);
                     start = rows.end;
                     let width = TILE.min(self.rows - tile * TILE);
-                    let sums = self.multiply_tile(tile, &input, rows.clone(), scratch);
+                    let sums = self.multiply_tile(tile, input, rows.clone(), scratch);
                     for (row, sums) in rows.zip(sums) {
-                        // SAFETY: `product` has `input.rows` rows of
+                        // SAFETY: `product` has room for `input.rows` rows of
                         // `self.rows` floats, and no other job writes the
                         // columns of this tile.
                         unsafe { output.write(row, tile * TILE, &sums[..width]) };
                     }
                 }
             });
+        // SAFETY: there is room for that many, and every row of every tile was
+        // written.
+        unsafe { product.set_len(input.rows * self.rows) };
         product
     }
 
@@ -327,20 +362,14 @@ fn pack_tile(format: Format, row_bytes: usize, rows: &[u8], tile: &mut [u8]) {
 /// What a job needs beside its input and output.
 struct Scratch {
     sums: Vec<[f32; TILE]>,
-    #[cfg(target_arch = "x86_64")]
-    panel: avx2::Panel,
-    #[cfg(not(target_arch = "x86_64"))]
-    panel: (),
+    panel: panel::Panel,
 }
 
 impl Scratch {
     const fn new() -> Self {
         Self {
             sums: Vec::new(),
-            #[cfg(target_arch = "x86_64")]
-            panel: avx2::Panel::new(),
-            #[cfg(not(target_arch = "x86_64"))]
-            panel: (),
+            panel: panel::Panel::new(),
         }
     }
 }

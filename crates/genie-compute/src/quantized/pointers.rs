@@ -3,8 +3,9 @@
 
 use std::ops::Range;
 
-use super::activations::Activations;
-use super::format::{Format, PANEL};
+use super::activations::{Activations, has_starts};
+use super::dot::weights::format;
+use super::format::{Format, GROUP, PANEL};
 
 /// Rows of input, the part of each that meets a panel. Pointers are those of
 /// the first row.
@@ -15,7 +16,7 @@ pub(super) struct Rows {
     width: usize,
     /// One for each block.
     pub(super) scales: *const f32,
-    /// One for each block of the older formats. See [`Activations`].
+    /// One for each block of Q4_0, Q5_0 and Q8_0. See [`Activations`].
     pub(super) offsets: *const i32,
     /// One for each block, for Q4_1.
     pub(super) scaled_sums: *const f32,
@@ -23,7 +24,7 @@ pub(super) struct Rows {
     blocks: usize,
     /// One for each 16 columns of Q6_K and each 32 of other formats.
     sums: *const i16,
-    /// One for each sum, for Q6_K. See [`Activations`].
+    /// One for each sum, for formats that have them. See [`Activations`].
     starts: *const i32,
     /// Sums of a whole row.
     sum_stride: usize,
@@ -47,7 +48,7 @@ impl Rows {
             assert!(row.numbers.len() == columns);
             assert!(row.scales.len() >= blocks && row.sums.len() >= sums);
             assert!(format != Format::Q4_1 || row.scaled_sums.len() >= blocks);
-            assert!(format != Format::Q6K || row.starts.len() >= sums);
+            assert!(!has_starts(format) || row.starts.len() >= sums);
             let offsets = matches!(format, Format::Q4_0 | Format::Q5_0 | Format::Q8_0);
             assert!(!offsets || row.offsets.len() >= blocks);
         }
@@ -98,6 +99,21 @@ impl Rows {
         }
     }
 
+    /// Where a group of columns of a row begins, for a format `F`.
+    ///
+    /// # Safety
+    ///
+    /// There must be such a row with such a group.
+    #[inline(always)]
+    pub(super) unsafe fn at<const F: u8>(self, row: usize, group: usize) -> *const i8 {
+        let width = match const { format::<F>().columns() } {
+            PANEL => PANEL,
+            _ => self.width,
+        };
+        // SAFETY: promised by the caller.
+        unsafe { self.numbers.add(row * width + group * GROUP) }
+    }
+
     /// The number of a block of a row.
     ///
     /// # Safety
@@ -124,7 +140,7 @@ impl Rows {
         }
     }
 
-    /// Where the sums of 16 columns of a row begin, for Q6_K.
+    /// Where the products of the columns of a sum begin.
     ///
     /// # Safety
     ///

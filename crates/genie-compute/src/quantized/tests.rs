@@ -186,8 +186,8 @@ fn with_vnni() -> Vec<Kernel> {
 fn every_kernel_of_this_processor_passes_its_check() {
     for (kernel, present) in [
         (Kernel::Avx2, avx2::available()),
-        (Kernel::AvxVnni, vnni::has_avx()),
-        (Kernel::Avx512Vnni, vnni::has_avx512()),
+        (Kernel::AvxVnni, dot::has_avx()),
+        (Kernel::Avx512Vnni, dot::has_avx512()),
     ] {
         assert_eq!(Kernel::available().contains(&kernel), present, "{kernel:?}");
         if !present {
@@ -195,6 +195,35 @@ fn every_kernel_of_this_processor_passes_its_check() {
         }
     }
 }
+
+/// The same numbers on every machine, whatever kernel it has.
+#[test]
+fn products_have_the_same_bits_everywhere() {
+    for kernel in Kernel::available().iter().skip(1) {
+        let found = TYPES.map(|dtype| {
+            let (rows, columns) = (24, 3 * dtype.block_size().max(64));
+            let bytes = random_blocks(dtype, blocks_of(dtype, rows, columns), 5);
+            let x = noise(9 * columns, 11);
+            let matrix = QuantizedMatrix::new(dtype, rows, columns, &bytes).expect("a matrix");
+            let product = matrix.with_kernel(*kernel).multiply(&x);
+            product.iter().fold(0u64, |hash, x| {
+                (hash.rotate_left(5) ^ u64::from(x.to_bits())).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            })
+        });
+        assert_eq!(found, BITS, "{kernel:?}: {found:#x?}");
+    }
+}
+
+/// What the AVX2 kernel gave for each of [`TYPES`].
+const BITS: [u64; 7] = [
+    0x9fec_9993_2062_ad11,
+    0xda96_cea9_73b4_0fb9,
+    0x0434_a43c_71da_77b8,
+    0x1160_1329_f0e9_102c,
+    0xcc3a_a0d2_57b1_3b50,
+    0xc67a_edee_17a6_b273,
+    0x024e_c6a2_7809_2cad,
+];
 
 #[cfg(target_arch = "x86_64")]
 #[test]
@@ -277,6 +306,35 @@ proptest! {
         prop_assert_eq!(found, wanted);
         let sum: i32 = found.iter().map(|number| i32::from(*number)).sum();
         prop_assert_eq!(i32::from(rounded.halves[0]) + i32::from(rounded.halves[1]), sum);
+    }
+
+    /// The feed-forward block in one, against its steps: every bit.
+    #[test]
+    fn a_feed_forward_block_equals_its_steps(
+        first in prop::sample::select(TYPES.to_vec()),
+        second in prop::sample::select(TYPES.to_vec()),
+        last in prop::sample::select(TYPES.to_vec()),
+        inner in 1usize..4,
+        rows in 1usize..40,
+        count in 1usize..140,
+        seed in any::<u64>(),
+    ) {
+        let (columns, inner) = (256, inner * last.block_size());
+        let matrix = |dtype, rows, columns, seed| {
+            let bytes = random_blocks(dtype, blocks_of(dtype, rows, columns), seed);
+            QuantizedMatrix::new(dtype, rows, columns, &bytes).expect("a matrix")
+        };
+        let gate = matrix(first, inner, columns, seed);
+        let up = matrix(second, inner, columns, seed ^ 1);
+        let down = matrix(last, rows, inner, seed ^ 2);
+        let x = Tensor::from_vec(noise(count * columns, seed ^ 7), (count, columns), &Device::Cpu)
+            .expect("a shape");
+        let found = gated_feed_forward(&x, [&gate, &up], &down).expect("shapes fit");
+        let both = [gate.forward(&x).expect("fits"), up.forward(&x).expect("fits")];
+        let mixed = crate::gated_silu(&both[0], &both[1]).expect("the same shape");
+        let wanted = down.forward(&mixed).expect("fits");
+        prop_assert_eq!(numbers(&found), numbers(&wanted));
+        prop_assert!(gated_feed_forward(&x, [&gate, &down], &down).is_err() || inner == rows && inner == columns);
     }
 
     /// What hands its output on rounded, against the same in steps.

@@ -8,7 +8,7 @@ use super::lanes::Lanes;
 
 /// Needs AVX2, FMA, F16C and AVX-VNNI.
 #[derive(Clone, Copy)]
-pub(super) struct Ymm;
+pub(in super::super) struct Ymm;
 
 /// The same for both halves.
 macro_rules! both {
@@ -38,6 +38,7 @@ impl Lanes for Ymm {
     type Whole = [__m256i; 2];
     type Floats = [__m256; 2];
     const EIGHT_ROWS: bool = false;
+    const SIGNED: bool = false;
 
     #[inline(always)]
     unsafe fn load(from: *const u8) -> Self::Whole {

@@ -1,10 +1,11 @@
-//! The product of one tile with VNNI: one instruction (`vpdpbusd`) multiplies
-//! four bytes without a sign by four with one and adds them up in 32 bits,
-//! where AVX2 takes three and has to mind 16 bits.
+//! The product of one tile with one instruction for four bytes: `vpdpbusd` of
+//! VNNI and `sdot` of ARM multiply four bytes by four others and add them up
+//! in 32 bits, where AVX2 takes three and has to mind 16 bits. NEON without
+//! `sdot` takes four that need no care.
 //!
 //! A vector is four columns of sixteen rows, which is what a register of
-//! AVX-512 holds; AVX-VNNI takes two registers. The kernels are the same,
-//! written for [`Lanes`]. Whole numbers are added up as in the other kernels
+//! AVX-512 holds; AVX-VNNI takes two registers, NEON four. The kernels are
+//! the same, written for [`Lanes`]. Whole numbers are added up as in the other kernels
 //! and floats in the order of the AVX2 one, so that both give the same bits.
 //!
 //! Weights without a sign are 8, 16, 32 or 128 larger than the ones that are
@@ -12,22 +13,27 @@
 //! that much below zero.
 
 mod kernel;
-mod lanes;
-mod weights;
-mod ymm;
+pub(super) mod lanes;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+pub(super) mod weights;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod ymm;
+#[cfg(target_arch = "x86_64")]
 mod zmm;
 
 use std::ops::Range;
 
 use super::activations::Activations;
-use super::avx2::Panel;
 use super::format::{Format, PANEL, TILE};
+use super::panel::Panel;
 use super::pointers::Rows;
 use kernel::meet;
 use lanes::Lanes;
 use weights::{Packed, Unpacked, Weights, format, parts};
 
 /// Whether this processor has AVX-512 with VNNI.
+#[cfg(target_arch = "x86_64")]
 pub(super) fn has_avx512() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
@@ -36,6 +42,7 @@ pub(super) fn has_avx512() -> bool {
 }
 
 /// Whether this processor has AVX-VNNI.
+#[cfg(target_arch = "x86_64")]
 pub(super) fn has_avx() -> bool {
     is_x86_feature_detected!("avxvnni") && super::avx2::available()
 }
@@ -86,16 +93,27 @@ macro_rules! kernels {
     };
 }
 
+#[cfg(target_arch = "x86_64")]
 kernels!(
     multiply_avx512,
     zmm::Zmm,
     "avx512f,avx512bw,avx512vnni,avx2,fma,f16c",
     format_avx512
 );
+#[cfg(target_arch = "x86_64")]
 kernels!(multiply_avx, ymm::Ymm, "avxvnni,avx2,fma,f16c", format_avx);
+#[cfg(target_arch = "aarch64")]
+kernels!(multiply_neon, neon::Neon<false>, "neon", format_neon);
+#[cfg(target_arch = "aarch64")]
+kernels!(
+    multiply_neon_dot,
+    neon::Neon<true>,
+    "neon,dotprod",
+    format_neon_dot
+);
 
 /// The inverse of [`format`].
-const fn number(format: Format) -> usize {
+pub(super) const fn number(format: Format) -> usize {
     match format {
         Format::Q4_0 => 0,
         Format::Q4_1 => 1,

@@ -12,11 +12,14 @@ use super::super::format::TILE;
 ///
 /// All functions need the processor features of the implementation, and
 /// pointers to as many bytes as they say. No pointer has to be aligned.
-pub(super) trait Lanes: Copy {
+pub(in super::super) trait Lanes: Copy {
     /// Sixteen numbers of 32 bits, or 64 of eight.
     type Whole: Copy;
     /// Sixteen numbers of single precision.
     type Floats: Copy;
+    /// Whether [`Lanes::dot`] takes weights with a sign: those of Q8_0 stay as
+    /// they are then, and others are below 128 anyway.
+    const SIGNED: bool;
     /// Whether eight rows of input fit in the registers with their sums.
     const EIGHT_ROWS: bool;
 
@@ -30,8 +33,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn widen_signed(from: *const u8) -> Self::Whole;
     /// The same number in every lane.
     unsafe fn splat(x: i32) -> Self::Whole;
-    /// `sum` and, in every lane, four products of bytes of `weights` without
-    /// a sign and of bytes of `input` with one.
+    /// `sum` and, in every lane, four products of bytes of `weights`, see
+    /// [`Lanes::SIGNED`], and of bytes of `input` with a sign.
     unsafe fn dot(sum: Self::Whole, weights: Self::Whole, input: Self::Whole) -> Self::Whole;
     /// `sum` and, in every lane, two products of signed numbers of 16 bits.
     unsafe fn dot_pairs(sum: Self::Whole, a: Self::Whole, b: Self::Whole) -> Self::Whole;

@@ -19,6 +19,7 @@ impl Lanes for Zmm {
     type Whole = __m512i;
     type Floats = __m512;
     const EIGHT_ROWS: bool = true;
+    const SIGNED: bool = false;
 
     #[inline(always)]
     unsafe fn load(from: *const u8) -> __m512i {

@@ -5,8 +5,12 @@ use super::super::pointers::Rows;
 use super::lanes::Lanes;
 use super::weights::{Weights, eight_times, format, groups_a_scale, parts};
 
-const fn has_offsets<const F: u8>() -> bool {
-    matches!(format::<F>(), Format::Q4_0 | Format::Q5_0 | Format::Q8_0)
+const fn has_offsets<L: Lanes, const F: u8>() -> bool {
+    match format::<F>() {
+        Format::Q4_0 | Format::Q5_0 => true,
+        Format::Q8_0 => !L::SIGNED,
+        _ => false,
+    }
 }
 
 /// Adds to `sums` what a panel and `N` rows make.
@@ -107,7 +111,7 @@ unsafe fn meet_blocks<L: Lanes, W: Weights<L>, const F: u8, const N: usize>(
         let mut floats = [L::splat_float(0.0); N];
         for index in 0..blocks {
             let mut products = [L::splat(0); N];
-            if has_offsets::<F>() {
+            if has_offsets::<L, F>() {
                 for (row, product) in products.iter_mut().enumerate() {
                     *product = L::splat(rows.of_block(rows.offsets, row, index));
                 }

@@ -1,15 +1,13 @@
 //! Where a product gets its weights from: a panel that was unpacked for many
 //! rows of input, or the tile itself when there are few.
 
-use super::super::avx2::Panel;
 use super::super::format::{Format, GROUP, PANEL, Parts, TILE};
+use super::super::panel::Panel;
+pub(super) use super::super::panel::VECTOR;
 use super::lanes::Lanes;
 
-/// Bytes of a vector: four columns of sixteen rows.
-pub(super) const VECTOR: usize = TILE * GROUP;
-
 /// A format as a number, which a generic parameter can be.
-pub(super) const fn format<const F: u8>() -> Format {
+pub(in super::super) const fn format<const F: u8>() -> Format {
     match F {
         0 => Format::Q4_0,
         1 => Format::Q4_1,
@@ -22,17 +20,17 @@ pub(super) const fn format<const F: u8>() -> Format {
 }
 
 /// Offsets in a block of a tile.
-pub(super) const fn parts<const F: u8>() -> Parts {
+pub(in super::super) const fn parts<const F: u8>() -> Parts {
     format::<F>().parts()
 }
 
 /// Groups of four columns that a block has.
-pub(super) const fn groups<const F: u8>() -> usize {
+pub(in super::super) const fn groups<const F: u8>() -> usize {
     format::<F>().columns() / GROUP
 }
 
 /// Groups of columns that share a scale of whole numbers.
-pub(super) const fn groups_a_scale<const F: u8>() -> usize {
+pub(in super::super) const fn groups_a_scale<const F: u8>() -> usize {
     match format::<F>() {
         Format::Q6K => 4,
         _ => 8,
@@ -51,7 +49,7 @@ macro_rules! eight_times {
         })*
     };
 }
-pub(super) use eight_times;
+pub(in super::super) use eight_times;
 
 /// The weights of up to 256 columns.
 ///
@@ -59,7 +57,7 @@ pub(super) use eight_times;
 ///
 /// There must be as many groups and scales as are asked for, and the
 /// processor must have what `L` needs.
-pub(super) trait Weights<L: Lanes>: Copy {
+pub(in super::super) trait Weights<L: Lanes>: Copy {
     /// Four columns of sixteen rows, without a sign. `block` and `scale`
     /// count from the start; the group is the one `STEP` behind the first of
     /// that scale.
@@ -72,7 +70,7 @@ pub(super) trait Weights<L: Lanes>: Copy {
 
 /// Blocks of a tile as they lie in memory.
 #[derive(Clone, Copy)]
-pub(super) struct Packed<const F: u8>(pub(super) *const u8);
+pub(in super::super) struct Packed<const F: u8>(pub(in super::super) *const u8);
 
 impl<L: Lanes, const F: u8> Weights<L> for Packed<F> {
     #[inline(always)]
@@ -83,8 +81,11 @@ impl<L: Lanes, const F: u8> Weights<L> for Packed<F> {
         unsafe {
             let block = self.0.add(block * parts.end);
             if matches!(format::<F>(), Format::Q8_0) {
-                // 128 more than it is, so that there is no sign.
                 let signed = L::load(block.add(group * VECTOR));
+                if L::SIGNED {
+                    return signed;
+                }
+                // 128 more than it is, so that there is no sign.
                 return L::xor(signed, L::splat(i32::from_ne_bytes([0x80; 4])));
             }
             let low = L::splat(0x0f0f_0f0f);
