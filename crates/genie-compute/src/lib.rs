@@ -44,6 +44,6 @@ pub use device::{DeviceError, OpenDevice, choose_device};
 pub use math::{exp, fused, gelu};
 pub use packed_attention::{Heads, packed_attention};
 pub use processor::{ProcessorFeature, UnsupportedProcessor, check_processor, processor_features};
-pub use quantized::{Kernel, NotAMatrix, QuantizedMatrix, QuantizedRows};
+pub use quantized::{Kernel, NotAMatrix, QuantizedMatrix, QuantizedRows, ReadMatrixError};
 pub use threads::{ThreadsError, on_pool, physical_cores, set_threads};
 pub use worker::{Appetite, SpawnError, SubmitError, Worker};
