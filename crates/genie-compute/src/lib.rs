@@ -44,6 +44,8 @@ pub use device::{DeviceError, OpenDevice, choose_device};
 pub use math::{exp, fused, gelu};
 pub use packed_attention::{Heads, packed_attention};
 pub use processor::{ProcessorFeature, UnsupportedProcessor, check_processor, processor_features};
-pub use quantized::{Kernel, NotAMatrix, QuantizedMatrix, QuantizedRows, gated_feed_forward};
+pub use quantized::{
+    Kernel, NotAMatrix, QuantizedMatrix, QuantizedRows, ReadMatrixError, gated_feed_forward,
+};
 pub use threads::{ThreadsError, on_pool, physical_cores, set_threads};
 pub use worker::{Appetite, SpawnError, SubmitError, Worker};

@@ -271,6 +271,25 @@ pub trait Generate: Send + Sync {
         on_piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generation, GenerateError>;
 
+    /// As [`Generate::generate`], and hands on with each piece how probable
+    /// the tokens were that it came of, where the request asks for it. A model
+    /// that can't do that tells all of them behind the text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Generate::generate`].
+    fn generate_weighed(
+        &self,
+        request: GenerateRequest,
+        on_piece: &mut dyn FnMut(&str, &[TokenWeight]) -> ControlFlow<()>,
+    ) -> Result<Generation, GenerateError> {
+        let mut generation = self.generate(request, &mut |piece| on_piece(piece, &[]))?;
+        if !generation.weights.is_empty() && on_piece("", &generation.weights).is_break() {
+            generation.finish = FinishReason::Cancelled;
+        }
+        Ok(generation)
+    }
+
     /// The natural logarithm of the probability of each choice's first token,
     /// in the order of the choices.
     ///

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use genie_compute::{SpawnError, SubmitError, Worker};
 use genie_core::{
     ChoiceRequest, Constraint, ContentHash, FinishReason, Generate, GenerateError, GenerateRequest,
-    Generation, ModelInfo, Usage, WatchWork, Work,
+    Generation, ModelInfo, TokenWeight, Usage, WatchWork, Work,
 };
 
 use crate::LlmError;
@@ -106,10 +106,8 @@ impl ChatModel {
     /// model of an unknown family; the error names the file and the way out.
     pub fn load(path: &Path, options: ChatModelOptions) -> Result<Self, LlmError> {
         let started = Instant::now();
-        let mut gguf = Gguf::open(path)?;
-        let tokenizer = Tokenizer::read(&gguf).map_err(|problem| gguf.problem(problem))?;
+        let gguf = Gguf::open(path)?;
         let template = ChatTemplate::read(&gguf).map_err(|problem| gguf.problem(problem))?;
-        let tokenizer = Arc::new(tokenizer);
 
         let ChatModelOptions {
             name,
@@ -123,23 +121,23 @@ impl ChatModel {
             queue_tokens,
         } = options;
         let (report, reported) = crossbeam_channel::bounded(1);
-        let pieces = Arc::clone(&tokenizer);
         let watch = Watch::default();
         let told = watch.clone();
         let make = move || {
-            let decoder = Decoder::load(&mut gguf, &device)?;
+            let (tokenizer, decoder) = both(&gguf, &device)?;
+            let tokenizer = Arc::new(tokenizer);
             let trained = decoder.config().context;
             let limit = context.map_or(trained, |context| context.min(trained));
             let held = held / decoder.config().token_bytes();
             let limit = limit.min(held);
-            report.send(limit).ok();
+            report.send((limit, Arc::clone(&tokenizer))).ok();
             let limits = Limits {
                 context: limit,
                 slots: slots.max(1),
                 held,
                 kept,
             };
-            Ok::<_, LlmError>(Scheduler::new(decoder, pieces, limits).watched(told))
+            Ok::<_, LlmError>(Scheduler::new(decoder, tokenizer, limits).watched(told))
         };
         let worker = Worker::spawn_stepping("language-model", queue, make, Scheduler::run)
             .map_err(|error| match error {
@@ -147,7 +145,9 @@ impl ChatModel {
                 other => LlmError::Worker(Box::new(other)),
             })?;
         // Sent before the worker said that it is ready.
-        let context_length = reported.try_recv().unwrap_or_default();
+        let (context_length, tokenizer) = reported
+            .try_recv()
+            .map_err(|error| LlmError::Worker(Box::new(error)))?;
         tracing::info!(
             model = name,
             file = %PathBuf::from(path).display(),
@@ -275,13 +275,21 @@ impl Generate for ChatModel {
         self.rule(form).map(drop)
     }
 
-    /// As the trait says. While nothing comes (in the queue, while a long
-    /// prompt is read) `on_piece` is called with an empty piece about ten
-    /// times a second, so that the caller can break off then too.
     fn generate(
         &self,
         request: GenerateRequest,
         on_piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Generation, GenerateError> {
+        self.generate_weighed(request, &mut |piece, _| on_piece(piece))
+    }
+
+    /// As the trait says. While nothing comes (in the queue, while a long
+    /// prompt is read) `on_piece` is called with an empty piece about ten
+    /// times a second, so that the caller can break off then too.
+    fn generate_weighed(
+        &self,
+        request: GenerateRequest,
+        on_piece: &mut dyn FnMut(&str, &[TokenWeight]) -> ControlFlow<()>,
     ) -> Result<Generation, GenerateError> {
         let asked = Instant::now();
         let prompt = self.prompt(&request)?;
@@ -295,7 +303,10 @@ impl Generate for ChatModel {
             completion_tokens: 0,
         };
         let mut text = String::new();
-        let mut weights = Vec::new();
+        let mut weights: Vec<TokenWeight> = Vec::new();
+        // Of the weights, those of text that was handed on: a token whose
+        // characters are not complete yet waits with them.
+        let mut told = 0;
         if request.max_tokens == 0 {
             return Ok(Generation {
                 text,
@@ -336,7 +347,7 @@ impl Generate for ChatModel {
         let mut first_token = None;
         loop {
             let flow = match next_event(&arriving)? {
-                Waited::Nothing => on_piece(""),
+                Waited::Nothing => on_piece("", &[]),
                 Waited::For(Event::Weight(weight)) => {
                     weights.push(weight);
                     ControlFlow::Continue(())
@@ -348,15 +359,23 @@ impl Generate for ChatModel {
                         ControlFlow::Continue(())
                     } else {
                         text.push_str(&piece);
-                        on_piece(&piece)
+                        let own = told..weights.len();
+                        told = own.end;
+                        on_piece(&piece, &weights[own])
                     }
                 }
                 Waited::For(Event::Rest(piece)) => {
                     text.push_str(&piece);
-                    on_piece(&piece)
+                    let own = told..weights.len();
+                    told = own.end;
+                    on_piece(&piece, &weights[own])
                 }
                 Waited::For(Event::End(end)) => {
                     let end = end.map_err(failed)?;
+                    if told < weights.len() && on_piece("", &weights[told..]).is_break() {
+                        // It has ended anyway.
+                        drop(caller);
+                    }
                     usage.completion_tokens = end.completion_tokens;
                     return Ok(Generation {
                         text,
@@ -414,6 +433,19 @@ impl Generate for ChatModel {
             .map_err(|_| GenerateError::Stopped)?
             .map_err(backend)
     }
+}
+
+/// Tokenizer and weights side by side: the first is long work for one core.
+fn both(gguf: &Gguf, device: &Device) -> Result<(Tokenizer, Decoder), LlmError> {
+    std::thread::scope(|scope| {
+        let tokenizer = scope.spawn(|| Tokenizer::read(gguf));
+        let decoder = Decoder::load(gguf, device);
+        let tokenizer = match tokenizer.join() {
+            Ok(tokenizer) => tokenizer.map_err(|problem| gguf.problem(problem))?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        Ok((tokenizer, decoder?))
+    })
 }
 
 /// Raises a flag when the caller goes, by returning or by panicking.

@@ -290,6 +290,28 @@ fn a_form_is_kept_and_a_bad_one_refused_before_anything_is_read() {
 }
 
 #[test]
+fn weights_come_with_the_text_of_their_tokens() {
+    let model = load(&Tiny::default());
+    let asked = GenerateRequest {
+        weights: Some(0),
+        max_tokens: 60,
+        ..request("Which?")
+    };
+    let (mut text, mut bytes) = (String::new(), Vec::new());
+    let generation = model.generate_weighed(asked, &mut |piece, weights| {
+        text.push_str(piece);
+        bytes.extend(weights.iter().flat_map(|weight| weight.bytes.clone()));
+        // Whole characters are told, and all bytes of them are.
+        assert!(piece.is_empty() || String::from_utf8_lossy(&bytes).starts_with(&text));
+        ControlFlow::Continue(())
+    });
+    let generation = generation.expect("generated");
+    assert_eq!(generation.text, text);
+    let all = generation.weights.iter().flat_map(|weight| &weight.bytes);
+    assert!(all.eq(&bytes), "each once, in order");
+}
+
+#[test]
 fn tools_need_a_template_that_knows_them() {
     let model = load(&Tiny::default());
     let tool = genie_core::Tool {

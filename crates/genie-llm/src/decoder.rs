@@ -11,7 +11,7 @@ use crate::cache::KvCache;
 use crate::config::{DecoderConfig, NormOrder};
 use crate::gguf::Gguf;
 use crate::rope::{Angles, Rope};
-use crate::weights::{Linear, Loader, Matrix};
+use crate::weights::{Form, Linear, Loader, Matrix};
 
 /// The weights of a decoder on one device.
 #[derive(Debug)]
@@ -48,7 +48,11 @@ enum Norm {
 }
 
 impl Decoder {
-    pub(crate) fn load(gguf: &mut Gguf, device: &Device) -> Result<Self, LlmError> {
+    pub(crate) fn load(gguf: &Gguf, device: &Device) -> Result<Self, LlmError> {
+        Self::load_as(Form::Stored, gguf, device)
+    }
+
+    pub(crate) fn load_as(form: Form, gguf: &Gguf, device: &Device) -> Result<Self, LlmError> {
         let config = DecoderConfig::read(gguf).map_err(|problem| gguf.problem(problem))?;
         let DecoderConfig {
             hidden,
@@ -60,7 +64,7 @@ impl Decoder {
         let queries = config.heads * head_dim;
         let keys = config.kv_heads * head_dim;
 
-        let mut loader = Loader::new(gguf, device);
+        let mut loader = Loader::new(gguf, device, form);
         let embedding = loader.matrix("token_embd.weight", vocabulary, hidden)?;
         let output = if loader.has("output.weight") {
             loader.matrix("output.weight", vocabulary, hidden)?

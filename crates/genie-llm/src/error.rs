@@ -70,6 +70,14 @@ pub enum LlmError {
         /// Tokens that fit.
         limit: usize,
     },
+    /// A text is too short to say how well it is foreseen.
+    #[error("a text of {tokens} tokens can't be measured; it needs {least} at least")]
+    ShortText {
+        /// Tokens that it has.
+        tokens: usize,
+        /// Tokens that it needs.
+        least: usize,
+    },
     /// A token id is outside of the vocabulary.
     #[error("token {token} is outside of the vocabulary of {size}")]
     UnknownToken {

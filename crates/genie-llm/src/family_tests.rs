@@ -185,8 +185,8 @@ fn every_family_computes_what_its_formulas_say() {
                 ..Tiny::default()
             };
             let (_folder, path) = tiny.write();
-            let mut gguf = Gguf::open(&path).expect("opened");
-            let decoder = Decoder::load(&mut gguf, &Device::Cpu).expect("a decoder");
+            let gguf = Gguf::open(&path).expect("opened");
+            let decoder = Decoder::load(&gguf, &Device::Cpu).expect("a decoder");
             let found = Reader::new(decoder).read(&TEXT).pop().expect("logits");
             let mut plain = Plain::read(family, &tiny.bytes());
             let off = apart(&found, &plain.logits(&TEXT));

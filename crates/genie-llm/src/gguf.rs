@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::gguf_file::TensorInfo;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Shape};
 
+use crate::blocks::Blocks;
 use crate::{FileProblem, LlmError};
 
 const MAGIC: &[u8; 4] = b"GGUF";
@@ -139,7 +140,7 @@ impl Gguf {
 
     /// Reads one tensor, which must have this shape (rows first).
     pub(crate) fn tensor(
-        &mut self,
+        &self,
         name: &str,
         expected: &[usize],
         device: &Device,
@@ -148,26 +149,18 @@ impl Gguf {
         Ok(info.read(&mut &self.file, self.data_start, device)?)
     }
 
-    /// Reads the blocks of one tensor, which must have this shape (rows
-    /// first), into `buffer`.
-    pub(crate) fn bytes<'b>(
-        &self,
-        name: &str,
-        expected: &[usize],
-        buffer: &'b mut Vec<u8>,
-    ) -> Result<&'b [u8], LlmError> {
+    /// Where the blocks of one tensor lie, which must have this shape (rows
+    /// first).
+    pub(crate) fn blocks(&self, name: &str, expected: &[usize]) -> Result<Blocks<'_>, LlmError> {
         let info = self.shaped(name, expected)?;
         // Checked when the header was read.
-        let length = tensor_bytes(info).and_then(|length| usize::try_from(length).ok());
-        buffer.resize(length.unwrap_or_default(), 0);
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(self.data_start + info.offset))
-            .and_then(|_| file.read_exact(buffer))
-            .map_err(|source| LlmError::Io {
-                path: self.path.clone(),
-                source,
-            })?;
-        Ok(buffer)
+        let bytes = tensor_bytes(info).and_then(|bytes| usize::try_from(bytes).ok());
+        Ok(Blocks {
+            file: &self.file,
+            path: &self.path,
+            start: self.data_start + info.offset,
+            bytes: bytes.unwrap_or_default(),
+        })
     }
 
     fn shaped(&self, name: &str, expected: &[usize]) -> Result<&TensorInfo, LlmError> {

@@ -45,6 +45,7 @@
 
 mod admission;
 mod answer;
+mod blocks;
 mod cache;
 mod chat;
 mod config;
@@ -58,6 +59,7 @@ mod job;
 mod lookup;
 #[cfg(test)]
 mod lookup_tests;
+mod perplexity;
 mod prefix;
 mod prompt_data;
 #[cfg(test)]
@@ -81,3 +83,4 @@ mod weights;
 
 pub use chat::{ChatModel, ChatModelOptions};
 pub use error::{FileProblem, LlmError};
+pub use perplexity::{Perplexity, perplexity};

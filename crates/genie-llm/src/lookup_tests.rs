@@ -25,9 +25,9 @@ struct Model {
 
 impl Model {
     fn open(path: &Path) -> Self {
-        let mut gguf = Gguf::open(path).expect("opened");
+        let gguf = Gguf::open(path).expect("opened");
         let tokenizer = Arc::new(Tokenizer::read(&gguf).expect("a tokenizer"));
-        let decoder = Decoder::load(&mut gguf, &Device::Cpu).expect("a decoder");
+        let decoder = Decoder::load(&gguf, &Device::Cpu).expect("a decoder");
         let limits = Limits {
             context: decoder.config().context,
             slots: 1,
@@ -123,9 +123,9 @@ fn several_tokens_of_a_pass_have_the_logits_of_one_by_one() {
 }
 
 fn reader(path: &Path) -> (Reader, Tokenizer) {
-    let mut gguf = Gguf::open(path).expect("opened");
+    let gguf = Gguf::open(path).expect("opened");
     let tokenizer = Tokenizer::read(&gguf).expect("a tokenizer");
-    let decoder = Decoder::load(&mut gguf, &Device::Cpu).expect("a decoder");
+    let decoder = Decoder::load(&gguf, &Device::Cpu).expect("a decoder");
     (Reader::new(decoder), tokenizer)
 }
 

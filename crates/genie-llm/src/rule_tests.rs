@@ -70,9 +70,9 @@ struct Text {
 
 impl Model {
     fn open(path: &std::path::Path, slots: usize) -> Self {
-        let mut gguf = Gguf::open(path).expect("opened");
+        let gguf = Gguf::open(path).expect("opened");
         let tokenizer = Arc::new(Tokenizer::read(&gguf).expect("a tokenizer"));
-        let decoder = Decoder::load(&mut gguf, &Device::Cpu).expect("a decoder");
+        let decoder = Decoder::load(&gguf, &Device::Cpu).expect("a decoder");
         let limits = Limits {
             context: decoder.config().context,
             slots,

@@ -24,9 +24,9 @@ fn scheduler(slots: usize) -> Scheduler {
 /// Keys and values of so many tokens at most.
 fn holding(slots: usize, held: usize) -> Scheduler {
     let (_folder, path) = Tiny::default().write();
-    let mut gguf = Gguf::open(&path).expect("opened");
+    let gguf = Gguf::open(&path).expect("opened");
     let tokenizer = Tokenizer::read(&gguf).expect("a tokenizer");
-    let decoder = Decoder::load(&mut gguf, &Device::Cpu).expect("a decoder");
+    let decoder = Decoder::load(&gguf, &Device::Cpu).expect("a decoder");
     let limits = Limits {
         context: decoder.config().context,
         slots,

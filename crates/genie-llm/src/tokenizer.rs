@@ -170,6 +170,11 @@ impl Tokenizer {
         &self.ends
     }
 
+    /// The token that each text begins with, where the model wants one.
+    pub(crate) const fn begin(&self) -> Option<u32> {
+        self.begin
+    }
+
     /// Tokens of the vocabulary.
     pub(crate) fn size(&self) -> u32 {
         u32::try_from(self.pieces.len()).unwrap_or(u32::MAX)

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use candle_core::quantized::{QMatMul, QTensor};
+use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
 use candle_core::{Device, Module, Result as TensorResult, Tensor};
-use genie_compute::{QuantizedMatrix, gated_feed_forward};
+use genie_compute::{QuantizedMatrix, ReadMatrixError, gated_feed_forward};
 
 use crate::LlmError;
 use crate::gguf::Gguf;
@@ -53,6 +53,8 @@ pub(crate) enum Matrix {
         table: Arc<QTensor>,
         product: QMatMul,
     },
+    /// Not quantized: [rows, columns].
+    Floats(Tensor),
 }
 
 impl Matrix {
@@ -61,6 +63,7 @@ impl Matrix {
         match self {
             Self::Packed(matrix) => matrix.forward(x),
             Self::Plain { product, .. } => product.forward(x),
+            Self::Floats(weights) => x.matmul(&weights.t()?),
         }
     }
 
@@ -69,25 +72,32 @@ impl Matrix {
         match self {
             Self::Packed(matrix) => matrix.rows(ids),
             Self::Plain { table, .. } => table.embedding(&Tensor::new(ids, device)?),
+            Self::Floats(weights) => weights.index_select(&Tensor::new(ids, device)?, 0),
         }
     }
 }
 
 /// Reads tensors onto a device.
 pub(crate) struct Loader<'a> {
-    gguf: &'a mut Gguf,
+    gguf: &'a Gguf,
     device: &'a Device,
-    /// A tensor as it lies in the file, until it is packed.
-    buffer: Vec<u8>,
+    form: Form,
+}
+
+/// What matrices become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// What the file has them in.
+    Stored,
+    /// Single precision: to tell what a decoder computes from what its
+    /// roundings do.
+    #[cfg(test)]
+    Floats,
 }
 
 impl<'a> Loader<'a> {
-    pub(crate) fn new(gguf: &'a mut Gguf, device: &'a Device) -> Self {
-        Self {
-            gguf,
-            device,
-            buffer: Vec::new(),
-        }
+    pub(crate) fn new(gguf: &'a Gguf, device: &'a Device, form: Form) -> Self {
+        Self { gguf, device, form }
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -120,17 +130,33 @@ impl<'a> Loader<'a> {
         rows: usize,
         columns: usize,
     ) -> Result<Matrix, LlmError> {
+        let shape = [rows, columns];
         let dtype = self.gguf.tensor_type(name);
+        let floats = matches!(
+            dtype,
+            Some(GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16)
+        );
+        if floats || self.form != Form::Stored {
+            let table = self.tensor(name, &shape)?;
+            return Ok(Matrix::Floats(table.dequantize(self.device)?));
+        }
         if self.device.is_cpu()
             && let Some(dtype) = dtype
             && QuantizedMatrix::supports(dtype, columns)
         {
-            let bytes = self.gguf.bytes(name, &[rows, columns], &mut self.buffer)?;
-            let matrix = QuantizedMatrix::new(dtype, rows, columns, bytes);
-            let matrix = matrix.map_err(candle_core::Error::wrap)?;
+            let blocks = self.gguf.blocks(name, &shape)?;
+            let read = |offset, buffer: &mut [u8]| blocks.read_at(offset, buffer);
+            let matrix = QuantizedMatrix::read(dtype, (rows, columns), blocks.bytes, read);
+            let matrix = matrix.map_err(|error| match error {
+                ReadMatrixError::Io(source) => LlmError::Io {
+                    path: blocks.path.to_owned(),
+                    source,
+                },
+                ReadMatrixError::Shape(error) => candle_core::Error::wrap(error).into(),
+            })?;
             return Ok(Matrix::Packed(Arc::new(matrix)));
         }
-        let table = Arc::new(self.tensor(name, &[rows, columns])?);
+        let table = Arc::new(self.tensor(name, &shape)?);
         let product = QMatMul::from_arc(Arc::clone(&table))?;
         Ok(Matrix::Plain { table, product })
     }

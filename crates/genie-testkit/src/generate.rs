@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use genie_core::{
     ChoiceRequest, Constraint, ContentHash, FinishReason, Generate, GenerateError, GenerateRequest,
-    Generation, ModelInfo, Usage,
+    Generation, ModelInfo, TokenWeight, Usage,
 };
 
 /// Streams scripted answers, one a request, word by word.
@@ -82,6 +82,16 @@ impl Generate for FakeGenerate {
         request: GenerateRequest,
         on_piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generation, GenerateError> {
+        self.generate_weighed(request, &mut |piece, _| on_piece(piece))
+    }
+
+    /// Each word is a token, and each as probable as the others.
+    fn generate_weighed(
+        &self,
+        request: GenerateRequest,
+        on_piece: &mut dyn FnMut(&str, &[TokenWeight]) -> ControlFlow<()>,
+    ) -> Result<Generation, GenerateError> {
+        let weighs = request.weights.is_some();
         let prompt_tokens = request
             .messages
             .iter()
@@ -103,7 +113,15 @@ impl Generate for FakeGenerate {
         for piece in answer.split_inclusive(' ') {
             generation.text.push_str(piece);
             generation.usage.completion_tokens += 1;
-            if on_piece(piece).is_break() {
+            let told = generation.weights.len();
+            if weighs {
+                generation.weights.push(TokenWeight {
+                    bytes: piece.as_bytes().to_vec(),
+                    log_probability: -0.5,
+                    best: Vec::new(),
+                });
+            }
+            if on_piece(piece, &generation.weights[told..]).is_break() {
                 generation.finish = FinishReason::Cancelled;
                 break;
             }

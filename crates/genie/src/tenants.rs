@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context;
 use genie_core::{
     AnswerConfig, ChoiceRequest, Config, Constraint, DocumentRecord, Generate, GenerateError,
-    GenerateRequest, Generation, ModelInfo, RetrievalConfig, Store, StoreError, Tenant, WatchWork,
+    GenerateRequest, Generation, ModelInfo, RetrievalConfig, Store, StoreError, Tenant,
+    TokenWeight, WatchWork,
 };
 use genie_ingest::Source;
 use genie_rag::{Engine, EngineParts, IndexError, IndexProgress, IndexStatus, Indexed, Indexer};
@@ -274,6 +275,15 @@ impl Generate for OfTenant {
     ) -> Result<Generation, GenerateError> {
         request.tenant = self.tenant.clone();
         self.model.generate(request, on_piece)
+    }
+
+    fn generate_weighed(
+        &self,
+        mut request: GenerateRequest,
+        on_piece: &mut dyn FnMut(&str, &[TokenWeight]) -> ControlFlow<()>,
+    ) -> Result<Generation, GenerateError> {
+        request.tenant = self.tenant.clone();
+        self.model.generate_weighed(request, on_piece)
     }
 
     fn choose(&self, mut request: ChoiceRequest) -> Result<Vec<f32>, GenerateError> {

@@ -250,6 +250,32 @@ pub(crate) fn language_model(
     )?)))
 }
 
+/// Embedding model and index, and beside them the language model: each of them
+/// has work that only one core can do.
+pub(crate) fn side_by_side(
+    common: &Common,
+    config: &Config,
+) -> anyhow::Result<(Vectors, Parts, Option<Arc<dyn Generate>>)> {
+    // Before the first product, whoever comes to it first.
+    if let Err(error) = genie_compute::set_threads(config.threads) {
+        tracing::debug!(%error, "the number of threads stays as it is");
+    }
+    std::thread::scope(|scope| {
+        let generate = scope.spawn(|| language_model(common, config));
+        let vectors = Vectors::load(common, config);
+        let parts = vectors.and_then(|vectors| {
+            let parts = Parts::of(&vectors, config)?;
+            Ok((vectors, parts))
+        });
+        let generate = match generate.join() {
+            Ok(generate) => generate,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        let (vectors, parts) = parts?;
+        Ok((vectors, parts, generate?))
+    })
+}
+
 /// The index with the bytes of its documents beside it.
 fn keeping(config: &Config, store: Arc<dyn Store>) -> Arc<dyn Store> {
     let originals = Originals::at(config.places.originals());

@@ -14,6 +14,7 @@ mod check;
 mod dot;
 mod feed_forward;
 mod format;
+mod pack;
 mod panel;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod pointers;
@@ -32,12 +33,17 @@ use rayon::prelude::*;
 
 use activations::Activations;
 pub use feed_forward::gated_feed_forward;
-use format::{Format, TILE, pack_block};
+use format::{Format, TILE};
+use pack::pack_tile;
 pub use rows::QuantizedRows;
 
 /// Rows of input that meet a tile before it is unpacked anew: as many as stay
 /// in the first-level cache with a panel of it.
 const INPUT_ROWS: usize = 128;
+
+/// Bytes of a file that a job reads at once: they stay in the second-level
+/// cache until they are packed.
+const READ_AT_ONCE: usize = 256 << 10;
 
 /// A matrix in one of the formats Q4_0, Q4_1, Q5_0, Q8_0, Q4_K, Q5_K, Q6_K,
 /// laid out for the kernels of this crate.
@@ -160,6 +166,17 @@ pub struct NotAMatrix {
     wanted: String,
 }
 
+/// A matrix could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadMatrixError {
+    /// The file says something else of it.
+    #[error(transparent)]
+    Shape(#[from] NotAMatrix),
+    /// Its bytes can't be had.
+    #[error("the weights can't be read")]
+    Io(#[from] std::io::Error),
+}
+
 impl QuantizedMatrix {
     /// Whether a matrix of this type and number of columns has a kernel here.
     #[must_use]
@@ -180,11 +197,64 @@ impl QuantizedMatrix {
         columns: usize,
         bytes: &[u8],
     ) -> std::result::Result<Self, NotAMatrix> {
+        let mut matrix = Self::zeros(dtype, rows, columns, bytes.len())?;
+        let row_bytes = bytes.len() / rows;
+        let (format, tile_bytes) = (matrix.format, matrix.tile_bytes());
+        matrix
+            .tiles
+            .par_chunks_exact_mut(tile_bytes)
+            .zip(bytes.par_chunks(TILE * row_bytes))
+            .for_each(|(tile, rows)| pack_tile(format, row_bytes, rows, tile));
+        Ok(matrix)
+    }
+
+    /// Takes the blocks of a matrix from where `read` finds them: it fills
+    /// its second argument with the bytes of the matrix from the offset that
+    /// the first one says, and is asked by several threads at once. The file
+    /// is then never in memory twice, and read by all cores.
+    ///
+    /// # Errors
+    ///
+    /// As [`QuantizedMatrix::new`], and where `read` fails.
+    pub fn read(
+        dtype: GgmlDType,
+        (rows, columns): (usize, usize),
+        bytes: usize,
+        read: impl Fn(usize, &mut [u8]) -> std::io::Result<()> + Sync,
+    ) -> std::result::Result<Self, ReadMatrixError> {
+        let mut matrix = Self::zeros(dtype, rows, columns, bytes)?;
+        let row_bytes = bytes / rows;
+        let (format, tile_bytes) = (matrix.format, matrix.tile_bytes());
+        let tiles = (READ_AT_ONCE / (TILE * row_bytes)).max(1);
+        matrix
+            .tiles
+            .par_chunks_mut(tiles * tile_bytes)
+            .enumerate()
+            .try_for_each_init(Vec::new, |buffer, (index, packed)| {
+                let start = index * tiles * TILE * row_bytes;
+                buffer.resize((tiles * TILE * row_bytes).min(bytes - start), 0);
+                read(start, buffer)?;
+                let rows = buffer.chunks(TILE * row_bytes);
+                for (tile, rows) in packed.chunks_exact_mut(tile_bytes).zip(rows) {
+                    pack_tile(format, row_bytes, rows, tile);
+                }
+                Ok::<_, std::io::Error>(())
+            })?;
+        Ok(matrix)
+    }
+
+    /// A matrix of zeros with room for that many bytes of a file.
+    fn zeros(
+        dtype: GgmlDType,
+        rows: usize,
+        columns: usize,
+        bytes: usize,
+    ) -> std::result::Result<Self, NotAMatrix> {
         let refuse = |wanted: String| NotAMatrix {
             dtype,
             rows,
             columns,
-            bytes: bytes.len(),
+            bytes,
             wanted,
         };
         let format = Format::of(dtype)
@@ -192,21 +262,17 @@ impl QuantizedMatrix {
             .ok_or_else(|| refuse("another kernel".to_owned()))?;
         let row_bytes = columns / format.columns() * format.source_bytes();
         let wanted = rows.checked_mul(row_bytes);
-        if rows == 0 || wanted != Some(bytes.len()) {
+        if rows == 0 || wanted != Some(bytes) {
             return Err(refuse(format!("{wanted:?} bytes")));
         }
         let tile_bytes = columns / format.columns() * format.parts().end;
-        let mut tiles = MmapMut::map_anon(rows.div_ceil(TILE) * tile_bytes)
+        let tiles = MmapMut::map_anon(rows.div_ceil(TILE) * tile_bytes)
             .map_err(|error| refuse(format!("memory that the system refuses ({error})")))?;
         #[cfg(target_os = "linux")]
         if let Err(error) = tiles.advise(Advice::HugePage) {
             // Only slower: not every kernel has them.
             tracing::debug!(%error, "no large pages");
         }
-        tiles
-            .par_chunks_exact_mut(tile_bytes)
-            .zip(bytes.par_chunks(TILE * row_bytes))
-            .for_each(|(tile, rows)| pack_tile(format, row_bytes, rows, tile));
         Ok(Self {
             format,
             rows,
@@ -330,8 +396,12 @@ impl QuantizedMatrix {
     }
 
     fn tile(&self, index: usize) -> &[u8] {
-        let bytes = self.tiles.len() / self.rows.div_ceil(TILE);
+        let bytes = self.tile_bytes();
         &self.tiles[index * bytes..][..bytes]
+    }
+
+    fn tile_bytes(&self) -> usize {
+        self.tiles.len() / self.rows.div_ceil(TILE)
     }
 }
 
@@ -343,19 +413,6 @@ impl std::fmt::Debug for QuantizedMatrix {
             .field("columns", &self.columns)
             .field("kernel", &self.kernel)
             .finish_non_exhaustive()
-    }
-}
-
-/// Reorders up to sixteen rows of a file into a tile.
-fn pack_tile(format: Format, row_bytes: usize, rows: &[u8], tile: &mut [u8]) {
-    let rows: Vec<&[u8]> = rows.chunks_exact(row_bytes).collect();
-    let bytes = format.source_bytes();
-    for (index, packed) in tile.chunks_exact_mut(format.parts().end).enumerate() {
-        let mut blocks = [[].as_slice(); TILE];
-        for (block, row) in blocks.iter_mut().zip(&rows) {
-            *block = &row[index * bytes..][..bytes];
-        }
-        pack_block(format, &blocks[..rows.len()], packed);
     }
 }
 

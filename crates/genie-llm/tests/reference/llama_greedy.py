@@ -1,6 +1,6 @@
 """Writes what llama.cpp generates greedily, for the test that compares.
 
-    python llama_greedy.py NAME MODEL.gguf [--plain]
+    python llama_greedy.py NAME MODEL.gguf [--plain] [--floats]
 
 writes `greedy-NAME.json` beside this script: for each prompt the rendered
 text, its token ids, and 64 steps of {token, its logit, the runner-up, its
@@ -20,11 +20,17 @@ be expected to come closer than that.
 
 `--plain` is for files without a chat template: the prompts are taken as they
 are.
+
+`--floats` first writes the file's weights as single precision into a folder
+that is deleted again (needs the package gguf, and four bytes a weight), and
+records `greedy-NAME-floats.json`: without eight-bit activations there is no
+rounding that could hide a difference of the computation.
 """
 
 import json
 import pathlib
 import sys
+import tempfile
 
 import llama_cpp
 import numpy as np
@@ -53,10 +59,41 @@ PROMPTS = [
 
 
 def main():
-    name, path = sys.argv[1], sys.argv[2]
-    plain = "--plain" in sys.argv[3:]
+    name, path, options = sys.argv[1], sys.argv[2], sys.argv[3:]
+    plain = "--plain" in options
+    if "--floats" not in options:
+        return record(name, path, plain)
+    with tempfile.TemporaryDirectory() as folder:
+        floats = f"{folder}/floats.gguf"
+        write_floats(path, floats)
+        record(f"{name}-floats", floats, plain)
+
+
+def write_floats(path, target):
+    """The same file with every tensor in single precision."""
+    import gguf
+
+    source = gguf.GGUFReader(path)
+    family = source.fields["general.architecture"].contents()
+    writer = gguf.GGUFWriter(target, family)
+    for name, field in source.fields.items():
+        if name == "general.architecture" or name.startswith("GGUF."):
+            continue
+        kind, *inner = field.types
+        value = 0 if name == "general.file_type" else field.contents()
+        writer.add_key_value(name, value, kind, sub_type=inner[-1] if inner else None)
+    for tensor in source.tensors:
+        floats = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        writer.add_tensor(tensor.name, floats.astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def record(name, path, plain):
     model = llama_cpp.Llama(
-        model_path=path, n_ctx=1024, n_threads=2, logits_all=False, verbose=False,
+        model_path=path, n_ctx=1024, n_threads=1, logits_all=False, verbose=False,
         type_k=0, type_v=0, flash_attn=False,
     )
     runs = []
@@ -95,7 +132,7 @@ def own_differences(path, runs):
     """The median, the 95th of 100 and the largest difference of the recorded
     logits and those of one batch."""
     model = llama_cpp.Llama(
-        model_path=path, n_ctx=1024, n_threads=2, logits_all=True, verbose=False,
+        model_path=path, n_ctx=1024, n_threads=1, logits_all=True, verbose=False,
         type_k=0, type_v=0, flash_attn=False,
     )
     differences = []

@@ -12,7 +12,9 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
-use genie_core::{ChatRole, Generate, GenerateError, GenerateRequest, Generation, Usage};
+use genie_core::{
+    ChatRole, Generate, GenerateError, GenerateRequest, Generation, TokenWeight, Usage,
+};
 use genie_rag::Engine;
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -38,7 +40,11 @@ const READER_PATIENCE: Duration = Duration::from_secs(30);
 /// What comes of a request; `Done` or `Failed` is last.
 #[derive(Debug)]
 enum Piece {
-    Text { choice: usize, text: String },
+    Text {
+        choice: usize,
+        text: String,
+        weights: Vec<TokenWeight>,
+    },
     Done(Box<Written>),
     Failed(Failure),
 }
@@ -119,7 +125,11 @@ pub(super) async fn complete(
             .map(|choice| body.opening(choice))
             .collect();
         return Ok(events(first, pieces, opening, move |piece| match piece {
-            Piece::Text { choice, text } => body.delta(choice, &text).into_iter().collect(),
+            Piece::Text {
+                choice,
+                text,
+                weights,
+            } => body.delta(choice, &text, &weights).into_iter().collect(),
             Piece::Done(written) => body.closing(&written, includes_usage),
             Piece::Failed(failure) => vec![failure.body(Surface::OpenAi)],
         }));
@@ -272,15 +282,19 @@ fn one(
     choice: usize,
     outlet: &Outlet,
 ) -> Result<Generation, GenerateError> {
-    model.generate(request, &mut |text| {
+    model.generate_weighed(request, &mut |text, weights| {
         if outlet.is_over() {
             return ControlFlow::Break(());
         }
-        if text.is_empty() {
+        if text.is_empty() && weights.is_empty() {
             return ControlFlow::Continue(());
         }
-        let text = text.to_owned();
-        match outlet.send(Piece::Text { choice, text }) {
+        let piece = Piece::Text {
+            choice,
+            text: text.to_owned(),
+            weights: weights.to_vec(),
+        };
+        match outlet.send(piece) {
             Ok(()) => ControlFlow::Continue(()),
             Err(()) => ControlFlow::Break(()),
         }

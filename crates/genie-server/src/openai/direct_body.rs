@@ -37,11 +37,18 @@ impl DirectBody {
 
     /// A chunk with a piece of text. With tools there are none: what looks
     /// like text may turn out to be a call.
-    pub(super) fn delta(&self, choice: usize, text: &str) -> Option<Value> {
+    pub(super) fn delta(
+        &self,
+        choice: usize,
+        text: &str,
+        weights: &[TokenWeight],
+    ) -> Option<Value> {
         let delta = json!({"content": text});
-        self.tools
-            .is_empty()
-            .then(|| self.chunk(choice, &delta, None))
+        self.tools.is_empty().then(|| {
+            let mut chunk = self.chunk(choice, &delta, None);
+            chunk["choices"][0]["logprobs"] = told(weights);
+            chunk
+        })
     }
 
     /// The chunks that end all choices.
@@ -55,7 +62,9 @@ impl DirectBody {
                 if let Some(calls) = message["tool_calls"].as_array() {
                     delta["tool_calls"] = numbered(calls);
                 }
-                chunks.push(self.chunk(index, &delta, None));
+                let mut chunk = self.chunk(index, &delta, None);
+                chunk["choices"][0]["logprobs"] = whole["logprobs"].clone();
+                chunks.push(chunk);
             }
             chunks.push(self.chunk(index, &json!({}), whole["finish_reason"].as_str()));
         }
@@ -97,14 +106,10 @@ impl DirectBody {
             _ if !called.is_empty() => "tool_calls",
             FinishReason::Stop | FinishReason::Cancelled => "stop",
         };
-        let weights: Vec<Value> = choice.weights.iter().map(weight).collect();
         json!({
             "index": index,
             "message": message,
-            "logprobs": (!weights.is_empty()).then_some(json!({
-                "content": weights,
-                "refusal": null,
-            })),
+            "logprobs": told(&choice.weights),
             "finish_reason": finish_reason,
         })
     }
@@ -135,6 +140,15 @@ fn numbered(calls: &[Value]) -> Value {
         call
     });
     numbered.collect()
+}
+
+/// Null where nobody asked for them.
+fn told(weights: &[TokenWeight]) -> Value {
+    if weights.is_empty() {
+        return Value::Null;
+    }
+    let content: Vec<Value> = weights.iter().map(weight).collect();
+    json!({"content": content, "refusal": null})
 }
 
 fn weight(weight: &TokenWeight) -> Value {

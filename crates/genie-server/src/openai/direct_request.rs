@@ -35,7 +35,7 @@ impl DirectRequest {
         let sampling = request.sampling()?;
         let stream = request.stream == Some(true);
         let choices = choices(request, sampling.temperature)?;
-        let weights = weights(request, stream)?;
+        let weights = weights(request)?;
         let Offered { tools, demanded } = request.tools.offered()?;
         let form = request.form.form()?;
         let constraint = match (form, demanded) {
@@ -84,7 +84,7 @@ fn choices(request: &ChatRequest, temperature: f32) -> Result<usize, Failure> {
     Ok(n)
 }
 
-fn weights(request: &ChatRequest, stream: bool) -> Result<Option<usize>, Failure> {
+fn weights(request: &ChatRequest) -> Result<Option<usize>, Failure> {
     let wanted = match &request.logprobs {
         None | Some(Value::Bool(false)) => false,
         Some(Value::Bool(true)) => true,
@@ -104,10 +104,6 @@ fn weights(request: &ChatRequest, stream: bool) -> Result<Option<usize>, Failure
             })?,
     };
     match (wanted, others) {
-        (true, _) if stream => Err(Failure::invalid(
-            "logprobs",
-            "are told with whole replies only; leave stream out",
-        )),
         (true, others) => Ok(Some(others)),
         (false, 0) => Ok(None),
         (false, _) => Err(Failure::invalid(
@@ -240,7 +236,6 @@ mod tests {
             ("stop", json!({"stop": 7})),
             ("stop", json!({"stop": vec!["a"; 9]})),
             ("logprobs", json!({"logprobs": "yes"})),
-            ("logprobs", json!({"logprobs": true, "stream": true})),
             ("top_logprobs", json!({"top_logprobs": 3})),
             (
                 "top_logprobs",

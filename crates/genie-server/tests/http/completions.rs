@@ -276,6 +276,30 @@ async fn a_stream_of_the_model_alone_has_its_pieces_and_says_what_it_is() {
 }
 
 #[tokio::test]
+async fn a_stream_tells_with_each_piece_how_probable_it_was() {
+    let (app, _) = app(FakeGenerate::new().answering("One two three."), true);
+    let asked = asking(&json!({"grounding": "none", "stream": true, "logprobs": true}));
+    let chunks = chunks(&post(&app, PATH, asked).await.events());
+    let told: Vec<(&str, &str)> = chunks
+        .iter()
+        .filter_map(|chunk| {
+            let choice = &chunk["choices"][0];
+            let tokens = choice["logprobs"]["content"].as_array()?;
+            assert_eq!(tokens.len(), 1, "{choice}");
+            assert_eq!(tokens[0]["logprob"], -0.5);
+            Some((
+                choice["delta"]["content"].as_str()?,
+                tokens[0]["token"].as_str()?,
+            ))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [("One ", "One "), ("two ", "two "), ("three.", "three.")]
+    );
+}
+
+#[tokio::test]
 async fn what_documents_cannot_give_is_refused_there() {
     let (app, _) = app(FakeGenerate::new(), true);
     for (field, extra) in [

@@ -17,7 +17,7 @@ use crate::fetch::HttpFetch;
 use crate::outbound::Client;
 use crate::suites::Suites;
 use crate::tenants::{Sink, Tenants};
-use crate::wiring::{self, Parts, Vectors};
+use crate::wiring;
 use crate::{Ended, interrupt, progress, settings, telemetry};
 
 use super::backup::Live;
@@ -74,9 +74,7 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     });
     let state = runtime.block_on(state(&config))?;
     let waiting = progress::waiting("loading models");
-    let vectors = Vectors::load(common, &config)?;
-    let parts = Parts::of(&vectors, &config)?;
-    let generate = wiring::language_model(common, &config)?;
+    let (vectors, parts, generate) = wiring::side_by_side(common, &config)?;
     let engine = Arc::new(parts.engine_with(generate.clone(), &config));
     waiting.finish_and_clear();
     if let Some(edge) = &parts.edge {

@@ -134,11 +134,7 @@ pub(super) fn complete(
     (url, agent): (&str, &Agent),
     asked: &Completion<'_>,
 ) -> anyhow::Result<Timings> {
-    let prompt: String = asked
-        .messages
-        .iter()
-        .map(|message| format!("{}\n\n", message.content))
-        .collect();
+    let prompt = templated((url, agent), asked.messages)?;
     let body = json!({
         "prompt": prompt,
         "n_predict": asked.max_tokens,
@@ -168,6 +164,25 @@ pub(super) fn complete(
         }
     }
     bail!("{url} broke off its answer")
+}
+
+/// The chat as the server's template of the same model writes it, so that both
+/// sides read the same tokens and end their answers in the same place.
+fn templated((url, agent): (&str, &Agent), messages: &[ChatMessage]) -> anyhow::Result<String> {
+    let messages: Vec<Value> = messages
+        .iter()
+        .map(|message| json!({ "role": message.role.as_str(), "content": message.content }))
+        .collect();
+    let mut response = agent
+        .post(format!("{url}/apply-template"))
+        .send_json(&json!({ "messages": messages }))
+        .with_context(|| format!("{url} puts no chat into a template; is it a llama-server?"))?;
+    let body: Value = response
+        .body_mut()
+        .read_json()
+        .with_context(|| format!("{url} sent something that is not JSON"))?;
+    let prompt = body["prompt"].as_str();
+    Ok(prompt.context("a template gave no prompt")?.to_owned())
 }
 
 fn timings(event: &Value, first_token: Duration) -> Option<Timings> {
