@@ -56,6 +56,14 @@ pub(crate) fn models(common: &Common, places: &Places) -> anyhow::Result<ModelSt
     Ok(ModelStore::open(places.models.clone(), registry, settings)?)
 }
 
+/// Lets inference use as many threads as configured; whoever comes first
+/// decides for the process.
+pub(crate) fn use_threads(config: &Config) {
+    if let Err(error) = genie_compute::set_threads(config.threads) {
+        tracing::debug!(%error, "the number of threads stays as it is");
+    }
+}
+
 /// What makes vectors, loaded, and what an index of them is.
 #[derive(Clone)]
 pub(crate) struct Vectors {
@@ -71,9 +79,7 @@ pub(crate) struct Vectors {
 impl Vectors {
     /// Loads the embedding model.
     pub(crate) fn load(common: &Common, config: &Config) -> anyhow::Result<Self> {
-        if let Err(error) = genie_compute::set_threads(config.threads) {
-            tracing::debug!(%error, "the number of threads stays as it is");
-        }
+        use_threads(config);
         let device = choose_device(config.device)?;
         tracing::info!(device = device.note, "device chosen");
         let models = models(common, &config.places)?;

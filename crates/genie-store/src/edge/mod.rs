@@ -19,6 +19,7 @@ pub use self::lock::{Holder, HolderNote, read_holder};
 
 use self::engine::EdgeEngine;
 use self::lock::Lock;
+use self::purge::Unpurged;
 use crate::engine::{Condition, Engine};
 use crate::identity::StoredIdentity;
 use crate::payload::{self, Kind, REVISION};
@@ -95,6 +96,13 @@ impl EdgeStore {
         Self::stored_identity_json(folder)?
             .map(|stored| stored.identity(&folder.display().to_string()))
             .transpose()
+    }
+
+    /// Whether the files of the index in `folder` hold what was deleted from
+    /// it, without opening it.
+    #[must_use]
+    pub fn is_unpurged(folder: &Path) -> bool {
+        Unpurged::in_folder(folder).is_noted()
     }
 
     fn stored_identity_json(folder: &Path) -> Result<Option<StoredIdentity>, StoreError> {
