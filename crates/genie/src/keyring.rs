@@ -106,14 +106,16 @@ mod kernel {
             let key = ring()?.add_key(name, secret).map_err(said)?;
             // By default only processes whose session holds the ring may read
             // what is in it, and not those that a timer or a service starts.
-            let may = Permission::VIEW
-                | Permission::READ
-                | Permission::WRITE
-                | Permission::SEARCH
-                | Permission::SETATTR;
+            let may = || {
+                Permission::VIEW
+                    | Permission::READ
+                    | Permission::WRITE
+                    | Permission::SEARCH
+                    | Permission::SETATTR
+            };
             let permissions = KeyPermissionsBuilder::builder()
-                .posessor(may)
-                .user(may)
+                .posessor(may())
+                .user(may())
                 .build();
             key.set_perms(permissions).map_err(said)
         }
