@@ -11,7 +11,7 @@ use crate::{Ended, keyring};
 use super::say;
 
 /// What the key is tried with: every caller may ask for it, and nobody else.
-const TRIED_WITH: &str = "/v1/models";
+const TRIED_WITH: &str = "/api/v1/me";
 /// Far more than a key.
 const LONGEST_LINE: u64 = 8192;
 
