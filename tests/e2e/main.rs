@@ -27,6 +27,7 @@ mod content;
 mod crash;
 mod disk;
 mod documents;
+mod erased;
 mod eval;
 mod filters;
 mod genie;

@@ -269,6 +269,19 @@ pub trait Store: Send + Sync {
     /// As [`Store::put`].
     fn delete(&self, document: &DocumentId) -> Result<bool, StoreError>;
 
+    /// Takes what was deleted off the disk, for stores that first only mark it
+    /// as deleted; `false` where there was nothing to do. It takes as long as
+    /// writing the index anew at worst, during which writes wait and searches
+    /// don't, so it is not part of each deletion.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::put`]. What was deleted then stays on the disk, unfound,
+    /// until the next call.
+    fn purge(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// All documents, ordered by URI.
     ///
     /// # Errors

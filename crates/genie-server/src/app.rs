@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use genie_core::{ServerConfig, WatchWork};
 use genie_rag::Engine;
 use genie_state::{Originals, State, Workspace, WorkspaceId, WorkspaceSettings};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::{SecurityServer, authorize};
@@ -162,6 +162,8 @@ pub(crate) struct Service {
     pub(crate) backup: backup::Turn,
     /// Keeps those who bring files and those who remove them apart.
     pub(crate) uploads: Uploads,
+    /// Told when a document was removed.
+    pub(crate) removed: Notify,
     pub(crate) lanes: Lanes,
     /// Jobs that this process works on.
     pub(crate) running: Running,
@@ -192,6 +194,7 @@ impl Service {
             running: Running::default(),
             backup: backup::Turn::default(),
             uploads: Uploads::default(),
+            removed: Notify::new(),
             state,
         })
     }

@@ -86,8 +86,8 @@ pub(crate) enum AuthorBody {
 /// A question with its answer, as they are kept now.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ExchangeBody {
-    question: MessageBody,
-    answer: MessageBody,
+    pub(crate) question: MessageBody,
+    pub(crate) answer: MessageBody,
 }
 
 /// What a reader says of an answer.
@@ -290,6 +290,7 @@ pub(crate) async fn prepared(
         access: access.clone(),
         conversation,
         question: question.text.clone(),
+        answer: MessageId::random(),
     };
     Ok((kept, question))
 }
@@ -300,9 +301,16 @@ pub(crate) struct Kept {
     access: Access,
     conversation: Conversation,
     question: String,
+    /// The id that the answer will have.
+    answer: MessageId,
 }
 
 impl Kept {
+    /// The same with this id for the answer.
+    pub(crate) fn answered_as(self, answer: MessageId) -> Self {
+        Self { answer, ..self }
+    }
+
     pub(crate) async fn keep(&self, answer: &Answer) -> Result<ExchangeBody, Failure> {
         let state = self.service.accounts()?;
         let owner = self.access.owner();
@@ -321,7 +329,9 @@ impl Kept {
             answer: Some(body),
         };
         let id = &self.conversation.id;
-        let exchange = state.add_exchange(&owner, id, question, written).await?;
+        let written = (self.answer, written);
+        let exchange = state.add_exchange_as(&owner, id, question, written);
+        let exchange = exchange.await?;
         // Removed while the answer was written.
         let (question, written) = exchange.ok_or_else(no_such_conversation)?;
         if self.conversation.title.is_empty() {

@@ -10,14 +10,14 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use genie_rag::RagError;
-use genie_state::{ConversationId, Job, JobOutcome, Subject, Workspace};
+use genie_state::{ConversationId, Job, JobOutcome, MessageId, Subject, Workspace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::access::{Access, Correlation, Done};
 use crate::answer::answered;
 use crate::app::Service;
-use crate::conversations::{IdPath, prepared};
+use crate::conversations::{ExchangeBody, IdPath, prepared};
 use crate::failure::Failure;
 use crate::jobs::{
     ANSWER, ANSWER_DELIVERY, ANSWER_MESSAGE, JobBody, Lane, Wanted, as_payload, call_off, enqueue,
@@ -189,8 +189,13 @@ async fn answer(
     let question = queued.request.into_question()?;
     let (kept, question) = match queued.conversation {
         Some(id) => {
+            let answer = job.id.as_message();
+            // Kept before a crash that the end of the job was lost in.
+            if let Some(exchange) = exchanged(service, &access, &answer).await? {
+                return serde_json::to_value(exchange).map_err(|_| Failure::internal());
+            }
             let (kept, question) = prepared(service, &access, &IdPath { id }, question).await?;
-            (Some(kept), question)
+            (Some(kept.answered_as(answer)), question)
         }
         None => (None, question),
     };
@@ -210,6 +215,20 @@ async fn answer(
         }
     };
     value.map_err(|_| Failure::internal())
+}
+
+/// The exchange that ends with this answer, if the caller has one.
+async fn exchanged(
+    service: &Service,
+    access: &Access,
+    answer: &MessageId,
+) -> Result<Option<ExchangeBody>, Failure> {
+    let state = service.accounts()?;
+    let exchange = state.exchange(&access.owner(), answer).await?;
+    Ok(exchange.map(|exchange| ExchangeBody {
+        question: exchange.question.into(),
+        answer: exchange.answer.into(),
+    }))
 }
 
 /// A key that was revoked meanwhile gets no more answers.

@@ -54,6 +54,7 @@ mod outbound;
 mod page;
 mod paging;
 mod person;
+mod purging;
 mod question;
 mod reading;
 mod routes;

@@ -1,5 +1,5 @@
-//! What the service does without being asked: jobs, usage, retention, and
-//! files that were left behind.
+//! What the service does without being asked: jobs, usage, retention, files
+//! that were left behind, and what indexes still hold of what was deleted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use genie_state::Timestamp;
 use crate::app::Service;
 use crate::failure::{Failure, log};
 use crate::jobs::{Lane, work_on_next};
+use crate::purging::purge_when_due;
 use crate::uploads;
 
 /// How long counted usage stays in memory at most.
@@ -74,6 +75,7 @@ impl Upkeep {
                 }
             }
         };
+        let purging = purge_when_due(service, stopping.subscribe());
         let telling = async {
             stop.await;
             // Fails only when nobody works any more.
@@ -81,7 +83,7 @@ impl Upkeep {
             service.running.stop_all();
         };
         let working = futures_util::future::join_all(working);
-        tokio::join!(working, counting, forgetting, telling);
+        tokio::join!(working, counting, forgetting, purging, telling);
     }
 }
 

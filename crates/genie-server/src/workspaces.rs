@@ -40,6 +40,16 @@ pub trait Workspaces: Send + Sync {
     ///
     /// Fails when something of it is still there.
     fn erase(&self, workspace: &Workspace) -> Result<(), StoreError>;
+
+    /// Takes what was deleted from any of the indexes off the disk; `false`
+    /// where nothing was. Blocks, and holds up writes but no searches.
+    ///
+    /// # Errors
+    ///
+    /// Fails when something of it is still there; the next call tries again.
+    fn purge(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 }
 
 /// A workspace that can be asked.

@@ -192,6 +192,15 @@ random_id!(
     JobId, "the id of a job"
 );
 
+impl JobId {
+    /// The message that the job ends with, where it answers in a conversation:
+    /// a job that is run again after a crash finds what it has already said.
+    #[must_use]
+    pub fn as_message(&self) -> MessageId {
+        MessageId(self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -231,6 +231,10 @@ impl Store for KeepingStore {
         Ok(existed)
     }
 
+    fn purge(&self) -> Result<bool, StoreError> {
+        self.store.purge()
+    }
+
     fn documents(&self) -> Result<Vec<DocumentRecord>, StoreError> {
         self.store.documents()
     }

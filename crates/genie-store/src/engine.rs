@@ -155,6 +155,12 @@ pub(crate) trait Engine: Send + Sync {
         Ok(())
     }
 
+    /// Called before a document is removed for good, under the lock of
+    /// writers, where the engine has to know that its files hold it still.
+    fn note_deletion(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Returns when everything written so far is durable.
     fn settle(&self) -> Result<(), StoreError>;
 

@@ -165,6 +165,7 @@ impl<E: Engine> Documents<E> {
     pub(crate) fn delete(&self, document: &DocumentId) -> Result<bool, StoreError> {
         let _writing = self.pause_writes();
         let existed = self.commit(document)?.is_some();
+        self.engine.note_deletion()?;
         self.writes.begin(*document);
         if existed {
             self.engine.remove(document_points(document))?;

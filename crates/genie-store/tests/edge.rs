@@ -5,6 +5,7 @@
     reason = "also the helpers of tests fail by panicking"
 )]
 
+mod purging;
 mod samples;
 
 use std::fs;
@@ -254,6 +255,9 @@ fn writer_to_be_killed() {
         store.put(&first.record, first.points).expect("written");
         if number % 3 == 0 {
             store.delete(&first.record.id).expect("deleted");
+        }
+        if number % 8 == 0 {
+            store.purge().expect("purged");
         }
         let last = written(number);
         store.put(&last.record, last.points).expect("written");

@@ -6,6 +6,7 @@ mod commands;
 mod fetch;
 mod files;
 mod interrupt;
+mod keyring;
 mod only;
 mod outbound;
 mod progress;
@@ -17,6 +18,7 @@ mod suites;
 mod table;
 mod telemetry;
 mod tenants;
+mod warm;
 mod wiring;
 
 use std::process::ExitCode;

@@ -16,13 +16,15 @@ use ureq::typestate::AgentScope;
 use ureq::{Agent, RequestBuilder};
 
 use crate::cli::{Asking, Common};
-use crate::{interrupt, settings};
+use crate::{interrupt, keyring, settings};
 
 /// The service's address with a client for it.
 pub(crate) struct Remote {
     url: String,
     agent: Agent,
     key: Option<String>,
+    /// Whether what is sent to it can't be read on the way.
+    keeps_keys: bool,
 }
 
 impl Remote {
@@ -40,12 +42,12 @@ impl Remote {
         let parsed: ureq::http::Uri = url
             .parse()
             .with_context(|| format!("{url:?} is no address, as in https://genie.example.org"))?;
-        let is_safe = match (parsed.scheme_str(), parsed.host()) {
+        let keeps_keys = match (parsed.scheme_str(), parsed.host()) {
             (Some("https"), Some(_)) => true,
             (Some("http"), Some(host)) => is_here(host),
             _ => bail!("{url:?} is no address, as in https://genie.example.org"),
         };
-        if !is_safe && settings::api_key().is_some() {
+        if !keeps_keys && settings::api_key().is_some() {
             bail!(
                 "the key in GENIE_API_KEY is sent to other machines over https only, not to {url}"
             );
@@ -56,10 +58,29 @@ impl Remote {
         });
         let config = patient().tls_config(tls.build());
         let is_own = parsed.host().is_some_and(is_here);
-        Ok(Self::with(
-            url,
-            if is_own { config.proxy(None) } else { config },
-        ))
+        let mut remote = Self::with(url, if is_own { config.proxy(None) } else { config });
+        remote.keeps_keys = keeps_keys;
+        if remote.key.is_none() && keeps_keys {
+            remote.key = keyring::kept(&remote.url);
+        }
+        Ok(remote)
+    }
+
+    /// What the service is called: its address.
+    pub(crate) fn name(&self) -> &str {
+        &self.url
+    }
+
+    /// The same with this key.
+    pub(crate) fn with_secret(self, secret: &str) -> anyhow::Result<Self> {
+        if !self.keeps_keys {
+            let url = &self.url;
+            bail!("a key is sent to other machines over https only, not to {url}");
+        }
+        Ok(Self {
+            key: Some(secret.to_owned()),
+            ..self
+        })
     }
 
     /// The service that holds this machine's index, at the address that it
@@ -79,6 +100,7 @@ impl Remote {
             url: url.trim_end_matches('/').to_owned(),
             agent: config.build().into(),
             key: settings::api_key(),
+            keeps_keys: true,
         }
     }
 

@@ -118,6 +118,28 @@ impl Tenants {
         Ok(())
     }
 
+    /// The names of indexes in process that hold what was deleted, also of
+    /// those that are not open: a crash may have left them so.
+    fn unpurged(&self) -> Result<Vec<String>, StoreError> {
+        let workspaces = self.config.places.workspaces();
+        let failed = |source| StoreError::Io {
+            location: workspaces.to_string_lossy().into_owned(),
+            source,
+        };
+        let entries = match std::fs::read_dir(&workspaces) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed)?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            if EdgeStore::is_unpurged(&entry.path().join("index")) {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        Ok(names)
+    }
+
     /// Where the bytes of its documents are.
     fn originals(&self, workspace: &Workspace) -> Originals {
         if workspace.id == WorkspaceId::default_workspace() {
@@ -232,6 +254,14 @@ impl Workspaces for Tenants {
             }),
             _ => Ok(()),
         }
+    }
+
+    fn purge(&self) -> Result<bool, StoreError> {
+        let mut purged = self.default.purge()?;
+        for name in self.unpurged()? {
+            purged |= self.named(name)?.purge()?;
+        }
+        Ok(purged)
     }
 }
 

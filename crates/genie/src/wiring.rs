@@ -56,6 +56,14 @@ pub(crate) fn models(common: &Common, places: &Places) -> anyhow::Result<ModelSt
     Ok(ModelStore::open(places.models.clone(), registry, settings)?)
 }
 
+/// Lets inference use as many threads as configured; whoever comes first
+/// decides for the process.
+pub(crate) fn use_threads(config: &Config) {
+    if let Err(error) = genie_compute::set_threads(config.threads) {
+        tracing::debug!(%error, "the number of threads stays as it is");
+    }
+}
+
 /// What makes vectors, loaded, and what an index of them is.
 #[derive(Clone)]
 pub(crate) struct Vectors {
@@ -71,9 +79,7 @@ pub(crate) struct Vectors {
 impl Vectors {
     /// Loads the embedding model.
     pub(crate) fn load(common: &Common, config: &Config) -> anyhow::Result<Self> {
-        if let Err(error) = genie_compute::set_threads(config.threads) {
-            tracing::debug!(%error, "the number of threads stays as it is");
-        }
+        use_threads(config);
         let device = choose_device(config.device)?;
         tracing::info!(device = device.note, "device chosen");
         let models = models(common, &config.places)?;
@@ -248,32 +254,6 @@ pub(crate) fn language_model(
         &installed.weights,
         options,
     )?)))
-}
-
-/// Embedding model and index, and beside them the language model: each of them
-/// has work that only one core can do.
-pub(crate) fn side_by_side(
-    common: &Common,
-    config: &Config,
-) -> anyhow::Result<(Vectors, Parts, Option<Arc<dyn Generate>>)> {
-    // Before the first product, whoever comes to it first.
-    if let Err(error) = genie_compute::set_threads(config.threads) {
-        tracing::debug!(%error, "the number of threads stays as it is");
-    }
-    std::thread::scope(|scope| {
-        let generate = scope.spawn(|| language_model(common, config));
-        let vectors = Vectors::load(common, config);
-        let parts = vectors.and_then(|vectors| {
-            let parts = Parts::of(&vectors, config)?;
-            Ok((vectors, parts))
-        });
-        let generate = match generate.join() {
-            Ok(generate) => generate,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        let (vectors, parts) = parts?;
-        Ok((vectors, parts, generate?))
-    })
 }
 
 /// The index with the bytes of its documents beside it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use genie_core::MediaType;
+use genie_core::{DocumentId, MediaType};
 
 use super::{DocumentPath, known_form, no_such_document};
 use crate::access::{Access, Done};
@@ -22,19 +22,46 @@ pub(crate) async fn content(
     Path(path): Path<DocumentPath>,
 ) -> Result<Response, Failure> {
     let id = known_form(&path.id)?;
+    match original(&service, &access, id).await? {
+        Original::Kept(response) => Ok(response),
+        Original::NotKept => Err(not_kept()),
+        Original::Unknown => Err(no_such_document()),
+    }
+}
+
+/// What a workspace has of the bytes of a document.
+pub(crate) enum Original {
+    /// The bytes, as a response that is saved and never shown.
+    Kept(Response),
+    /// The document, but not its bytes.
+    NotKept,
+    /// No such document.
+    Unknown,
+}
+
+/// The bytes of a document; that they were read is recorded.
+pub(crate) async fn original(
+    service: &Arc<Service>,
+    access: &Access,
+    id: DocumentId,
+) -> Result<Original, Failure> {
     // That many documents are held in memory.
     let permit = service.admit()?;
-    let opened = access.open(&service).await?;
-    let (record, bytes) = blocking(&service, permit, move |_| {
+    let opened = access.open(service).await?;
+    let found = blocking(service, permit, move |_| {
         let record = opened.engine.store().document(&id)?;
-        let record = record.ok_or_else(no_such_document)?;
         let bytes = match &opened.originals {
             Some(originals) => originals.read(&id)?,
             None => None,
         };
-        Ok::<_, Failure>((record, bytes.ok_or_else(not_kept)?))
+        Ok::<_, Failure>(record.map(|record| (record, bytes)))
     })
     .await??;
+    let (record, bytes) = match found {
+        Some((record, Some(bytes))) => (record, bytes),
+        Some((_, None)) => return Ok(Original::NotKept),
+        None => return Ok(Original::Unknown),
+    };
     if let Some(accounts) = &service.state.accounts {
         access
             .record(&accounts.state, Done::to("document.download", id))
@@ -55,15 +82,15 @@ pub(crate) async fn content(
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{id}\"")) {
         headers.insert(header::ETAG, tag);
     }
-    Ok(response)
+    Ok(Original::Kept(response))
 }
 
 pub(super) fn not_kept() -> Failure {
     Failure::new(
         StatusCode::CONFLICT,
         "original_not_kept",
-        "the bytes of this document are not kept here: it was ingested from files of the machine, \
-         or by an earlier version; send the document again",
+        "the bytes of this document are not kept here: it was ingested by an earlier \
+         version; send the document again",
     )
 }
 

@@ -36,7 +36,7 @@ use crate::workspaces::OpenWorkspace;
 
 pub(crate) use self::certificate::{CertificateBody, certify};
 pub(crate) use self::change::{ChangeBody, change, reindex};
-pub(crate) use self::content::content;
+pub(crate) use self::content::{Original, content, original};
 pub use self::jobs::format_of;
 pub(crate) use self::sending::prefers_job;
 use self::sending::{Sent, sent};
@@ -254,6 +254,7 @@ pub(crate) async fn remove(
     if !removed {
         return Err(no_such_document());
     }
+    service.removed.notify_one();
     if let Some(accounts) = &service.state.accounts {
         access
             .record(&accounts.state, Done::to("document.delete", id))

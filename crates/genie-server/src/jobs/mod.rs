@@ -234,7 +234,9 @@ pub(crate) async fn queue_document(
     let wanted = Wanted {
         kind: DOCUMENT_ADD,
         lane: Lane::Documents,
-        content: format!("{document} {}", upload.uri),
+        // Somebody else's upload of the same bytes is a job of its own: what
+        // is kept of a person goes with the person.
+        content: format!("{document} {} {}", access.caller.subject(), upload.uri),
         payload: as_payload(&upload)?,
     };
     let job = enqueue(service, access, wanted).await?;

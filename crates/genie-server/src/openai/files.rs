@@ -20,7 +20,9 @@ use crate::access::{Access, Done};
 use crate::app::Service;
 use crate::body::read;
 use crate::conversations::IdPath;
-use crate::documents::{ApiQuery, UPLOAD, check_label, check_quota, index, ready};
+use crate::documents::{
+    ApiQuery, Original, UPLOAD, check_label, check_quota, index, original, ready,
+};
 use crate::failure::Failure;
 use crate::reading::whole;
 use crate::work::with_engine;
@@ -139,12 +141,19 @@ pub(crate) async fn show(
     Ok(Json(object(&known(&service, &access, &path.id).await?)))
 }
 
-/// The text that the index holds: the bytes are not kept.
+/// The bytes as they were sent; of a document whose bytes are not kept the
+/// text that the index holds.
 pub(crate) async fn content(
     State(service): State<Arc<Service>>,
     access: Access,
     Path(path): Path<IdPath>,
 ) -> Result<Response, Failure> {
+    let id = document_id(&path.id)?;
+    match original(&service, &access, id).await? {
+        Original::Kept(response) => return Ok(response),
+        Original::NotKept => {}
+        Original::Unknown => return Err(no_such_file()),
+    }
     let text = text(&service, &access, &path.id).await?;
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     Ok((kind, text).into_response())
@@ -172,6 +181,7 @@ pub(super) async fn remove_file(
     if !removed {
         return Err(no_such_file());
     }
+    service.removed.notify_one();
     if let Some(accounts) = &service.state.accounts {
         access
             .record(&accounts.state, Done::to("document.delete", id))

@@ -244,6 +244,10 @@ async fn what_is_kept_is_indexed_anew_as_a_job() {
     assert_eq!(after["title"], "A song", "what was said of it stays");
     stop.send(()).expect("it runs");
     working.await.expect("no panic");
+    let file = format!("/v1/files/file-{id}/content");
+    let bytes = service.ask("GET", &file, &key, None).await;
+    assert_eq!((bytes.status.as_u16(), bytes.text.as_str()), (200, TEXT));
+    assert_eq!(bytes.header("content-type"), "text/markdown");
     // Without the bytes there is nothing to begin with.
     let folder = service.folder.path().join("workspaces/health");
     std::fs::remove_file(folder.join(&id)).expect("the file");

@@ -9,7 +9,7 @@ use genie_server::{
     AppState, Delivery, Evaluation, EvaluationError, EvaluationReport, Evaluator, Fetched,
     Outbound, OutboundError, Watch,
 };
-use genie_state::{Role, WorkspaceId};
+use genie_state::{JobId, NewMessage, Owner, Role, Subject, WorkspaceId};
 use serde_json::{Value, json};
 
 use crate::fixture::{ASKED, EXCHANGE, Gate, Talker};
@@ -191,6 +191,52 @@ async fn a_message_is_answered_later_and_kept_in_its_conversation() {
     let messages = service.ask("GET", &path, &key, None).await.json();
     assert_eq!(messages["count"], 2);
     assert_eq!(messages["results"][1], done["result"]["answer"]);
+    stop.send(()).expect("it runs");
+    working.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn a_message_that_a_crash_came_after_is_kept_once() {
+    let mut service = with_post(&Arc::default(), 1).await;
+    let (key, secret) = service
+        .key_with(Some("health"), Role::Reader, &[], None)
+        .await;
+    let made = service
+        .ask("POST", "/api/v1/conversations", &secret, Some(json!({})))
+        .await;
+    let made = made.json();
+    let conversation = made["id"].as_str().expect("an id");
+    let path = format!("/api/v1/conversations/{conversation}/messages");
+    let question = json!({"question": ASKED});
+    let queued = service
+        .ask_with("POST", &path, &secret, Some(question), &LATER)
+        .await;
+    // What a worker has kept that did not get to end its job.
+    let job = queued.json()["id"].as_str().expect("an id").to_owned();
+    let job: JobId = job.parse().expect("an id");
+    let owner = Owner {
+        workspace: "health".parse().expect("an id"),
+        subject: Subject::key(&key.id),
+    };
+    let says = |text: &str| NewMessage {
+        text: text.to_owned(),
+        language: None,
+        answer: None,
+    };
+    let answer = (job.as_message(), says("Said before the crash."));
+    let conversation = conversation.parse().expect("an id");
+    let added = service
+        .state
+        .add_exchange_as(&owner, &conversation, says(ASKED), answer);
+    added.await.expect("written").expect("there");
+
+    let (stop, working) = service.work();
+    let done = service
+        .finished_at(queued.header("location"), &secret)
+        .await;
+    assert_eq!(done["result"]["answer"]["text"], "Said before the crash.");
+    let messages = service.ask("GET", &path, &secret, None).await.json();
+    assert_eq!(messages["count"], 2, "{messages}");
     stop.send(()).expect("it runs");
     working.await.expect("no panic");
 }

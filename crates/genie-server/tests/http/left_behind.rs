@@ -96,6 +96,25 @@ async fn what_an_erased_person_sent_is_erased_with_its_job() {
 }
 
 #[tokio::test]
+async fn what_two_people_sent_is_left_by_the_one_who_is_not_erased() {
+    let service = service(None, with_keys).await;
+    let ana = service.key(Some("health"), Role::Editor).await;
+    let bo = service.key(Some("health"), Role::Editor).await;
+    for key in [&ana, &bo, &ana] {
+        queued(&service, key, "It connects 42 networks.").await;
+    }
+    let id: WorkspaceId = "health".parse().expect("an id");
+    assert_eq!(service.state.open_jobs(&id).await.expect("read").len(), 2);
+    let erased = service.ask("DELETE", "/api/v1/me/data", &ana, None).await;
+    assert_eq!(erased.status, 200, "{}", erased.text);
+    assert_eq!(service.state.open_jobs(&id).await.expect("read").len(), 1);
+    let folder = service.folder.path().join("uploads/health");
+    let [kept] = files(&folder).try_into().expect("one file");
+    let text = std::fs::read_to_string(kept).expect("a text");
+    assert_eq!(text, "It connects 42 networks.");
+}
+
+#[tokio::test]
 async fn a_caller_over_its_rate_writes_nothing() {
     let service = service(None, |state| {
         with_keys(state);

@@ -18,8 +18,9 @@ use crate::tuning;
 /// by one, which is exact; above, a graph is built.
 const INDEXING_THRESHOLD_KB: usize = 20_000;
 
-/// A log file of the engine. Its default of 32 MiB would be kept twice over.
-const LOG_BYTES: usize = 4 << 20;
+/// A log file of the engine. Its default of 32 MiB would be kept twice over,
+/// and a purge leaves one full.
+const LOG_BYTES: usize = 1 << 20;
 
 /// A name that the engine does not take for a payload field.
 #[derive(Debug, thiserror::Error)]

@@ -14,6 +14,7 @@ use super::convert::{
     search_params, with_payload, with_vector,
 };
 use super::disk;
+use super::purge::{Unpurged, remove_unfinished};
 use crate::engine::{
     Candidate, Condition, Detail, Engine, Probe, Probes, RawPoint, RawRecord, Selector,
 };
@@ -28,7 +29,7 @@ const PAGE: usize = 1_000;
 
 /// Free space that every write needs beside its own, for the engine's small
 /// files and the next log file.
-const MARGIN: u64 = 12 << 20;
+pub(super) const MARGIN: u64 = 12 << 20;
 
 /// The engine on its files.
 pub(crate) struct EdgeEngine {
@@ -45,6 +46,8 @@ pub(crate) struct EdgeEngine {
     /// with its files, which are made whole when they are opened again.
     broken: AtomicBool,
     untended: AtomicUsize,
+    /// Whether its files hold what was deleted.
+    pub(super) unpurged: Unpurged,
 }
 
 impl std::fmt::Debug for EdgeEngine {
@@ -71,6 +74,7 @@ impl EdgeEngine {
         std::fs::create_dir_all(shard).map_err(|source| disk::error(shard, source))?;
         let log = shard.join("wal");
         prune_log(&log);
+        remove_unfinished(shard)?;
         let mut engine = Self {
             folder: folder.to_owned(),
             log,
@@ -78,6 +82,7 @@ impl EdgeEngine {
             shard: None,
             broken: AtomicBool::new(false),
             untended: AtomicUsize::new(0),
+            unpurged: Unpurged::in_folder(folder),
         };
         let loaded =
             engine.guard(|| edge::EdgeShard::load(shard, Some(configuration(dimension))))?;
@@ -133,8 +138,24 @@ impl EdgeEngine {
         if missing { self.settle() } else { Ok(()) }
     }
 
-    fn update(&self, operation: edge::UpdateOperation) -> Result<(), StoreError> {
-        let result = self.with_shard(|shard| shard.update(operation));
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    pub(super) fn update(&self, operation: edge::UpdateOperation) -> Result<(), StoreError> {
+        self.lasting(|shard| shard.update(operation))
+    }
+
+    /// Runs what changes files: where that fails, memory and files may differ.
+    pub(super) fn lasting<T>(
+        &self,
+        run: impl FnOnce(&edge::EdgeShard) -> edge::OperationResult<T>,
+    ) -> Result<T, StoreError> {
+        let result = self.with_shard(run);
         if result.is_err() {
             self.broken.store(true, Ordering::Release);
         }
@@ -148,23 +169,15 @@ impl EdgeEngine {
             tracing::warn!(%error, "the index is not optimized: searches may be slower");
             return Ok(());
         }
-        let result = self.with_shard(|shard| {
+        let changed = self.lasting(|shard| {
             let changed = shard.optimize()?;
             if changed {
                 shard.flush();
             }
             Ok(changed)
-        });
-        match result {
-            Ok(changed) => {
-                tracing::debug!(changed, "optimized the index");
-                Ok(())
-            }
-            Err(error) => {
-                self.broken.store(true, Ordering::Release);
-                Err(error)
-            }
-        }
+        })?;
+        tracing::debug!(changed, "optimized the index");
+        Ok(())
     }
 
     fn with_shard<T>(
@@ -314,14 +327,14 @@ impl Engine for EdgeEngine {
     }
 
     fn settle(&self) -> Result<(), StoreError> {
-        let result = self.with_shard(|shard| {
+        self.lasting(|shard| {
             shard.flush();
             Ok(())
-        });
-        if result.is_err() {
-            self.broken.store(true, Ordering::Release);
-        }
-        result
+        })
+    }
+
+    fn note_deletion(&self) -> Result<(), StoreError> {
+        self.unpurged.note()
     }
 
     fn tend(&self, points: usize) -> Result<(), StoreError> {
@@ -380,7 +393,7 @@ impl Engine for EdgeEngine {
 /// it back (it has no replay), nor does it ever cut it. All that was written
 /// before the last flush is in the segments, so only the last closed file is
 /// kept: the numbering goes on from it.
-fn prune_log(log: &Path) {
+pub(super) fn prune_log(log: &Path) {
     let Ok(entries) = std::fs::read_dir(log) else {
         return;
     };

@@ -5,6 +5,7 @@ mod convert;
 mod disk;
 pub(crate) mod engine;
 mod lock;
+mod purge;
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
@@ -19,6 +20,7 @@ pub use self::lock::{Holder, HolderNote, read_holder};
 
 use self::engine::EdgeEngine;
 use self::lock::Lock;
+use self::purge::Unpurged;
 use crate::engine::{Condition, Engine};
 use crate::identity::StoredIdentity;
 use crate::payload::{self, Kind, REVISION};
@@ -32,9 +34,9 @@ const UNFINISHED: &str = "shard.unfinished";
 /// An index in this process, with its files in one folder.
 ///
 /// The folder holds `lock` and `holder.json` (who has it open),
-/// `identity.json` (what it was made with), `shard/` (the engine's files) and
-/// `codes/` (the codes of tokens).
-/// One process at a time can open it.
+/// `identity.json` (what it was made with), `shard/` (the engine's files),
+/// `codes/` (the codes of tokens) and, while the engine's files still hold
+/// what was deleted, `unpurged`. One process at a time can open it.
 #[derive(Debug)]
 pub struct EdgeStore {
     // Fields are dropped in this order: the engine closes before the lock goes.
@@ -95,6 +97,13 @@ impl EdgeStore {
         Self::stored_identity_json(folder)?
             .map(|stored| stored.identity(&folder.display().to_string()))
             .transpose()
+    }
+
+    /// Whether the files of the index in `folder` hold what was deleted from
+    /// it, without opening it.
+    #[must_use]
+    pub fn is_unpurged(folder: &Path) -> bool {
+        Unpurged::in_folder(folder).is_noted()
     }
 
     fn stored_identity_json(folder: &Path) -> Result<Option<StoredIdentity>, StoreError> {
@@ -241,10 +250,23 @@ impl Store for EdgeStore {
         self.documents.search(query)
     }
 
+    fn purge(&self) -> Result<bool, StoreError> {
+        let _writing = self.documents.pause_writes();
+        self.documents.engine().purge()
+    }
+
     /// Copies the index into a new folder `genie-index-<time>` in `folder`.
-    /// To restore it, copy that folder to where the index belongs.
+    /// To restore it, copy that folder to where the index belongs. What was
+    /// deleted is not copied, unless there is no room to write files without
+    /// it.
     fn snapshot(&self, folder: &Path) -> Result<PathBuf, StoreError> {
         let _writing = self.documents.pause_writes();
+        match self.documents.engine().purge() {
+            Err(StoreError::DiskFull { .. }) => {
+                tracing::warn!("a snapshot holds what was deleted: the disk has no room to purge");
+            }
+            purged => drop(purged?),
+        }
         self.documents.engine().settle()?;
         fs::create_dir_all(folder).map_err(|source| disk::error(folder, source))?;
         disk::reserve(folder, disk::size_of_folder(&self.folder) + (1 << 20))?;
@@ -260,7 +282,8 @@ impl Store for EdgeStore {
                 let from = self.folder.join(IDENTITY);
                 fs::copy(&from, partial.join(IDENTITY)).map_err(|source| disk::error(&from, source))
             })
-            .and_then(|_| {
+            .and_then(|_| self.documents.engine().unpurged.note_in(&partial))
+            .and_then(|()| {
                 fs::rename(&partial, &target).map_err(|source| disk::error(&target, source))
             });
         if let Err(error) = copied {

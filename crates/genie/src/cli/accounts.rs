@@ -120,7 +120,7 @@ pub(crate) enum Setting {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The secret of a key is shown once, when it is made or rotated.\n\nExamples:\n  genie key create --name intranet --workspace health --role reader --expires 90d\n  genie key create --name operations --operator\n  genie key rotate gk_3f1a9c02\n  genie key revoke gk_3f1a9c02 --yes"
+    after_help = "The secret of a key is shown once, when it is made or rotated.\n\nExamples:\n  genie key create --name intranet --workspace health --role reader --expires 90d\n  genie key create --name operations --operator\n  genie key rotate gk_3f1a9c02\n  genie key revoke gk_3f1a9c02 --yes\n  genie --server https://genie.example.org key login"
 )]
 pub(crate) struct KeyCommand {
     #[command(subcommand)]
@@ -172,6 +172,11 @@ pub(crate) enum KeyAction {
         #[arg(long)]
         json: bool,
     },
+    /// Keep a key for the service of --server in the keyring of this account;
+    /// it is read from the terminal or standard input
+    Login,
+    /// Forget the key that is kept for the service of --server
+    Logout,
     /// Stop a key for good, at once
     Revoke {
         /// The key's id, or how its secret begins

@@ -69,6 +69,10 @@ impl Index {
             Self::Here(parts) => {
                 let id: DocumentId = id.parse().context("the index lists an unreadable id")?;
                 parts.store.delete(&id)?;
+                parts.store.purge().context(
+                    "the document is removed, but the files of the index still hold its text; \
+                     the next deletion or `genie serve` tries again",
+                )?;
                 Ok(())
             }
         }

@@ -5,10 +5,11 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context;
-use genie_core::StoreError;
+use genie_core::{Config, StoreError};
 use genie_ingest::{Limits, Source, media_type_of_name};
 use genie_rag::{IndexError, IndexProgress, IndexStatus, Indexed, Indexer};
 use genie_server::AddedStatus;
+use genie_state::{Originals, StateError};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -30,7 +31,7 @@ pub(crate) fn run(common: &Common, arguments: &Ingest) -> anyhow::Result<Ended> 
             let waiting = progress::waiting("loading the embedding model");
             let parts = Parts::open(common, &config)?;
             waiting.finish_and_clear();
-            Target::Here(Box::new(parts.indexer()))
+            Target::here(&parts, &config)
         }
     };
     let bar = progress::items("indexing", files.len() as u64);
@@ -53,6 +54,7 @@ pub(crate) fn run(common: &Common, arguments: &Ingest) -> anyhow::Result<Ended> 
         bar.suspend(|| report(&line, arguments.json))?;
         bar.inc(1);
     }
+    target.finish()?;
     bar.finish_and_clear();
     if !arguments.json {
         say(&format!("{tally}\n"))?;
@@ -66,11 +68,35 @@ pub(crate) fn run(common: &Common, arguments: &Ingest) -> anyhow::Result<Ended> 
 
 /// Where files are indexed.
 pub(crate) enum Target {
-    Here(Box<Indexer>),
+    Here(Box<Here>),
     Service(Remote),
 }
 
+/// The index in this process, with the bytes of its documents.
+pub(crate) struct Here {
+    indexer: Indexer,
+    originals: Originals,
+}
+
 impl Target {
+    fn here(parts: &Parts, config: &Config) -> Self {
+        Self::Here(Box::new(Here {
+            indexer: parts.indexer(),
+            originals: Originals::at(config.places.originals()),
+        }))
+    }
+
+    /// To be called once all files are added: versions that were replaced
+    /// leave the disk.
+    pub(crate) fn finish(&self) -> anyhow::Result<()> {
+        if let Self::Here(here) = self {
+            here.indexer.store.purge().context(
+                "the files are indexed, but the index still holds the texts of earlier versions",
+            )?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn add(&self, uri: &str, bytes: &[u8], bar: &ProgressBar) -> anyhow::Result<Line> {
         match self {
             Self::Service(remote) => {
@@ -88,18 +114,22 @@ impl Target {
                     reason: None,
                 })
             }
-            Self::Here(indexer) => {
+            Self::Here(here) => {
                 let source = Source {
                     bytes,
                     uri,
                     media_type: None,
                 };
-                let indexed = indexer.index(&source, &mut |IndexProgress { done, total }| {
+                let staged = here.originals.stage(bytes)?;
+                let mut on_progress = |IndexProgress { done, total }| {
                     bar.set_message(format!("{uri} ({done}/{total} chunks)"));
                     !interrupt::requested()
-                });
-                match indexed {
-                    Ok(indexed) => Ok(Line::indexed(&indexed)),
+                };
+                match here.indexer.index(&source, &mut on_progress) {
+                    Ok(indexed) => {
+                        staged.keep()?;
+                        Ok(Line::indexed(&indexed))
+                    }
                     Err(IndexError::Cancelled) => Err(Interrupted.into()),
                     Err(error) => Err(error.into()),
                 }
@@ -218,17 +248,19 @@ fn read(file: &Path, limits: &Limits) -> anyhow::Result<Vec<u8>> {
 
 /// The next file would fail in the same way.
 fn is_fatal(error: &anyhow::Error) -> bool {
-    matches!(
-        error.downcast_ref::<IndexError>(),
-        Some(IndexError::Embed(_))
-            | Some(IndexError::Store(
-                StoreError::DiskFull { .. }
-                    | StoreError::Unreachable { .. }
-                    | StoreError::Locked { .. }
-                    | StoreError::Backend { .. }
-                    | StoreError::Io { .. }
-            ))
-    )
+    // The bytes of the document could not be kept.
+    error.is::<StateError>()
+        || matches!(
+            error.downcast_ref::<IndexError>(),
+            Some(IndexError::Embed(_))
+                | Some(IndexError::Store(
+                    StoreError::DiskFull { .. }
+                        | StoreError::Unreachable { .. }
+                        | StoreError::Locked { .. }
+                        | StoreError::Backend { .. }
+                        | StoreError::Io { .. }
+                ))
+        )
 }
 
 /// Indexes the articles that come with the program; they are cited as
@@ -252,7 +284,7 @@ pub(crate) fn target(common: &Common) -> anyhow::Result<Target> {
     let config = settings::read(common, &Serve::default())?;
     Ok(match place(common, &config)? {
         Place::Service(remote) => Target::Service(remote),
-        Place::Here => Target::Here(Box::new(Parts::open(common, &config)?.indexer())),
+        Place::Here => Target::here(&Parts::open(common, &config)?, &config),
     })
 }
 

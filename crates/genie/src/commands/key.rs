@@ -10,15 +10,22 @@ use crate::cli::{Common, KeyAction, KeyCommand, KeyName};
 use crate::remote::Remote;
 use crate::table::table;
 
-use super::{confirmed, remote, say, say_json};
+use super::{confirmed, login, remote, say, say_json};
 
 /// Runs the command.
 pub(crate) fn run(common: &Common, arguments: KeyCommand) -> anyhow::Result<Ended> {
+    match arguments.action {
+        KeyAction::Login => return login::login(common),
+        KeyAction::Logout => return login::logout(common),
+        _ => {}
+    }
     if let Some(service) = Remote::named(common)? {
         return remote::key(&service, arguments);
     }
     let accounts = Accounts::open(common)?;
     match arguments.action {
+        // Above, for they need no accounts.
+        KeyAction::Login | KeyAction::Logout => {}
         KeyAction::List { workspace, json } => {
             if let Some(id) = &workspace {
                 accounts.needs(id)?;

@@ -14,6 +14,7 @@ pub(crate) mod eval;
 pub(crate) mod health;
 pub(crate) mod ingest;
 pub(crate) mod key;
+mod login;
 pub(crate) mod mcp;
 pub(crate) mod models;
 pub(crate) mod quickstart;

@@ -17,7 +17,8 @@ use crate::fetch::HttpFetch;
 use crate::outbound::Client;
 use crate::suites::Suites;
 use crate::tenants::{Sink, Tenants};
-use crate::wiring;
+use crate::warm::warm_up;
+use crate::wiring::{self, Parts, Vectors};
 use crate::{Ended, interrupt, progress, settings, telemetry};
 
 use super::backup::Live;
@@ -74,7 +75,18 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     });
     let state = runtime.block_on(state(&config))?;
     let waiting = progress::waiting("loading models");
-    let (vectors, parts, generate) = wiring::side_by_side(common, &config)?;
+    wiring::use_threads(&config);
+    // The two models beside each other: each reads its file in one thread for
+    // a good part of the time.
+    let (vectors, parts, generate) = std::thread::scope(|scope| {
+        let model = scope.spawn(|| wiring::language_model(common, &config));
+        let searching = searching(common, &config);
+        let model = model
+            .join()
+            .map_err(|_| anyhow::anyhow!("loading the language model stopped unexpectedly"))?;
+        let (vectors, parts) = searching?;
+        anyhow::Ok((vectors, parts, model?))
+    })?;
     let engine = Arc::new(parts.engine_with(generate.clone(), &config));
     waiting.finish_and_clear();
     if let Some(edge) = &parts.edge {
@@ -129,6 +141,17 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     runtime.shutdown_timeout(Duration::from_secs(3));
     outcome?;
     Ok(Ended::Done)
+}
+
+/// What searches, with its first searches done.
+fn searching(common: &Common, config: &Config) -> anyhow::Result<(Vectors, Parts)> {
+    let vectors = Vectors::load(common, config)?;
+    let parts = Parts::of(&vectors, config)?;
+    let mut config = config.clone();
+    // That would need the language model.
+    config.retrieval.rerank.judged = 0;
+    warm_up(&parts.engine_with(None, &config));
+    Ok((vectors, parts))
 }
 
 /// Returns when the program is to stop.

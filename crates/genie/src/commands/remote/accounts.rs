@@ -125,6 +125,8 @@ pub(crate) fn user(remote: &Remote, arguments: UserCommand) -> anyhow::Result<En
 /// `genie key` on a service.
 pub(crate) fn key(remote: &Remote, arguments: KeyCommand) -> anyhow::Result<Ended> {
     match arguments.action {
+        // Not sent to the service.
+        KeyAction::Login | KeyAction::Logout => {}
         KeyAction::List { workspace, json } => {
             let found = match workspace {
                 Some(workspace) => remote.every(&within(&workspace, "/keys"))?,

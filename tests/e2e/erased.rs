@@ -1,0 +1,116 @@
+//! What was deleted is in no file of the installation.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::genie::{LIMIT, with_articles};
+use crate::service::Service;
+
+/// Nothing in it comes twice, so a compressor keeps it as it is.
+const CANARY: &str = "kanari qZ7vW3xJ9gH2mB5";
+
+fn canary() -> String {
+    format!("# Birds of the harbour\n\nA passage with {CANARY} in it, about birds.\n")
+}
+
+/// The files below `folder` that hold the canary, as UTF-8 or as UTF-16.
+fn files_with_it(folder: &Path) -> Vec<PathBuf> {
+    let wide: Vec<u8> = CANARY.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_with_it(&path));
+            continue;
+        }
+        // A running service removes files while they are looked at.
+        let bytes = fs::read(&path).unwrap_or_default();
+        let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|part| part == needle);
+        if holds(CANARY.as_bytes()) || holds(&wide) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_document_deleted_by_command_is_in_no_file() {
+    let Some((scratch, genie)) = with_articles() else {
+        return;
+    };
+    scratch.write("docs/birds.md", canary());
+    genie.run(&["ingest", "docs"]).ended(0);
+    let before = files_with_it(genie.home());
+    assert!(
+        before
+            .iter()
+            .any(|path| path.starts_with(genie.home().join("index")))
+            && before
+                .iter()
+                .any(|path| path.starts_with(genie.home().join("originals"))),
+        "the test can't see what is written: {before:?}"
+    );
+    let index = genie.index();
+    let id = index.find("birds.md").unwrap()["id"].as_str().unwrap();
+    genie.run(&["doc", "delete", id, "--yes"]).ended(0);
+    assert_eq!(files_with_it(genie.home()), Vec::<PathBuf>::new());
+
+    // A version that was replaced is gone as well.
+    scratch.write("docs/birds.md", canary());
+    genie.run(&["ingest", "docs"]).ended(0);
+    assert!(!files_with_it(genie.home()).is_empty());
+    scratch.write(
+        "docs/birds.md",
+        "# Birds\n\nThe amber heron stands in the harbour.\n",
+    );
+    genie.run(&["ingest", "docs"]).ended(0);
+    assert_eq!(files_with_it(genie.home()), Vec::<PathBuf>::new());
+    let found = genie.json(&["search", "repair ship splices a cable", "--json"]);
+    assert!(
+        found["passages"].to_string().contains("cable.md"),
+        "{found}"
+    );
+    let found = genie.json(&["search", "amber heron", "--json"]);
+    assert!(
+        found["passages"].to_string().contains("amber heron"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_document_deleted_from_a_service_is_soon_in_no_file() {
+    let Some((_scratch, genie)) = with_articles() else {
+        return;
+    };
+    genie.run(&["ingest", "docs"]).ended(0);
+    let service = Service::start(&genie);
+    let added = service.post(
+        "/api/v1/documents",
+        &json!({"uri": "birds.md", "text": canary()}),
+    );
+    assert_eq!(added.status, 201, "{}", added.text);
+    assert!(!files_with_it(genie.home()).is_empty());
+    let id = added.json()["id"].as_str().unwrap().to_owned();
+    genie.run(&["doc", "delete", &id, "--yes"]).ended(0);
+    let begin = Instant::now();
+    loop {
+        let left = files_with_it(genie.home());
+        if left.is_empty() {
+            break;
+        }
+        assert!(begin.elapsed() < LIMIT, "it is still in {left:?}");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    let found = service
+        .post(
+            "/api/v1/search",
+            &json!({"query": "repair ship splices a cable"}),
+        )
+        .ok();
+    assert!(found.text.contains("cable.md"), "{}", found.text);
+    service.stop().ended(0);
+    assert_eq!(files_with_it(genie.home()), Vec::<PathBuf>::new());
+}
