@@ -8,11 +8,10 @@ use genie_core::{
     ChatMessage, ChatRole, ChoiceRequest, Citation, Embed, FinishReason, Generate, GenerateRequest,
     Language, Passage, Tenant, Usage,
 };
-use genie_ingest::{LanguageDetector, readable};
+use genie_ingest::LanguageDetector;
 
 use crate::context::Comparison;
 use crate::engine::{Context, OnText};
-use crate::neighbours::part_at;
 use crate::phrases;
 use crate::question::{Question, RagError};
 use crate::sentences::{DraftSentence, SentenceStream};
@@ -28,8 +27,6 @@ const LEAST_SUPPORTED: f32 = 3.912;
 /// Natural logarithm of the odds that the passages answer from which on they
 /// are quoted where nothing that was written of them holds.
 const LEAST_QUOTABLE: f32 = 1.0;
-/// Sentences quoted then.
-const QUOTED: usize = 2;
 /// Of those that its quote says it: for a sentence that stands there, 99 to 1.
 const VERBATIM: f32 = 4.595;
 /// Turns of a conversation that the model reads.
@@ -52,7 +49,7 @@ pub(crate) struct Draft {
     pub(crate) text: String,
     pub(crate) citations: Vec<Citation>,
     /// All that the model wrote, shown or not.
-    written: String,
+    pub(crate) written: String,
     pub(crate) usage: Usage,
     /// From the moment the draft was asked for, the question to the model
     /// whether the passages answer included.
@@ -93,60 +90,9 @@ impl Drafting<'_> {
             }
         }
         if draft.citations.is_empty() && answerable >= LEAST_QUOTABLE {
-            self.quote(&mut draft, on_text)?;
+            self.quote(answerable, &mut draft, on_text)?;
         }
         Ok(draft)
-    }
-
-    /// The document's own words, where the passages answer and what the model
-    /// made of them does not hold: those sentences that it had in mind, going
-    /// by what it wrote.
-    fn quote(&self, draft: &mut Draft, on_text: OnText<'_>) -> Result<(), RagError> {
-        let meant = format!("{}\n{}", self.text, draft.written);
-        let nearest = self.comparison.nearest(&meant, &self.packed.sentences)?;
-        let mut places: Vec<(usize, usize)> = nearest
-            .iter()
-            .take(QUOTED)
-            .map(|read| (read.passage, read.sentence))
-            .collect();
-        places.sort_unstable();
-        let evidence: Vec<_> = self
-            .packed
-            .passages
-            .iter()
-            .map(|passage| Evidence::new(passage))
-            .collect();
-        // Neighbours are one quote.
-        let mut quotes: Vec<(usize, Support)> = Vec::new();
-        let mut last: Option<(usize, usize, usize)> = None;
-        for (passage, sentence) in places {
-            let joined = last
-                .filter(|(before, _, to)| *before == passage && to + 1 == sentence)
-                .and_then(|(_, from, _)| Some((from, evidence[passage].quoted(from, sentence)?)));
-            if let Some((from, support)) = joined {
-                quotes.pop();
-                quotes.push((passage, support));
-                last = Some((passage, from, sentence));
-            } else if let Some(support) = evidence[passage].quoted(sentence, sentence) {
-                quotes.push((passage, support));
-                last = Some((passage, sentence, sentence));
-            }
-        }
-        for (position, support) in quotes {
-            let passage = self.packed.passages[position];
-            let written = part_at(passage, support.span.start()).language;
-            let words = readable(passage.hit.document.media_type, &support.quote);
-            let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-            let said = phrases::document_says(self.language, &words, written);
-            let number = cite(passage, support, &mut draft.citations);
-            let space = if draft.text.is_empty() { "" } else { "\n" };
-            let out = format!("{space}{}", with_number(&said, number, self.language));
-            draft.text.push_str(&out);
-            if on_text(&out).is_break() {
-                return Err(RagError::Cancelled);
-            }
-        }
-        Ok(())
     }
 
     fn messages(&self, last_line: &str) -> Vec<ChatMessage> {
@@ -206,18 +152,9 @@ impl Drafting<'_> {
             answerable,
         } = start;
         let mut verifier = Verifier {
-            drafting: self,
-            answerable,
-            evidence: self
-                .packed
-                .passages
-                .iter()
-                .map(|passage| Evidence::new(passage))
-                .collect(),
             opening: prefill.to_owned(),
             checked_language: !prefill.is_empty(),
-            drafted: HashSet::new(),
-            waiting: Vec::new(),
+            ..Verifier::new(self, answerable)
         };
         let before = asked.elapsed();
         let mut stream = SentenceStream::default();
@@ -293,10 +230,10 @@ enum Attempt {
 }
 
 /// Lets through what a passage supports.
-struct Verifier<'a> {
+pub(crate) struct Verifier<'a> {
     drafting: &'a Drafting<'a>,
     answerable: f32,
-    evidence: Vec<Evidence<'a>>,
+    pub(crate) evidence: Vec<Evidence<'a>>,
     opening: String,
     checked_language: bool,
     /// What the model wrote so far, shown or not.
@@ -306,7 +243,20 @@ struct Verifier<'a> {
     waiting: Vec<DraftSentence>,
 }
 
-impl Verifier<'_> {
+impl<'a> Verifier<'a> {
+    pub(crate) fn new(drafting: &'a Drafting<'a>, answerable: f32) -> Self {
+        let passages = drafting.packed.passages.iter();
+        Self {
+            drafting,
+            answerable,
+            evidence: passages.map(|passage| Evidence::new(passage)).collect(),
+            opening: String::new(),
+            checked_language: false,
+            drafted: HashSet::new(),
+            waiting: Vec::new(),
+        }
+    }
+
     /// Looks at a sentence while the draft goes on; breaks where that has to
     /// end.
     fn take(&mut self, mut sentence: DraftSentence) -> ControlFlow<Attempt> {
@@ -356,7 +306,7 @@ impl Verifier<'_> {
     /// The sentence with its citation, if a passage supports it. Nothing of
     /// what it says is logged: logs are kept elsewhere and longer than answers.
     #[tracing::instrument(name = "verify", skip_all)]
-    fn verified(
+    pub(crate) fn verified(
         &mut self,
         sentence: &DraftSentence,
         draft: &mut Draft,
@@ -422,7 +372,7 @@ impl Verifier<'_> {
 }
 
 /// The number of the citation of this part of a passage, a new one if need be.
-fn cite(passage: &Passage, support: Support, citations: &mut Vec<Citation>) -> usize {
+pub(crate) fn cite(passage: &Passage, support: Support, citations: &mut Vec<Citation>) -> usize {
     let known = citations.iter().find(|citation| {
         citation.document == passage.hit.document.uri && citation.span == support.span
     });
@@ -435,7 +385,7 @@ fn cite(passage: &Passage, support: Support, citations: &mut Vec<Citation>) -> u
 }
 
 /// The sentence with its citation's number before its final stop.
-fn with_number(text: &str, number: usize, language: Language) -> String {
+pub(crate) fn with_number(text: &str, number: usize, language: Language) -> String {
     let (body, stop) = split_stop(text);
     let blank = match language {
         Language::Chinese => "",

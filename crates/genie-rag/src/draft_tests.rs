@@ -111,18 +111,35 @@ fn nothing_is_quoted_where_the_model_doubts_that_the_passages_answer() {
     assert!(answer.citations.is_empty());
 }
 
+/// In Spanish, with the words by which fakes know what is near.
+const ASKED: &str = "¿Cuánto tarda un buque en reparar un damaged submarine cable?";
+const MEANT: &str = "Un buque repara en diez días un ship damaged submarine cable within about ten";
+
 #[test]
-fn a_quote_in_another_language_says_so() {
-    let question = "¿Cuánto tarda un buque en reparar un cable submarino damaged submarine cable?";
-    let claim = "Un buque repara un cable submarino damaged submarine cable en unos diez días";
-    let model = says(&format!("{claim} [1].")).choosing(YES).choosing(NO);
-    let answer = answer_from(TEXT, question, model);
+fn a_quote_in_another_language_is_translated() {
+    // The draft does not hold; its translation from the quote, which the same
+    // fake says, does.
+    let model = says(&format!("{MEANT} [1]."))
+        .answering(&format!("{MEANT}."))
+        .choosing(YES)
+        .choosing(NO)
+        .choosing(YES);
+    let answer = answer_from(TEXT, ASKED, model);
     assert_eq!(answer.language, Language::Spanish);
-    assert!(
-        answer.text.starts_with("El documento dice en inglés: «"),
-        "{}",
-        answer.text
-    );
+    assert_eq!(answer.text, format!("{MEANT} [1]."));
+    assert!(answer.citations[0].quote.contains("within about ten days."));
+}
+
+#[test]
+fn a_translation_that_does_not_hold_is_not_shown_and_neither_is_the_quote() {
+    let model = says(&format!("{MEANT} [1]."))
+        .answering(&format!("{MEANT}."))
+        .choosing(YES)
+        .choosing(NO)
+        .choosing(NO);
+    let answer = answer_from(TEXT, ASKED, model);
+    assert!(!answer.answered, "{}", answer.text);
+    assert!(answer.citations.is_empty());
 }
 
 /// The claim is not there, the document's own words are.

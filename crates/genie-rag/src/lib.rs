@@ -45,6 +45,7 @@ mod boost;
 mod context;
 mod draft;
 mod engine;
+mod fallback;
 #[cfg(test)]
 mod fixtures;
 mod formed;

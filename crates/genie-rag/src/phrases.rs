@@ -81,74 +81,15 @@ pub(crate) const fn opening(language: Language) -> &'static str {
     }
 }
 
-/// A document's own words as a sentence of an answer, said to be in another
-/// language where they are.
-pub(crate) fn document_says(language: Language, quote: &str, written: Option<Language>) -> String {
-    let within = match written {
-        Some(written) if written != language => in_language(language, written),
-        _ => "",
-    };
+/// A document's own words as a sentence of an answer in their language.
+pub(crate) fn document_says(language: Language, quote: &str) -> String {
     match language {
-        Language::Arabic => format!("جاء في الوثيقة{within}: «{quote}»"),
-        Language::Chinese => format!("文件{within}写道：“{quote}”"),
-        Language::English => format!("The document says{within}: “{quote}”"),
-        Language::French => format!("Le document dit{within} : « {quote} »"),
-        Language::Russian => format!("В документе сказано{within}: «{quote}»"),
-        Language::Spanish => format!("El documento dice{within}: «{quote}»"),
-    }
-}
-
-/// "In French", as a part of such a sentence.
-const fn in_language(language: Language, written: Language) -> &'static str {
-    match language {
-        Language::Arabic => match written {
-            Language::Arabic => " بالعربية",
-            Language::Chinese => " بالصينية",
-            Language::English => " بالإنكليزية",
-            Language::French => " بالفرنسية",
-            Language::Russian => " بالروسية",
-            Language::Spanish => " بالإسبانية",
-        },
-        Language::Chinese => match written {
-            Language::Arabic => "（阿拉伯文）",
-            Language::Chinese => "（中文）",
-            Language::English => "（英文）",
-            Language::French => "（法文）",
-            Language::Russian => "（俄文）",
-            Language::Spanish => "（西班牙文）",
-        },
-        Language::English => match written {
-            Language::Arabic => " in Arabic",
-            Language::Chinese => " in Chinese",
-            Language::English => " in English",
-            Language::French => " in French",
-            Language::Russian => " in Russian",
-            Language::Spanish => " in Spanish",
-        },
-        Language::French => match written {
-            Language::Arabic => " en arabe",
-            Language::Chinese => " en chinois",
-            Language::English => " en anglais",
-            Language::French => " en français",
-            Language::Russian => " en russe",
-            Language::Spanish => " en espagnol",
-        },
-        Language::Russian => match written {
-            Language::Arabic => " на арабском языке",
-            Language::Chinese => " на китайском языке",
-            Language::English => " на английском языке",
-            Language::French => " на французском языке",
-            Language::Russian => " на русском языке",
-            Language::Spanish => " на испанском языке",
-        },
-        Language::Spanish => match written {
-            Language::Arabic => " en árabe",
-            Language::Chinese => " en chino",
-            Language::English => " en inglés",
-            Language::French => " en francés",
-            Language::Russian => " en ruso",
-            Language::Spanish => " en español",
-        },
+        Language::Arabic => format!("جاء في الوثيقة: «{quote}»"),
+        Language::Chinese => format!("文件写道：“{quote}”"),
+        Language::English => format!("The document says: “{quote}”"),
+        Language::French => format!("Le document dit : « {quote} »"),
+        Language::Russian => format!("В документе сказано: «{quote}»"),
+        Language::Spanish => format!("El documento dice: «{quote}»"),
     }
 }
 

@@ -94,8 +94,11 @@ fn of_format<const F: u8>(
 ) {
     assert!(!rows.is_empty() && rows.len() == sums.len());
     let bytes = PANEL / format::<F>().columns() * parts::<F>().end;
-    // Weights of Q8_0 need no unpacking.
-    let packed = rows.len() < TOGETHER || matches!(format::<F>(), Format::Q8_0);
+    // Weights of Q8_0 need no unpacking, and few rows meet the others sooner
+    // than a copy of them is written; blocks of 256 columns, with a scale for
+    // each part of them, are the exception.
+    let is_small = format::<F>().columns() == super::format::BLOCK;
+    let packed = (rows.len() < TOGETHER && is_small) || matches!(format::<F>(), Format::Q8_0);
     for (index, blocks) in tile.chunks(bytes).enumerate() {
         let count = blocks.len() / parts::<F>().end;
         let rows = Rows::of((input, index), count, rows.clone());
