@@ -111,35 +111,42 @@ fn nothing_is_quoted_where_the_model_doubts_that_the_passages_answer() {
     assert!(answer.citations.is_empty());
 }
 
-/// In Spanish, with the words by which fakes know what is near.
-const ASKED: &str = "¿Cuánto tarda un buque en reparar un damaged submarine cable?";
-const MEANT: &str = "Un buque repara en diez días un ship damaged submarine cable within about ten";
+const ASKED: &str = "¿Cuánto tarda un buque en reparar un cable submarino dañado?";
+const MEANT: &str = "Un buque repara un cable submarino dañado en unos diez días más";
 
 #[test]
 fn a_quote_in_another_language_is_translated() {
-    // The draft does not hold; its translation from the quote, which the same
-    // fake says, does.
+    // To fakes only the same words are near, so the English text has the
+    // sentence in Spanish.
+    let text =
+        format!("{TEXT}{TEXT}Un buque repara un cable submarino dañado en unos diez días.\n");
+    // The draft does not hold, the translation of the quote does.
     let model = says(&format!("{MEANT} [1]."))
         .answering(&format!("{MEANT}."))
         .choosing(YES)
         .choosing(NO)
         .choosing(YES);
-    let answer = answer_from(TEXT, ASKED, model);
+    let answer = answer_from(&text, ASKED, model);
     assert_eq!(answer.language, Language::Spanish);
     assert_eq!(answer.text, format!("{MEANT} [1]."));
-    assert!(answer.citations[0].quote.contains("within about ten days."));
+    assert!(answer.citations[0].quote.contains("en unos diez días."));
 }
 
 #[test]
 fn a_translation_that_does_not_hold_is_not_shown_and_neither_is_the_quote() {
     let model = says(&format!("{MEANT} [1]."))
         .answering(&format!("{MEANT}."))
-        .choosing(YES)
-        .choosing(NO)
-        .choosing(NO);
+        .choosing(YES);
     let answer = answer_from(TEXT, ASKED, model);
     assert!(!answer.answered, "{}", answer.text);
     assert!(answer.citations.is_empty());
+    // It was written, beside the draft.
+    let words = MEANT.split(' ').count();
+    assert!(
+        answer.usage.completion_tokens >= 2 * words,
+        "{:?}",
+        answer.usage
+    );
 }
 
 /// The claim is not there, the document's own words are.
