@@ -9,7 +9,14 @@ use crate::{deferred, documents, evaluations, jobs, suggestions};
 
 const JSON_OR_EVENTS: &[&str] = &["application/json", "text/event-stream"];
 const SUITE: &[&str] = &["application/jsonl", "application/x-ndjson", "text/plain"];
-const ANY: &[&str] = &["application/octet-stream"];
+/// What a document may have been sent as.
+pub(super) const ANY: &[&str] = &[
+    "text/plain",
+    "text/markdown",
+    "text/html",
+    "application/pdf",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+];
 const HTML: &[&str] = &["text/html"];
 
 /// The list.

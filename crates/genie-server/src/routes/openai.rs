@@ -79,7 +79,8 @@ fn files() -> Vec<Route> {
             "/v1/files/{id}/content",
             read,
             openai::file_content,
-            Doc::new("The text that the index holds of a file.").gives_plain(200, &["text/plain"]),
+            Doc::new("A file as it was sent, or the text that the index holds of it.")
+                .gives_plain(200, super::content::ANY),
         ),
         Route::delete(
             "/v1/files/{id}",
