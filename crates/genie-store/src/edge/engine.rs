@@ -35,7 +35,9 @@ pub(super) const MARGIN: u64 = 12 << 20;
 pub(crate) struct EdgeEngine {
     /// Where the index is.
     folder: PathBuf,
-    /// Where the engine writes its log.
+    /// Where the engine's files are.
+    shard_folder: PathBuf,
+    /// Where it writes its log.
     log: PathBuf,
     /// Where the codes of tokens are.
     codes: CodeFiles,
@@ -77,6 +79,7 @@ impl EdgeEngine {
         remove_unfinished(shard)?;
         let mut engine = Self {
             folder: folder.to_owned(),
+            shard_folder: shard.to_owned(),
             log,
             codes: CodeFiles::of(folder),
             shard: None,
@@ -140,6 +143,16 @@ impl EdgeEngine {
 
     pub(super) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Where the engine's files are.
+    pub(super) fn shard_folder(&self) -> &Path {
+        &self.shard_folder
+    }
+
+    /// Nothing is written from now on.
+    pub(super) fn give_up(&self) {
+        self.broken.store(true, Ordering::Release);
     }
 
     pub(super) fn log(&self) -> &Path {

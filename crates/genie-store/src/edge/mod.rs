@@ -36,7 +36,8 @@ const UNFINISHED: &str = "shard.unfinished";
 /// The folder holds `lock` and `holder.json` (who has it open),
 /// `identity.json` (what it was made with), `shard/` (the engine's files),
 /// `codes/` (the codes of tokens) and, while the engine's files still hold
-/// what was deleted, `unpurged`. One process at a time can open it.
+/// what was deleted, `unpurged`, with `shard.before` during a purge. One
+/// process at a time can open it.
 #[derive(Debug)]
 pub struct EdgeStore {
     // Fields are dropped in this order: the engine closes before the lock goes.
@@ -63,6 +64,7 @@ impl EdgeStore {
         fs::create_dir_all(folder).map_err(|source| disk::error(folder, source))?;
         let lock = Lock::take(folder, &holder)?;
         let shard = folder.join(SHARD);
+        purge::recover(folder, &shard)?;
         match Self::stored_identity_json(folder)? {
             Some(stored) => stored.check(&identity, &folder.display().to_string())?,
             None if shard.exists() => {
