@@ -2,7 +2,8 @@
 //!
 //! Where many rows of input meet a tile, its weights become one byte each in
 //! a panel that stays in the first-level cache, and are then met by four rows
-//! at a time. Few rows meet the tile as it lies in memory. A product of
+//! at a time. Few rows meet the tile as it lies in memory: one row of any
+//! format, up to three where a block has one scale. A product of
 //! unsigned weights and signed input (`vpmaddubsw`) adds two neighbours in 16
 //! bits, and those of 32 columns (16 for Q6_K) are added up before they move
 //! on to 32 bits:
@@ -25,6 +26,7 @@
 )]
 
 mod meet;
+mod one;
 mod rounding;
 mod source;
 mod steps;
@@ -93,11 +95,16 @@ fn of_format<const F: u8>(
     panel: &mut Panel,
 ) {
     assert!(!rows.is_empty() && rows.len() == sums.len());
+    // Blocks of 256 columns have a scale for each part of them: unpacking
+    // those again for a second row takes longer than to read a copy.
+    let is_small = format::<F>().columns() == super::format::BLOCK;
+    if let ([sums], false) = (&mut *sums, is_small) {
+        one::of_format::<F>(tile, input, rows.start, sums);
+        return;
+    }
     let bytes = PANEL / format::<F>().columns() * parts::<F>().end;
     // Weights of Q8_0 need no unpacking, and few rows meet the others sooner
-    // than a copy of them is written; blocks of 256 columns, with a scale for
-    // each part of them, are the exception.
-    let is_small = format::<F>().columns() == super::format::BLOCK;
+    // than a copy of them is written.
     let packed = (rows.len() < TOGETHER && is_small) || matches!(format::<F>(), Format::Q8_0);
     for (index, blocks) in tile.chunks(bytes).enumerate() {
         let count = blocks.len() / parts::<F>().end;
