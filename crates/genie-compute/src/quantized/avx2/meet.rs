@@ -189,6 +189,7 @@ unsafe fn meet_blocks<S: Source, const F: u8, const N: usize>(
     let ones = _mm256_set1_epi16(1);
     let mut floats = [[_mm256_setzero_ps(); HALVES]; N];
     for index in 0..blocks {
+        source.prepare(index);
         // SAFETY: promised by the caller.
         let (products, d) = unsafe {
             let products: [Whole; N] = products::<S, F, N>(source, rows, (index, 0));

@@ -10,7 +10,7 @@ use std::arch::x86_64::*;
 
 use super::super::activations::{Activations, has_starts};
 use super::super::dot::lanes::Lanes;
-use super::super::dot::weights::{format, parts};
+use super::super::dot::weights::{fetch_ahead, format, parts};
 use super::super::dot::ymm::Ymm;
 use super::super::format::{BLOCK, Format, PANEL, TILE};
 use super::super::panel::VECTOR;
@@ -255,6 +255,7 @@ pub(super) fn of_format<const F: u8>(
             let mut minima = [_mm256_setzero_si256(); HALVES];
             let scale_at = |group: usize| block.add(parts.scales + group * TILE);
             for group in 0..groups {
+                fetch_ahead::<Ymm, F>(block, group);
                 let input = numbers.add(group * sum_columns::<F>());
                 let weights = block.add(group * (sum_columns::<F>() * TILE / 2));
                 let high = block.add(parts.high + group * VECTOR);

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use super::super::dot::lanes::Lanes;
 use super::super::dot::weights::{
-    Packed, Weights, eight_times, format, groups, groups_a_scale, parts,
+    Packed, Weights, eight_times, fetch_ahead, format, groups, groups_a_scale, parts,
 };
 use super::super::dot::ymm::Ymm;
 use super::super::format::Format;
@@ -27,6 +27,8 @@ pub(super) trait Source: Copy {
     /// Four columns: the group `STEP` behind the first of that block and
     /// scale. Without a sign, except for Q8_0.
     unsafe fn group<const STEP: usize>(self, block: usize, scale: usize) -> Whole;
+    /// Sees to it that a later block is in the cache in time.
+    fn prepare(self, block: usize);
     /// Where the groups of that block and scale lie in a row, a byte a weight.
     fn unpacked(self, block: usize, scale: usize) -> Option<*const u8>;
     /// What a group of columns is multiplied by, twice in 16 bits.
@@ -60,6 +62,12 @@ impl<const F: u8> Source for Tile<F> {
             }
             Weights::<Ymm>::group::<STEP>(Packed::<F>(self.0), block, scale)
         }
+    }
+
+    #[inline(always)]
+    fn prepare(self, block: usize) {
+        // SAFETY: needs nothing but AVX2.
+        unsafe { fetch_ahead::<Ymm, F>(self.0.wrapping_add(block * parts::<F>().end), 0) };
     }
 
     #[inline(always)]
@@ -131,6 +139,7 @@ impl<'a, const F: u8> Unpacked<'a, F> {
             let weights: *mut u8 = panel.weights.as_mut_ptr().cast();
             for block in 0..count {
                 for scale in 0..scales {
+                    fetch_ahead::<Ymm, F>(tile.0.add(block * parts::<F>().end), scale);
                     let first = block * groups::<F>() + scale * groups_a_scale::<F>();
                     eight_times!(STEP, {
                         if STEP < groups_a_scale::<F>() {
@@ -175,6 +184,9 @@ impl<const F: u8> Source for Unpacked<'_, F> {
         let group = block * groups::<F>() + scale * groups_a_scale::<F>() + STEP;
         unsafe { Ymm::load(self.0.weights.as_ptr().add(group).cast()) }
     }
+
+    #[inline(always)]
+    fn prepare(self, _: usize) {}
 
     #[inline(always)]
     fn unpacked(self, block: usize, scale: usize) -> Option<*const u8> {

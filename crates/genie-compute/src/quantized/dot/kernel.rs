@@ -53,6 +53,7 @@ unsafe fn meet_panel<L: Lanes, W: Weights<L>, const F: u8, const N: usize>(
     unsafe {
         let mut scaled = [L::splat(0); N];
         for scale in 0..scales {
+            weights.prepare(0, scale);
             let first = scale * groups_a_scale::<F>();
             let mut products = [L::splat(0); N];
             eight_times!(STEP, {
@@ -110,6 +111,7 @@ unsafe fn meet_blocks<L: Lanes, W: Weights<L>, const F: u8, const N: usize>(
     unsafe {
         let mut floats = [L::splat_float(0.0); N];
         for index in 0..blocks {
+            weights.prepare(index, 0);
             let mut products = [L::splat(0); N];
             if has_offsets::<L, F>() {
                 for (row, product) in products.iter_mut().enumerate() {

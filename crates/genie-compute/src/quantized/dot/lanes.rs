@@ -23,6 +23,8 @@ pub(in super::super) trait Lanes: Copy {
     /// Whether eight rows of input fit in the registers with their sums.
     const EIGHT_ROWS: bool;
 
+    /// Asks for the line of the cache at `at`, which may be anywhere.
+    unsafe fn fetch(at: *const u8);
     /// 64 bytes.
     unsafe fn load(from: *const u8) -> Self::Whole;
     /// 64 bytes.

@@ -32,6 +32,13 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     const SIGNED: bool = true;
 
     #[inline(always)]
+    unsafe fn fetch(at: *const u8) {
+        unsafe {
+            asm!("prfm pldl1keep, [{}]", in(reg) at, options(readonly, nostack, preserves_flags));
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const u8) -> Self::Whole {
         quarters!(|i| vreinterpretq_s32_u8(vld1q_u8(from.add(16 * i))))
     }

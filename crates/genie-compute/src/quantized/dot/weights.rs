@@ -37,6 +37,33 @@ pub(in super::super) const fn groups_a_scale<const F: u8>() -> usize {
     }
 }
 
+/// How many panels ahead of the product memory is asked for.
+const PANELS_AHEAD: usize = 2;
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
+
+/// Asks for the memory of a block that comes later: the share of it that
+/// falls to one of the scales of this one. A block is read at three or four
+/// places at once, which the processor takes for as many short streams: what
+/// fetches ahead by itself begins anew with every block, and too late.
+///
+/// # Safety
+///
+/// The processor must have what `L` needs.
+#[inline(always)]
+pub(in super::super) unsafe fn fetch_ahead<L: Lanes, const F: u8>(block: *const u8, scale: usize) {
+    let (part, panel) = const {
+        let scales = groups::<F>() / groups_a_scale::<F>();
+        let end = parts::<F>().end;
+        (end / scales, PANEL / format::<F>().columns() * end)
+    };
+    for line in 0..part.div_ceil(LINE) {
+        let at = block.wrapping_add(PANELS_AHEAD * panel + scale * part + line * LINE);
+        // SAFETY: promised by the caller.
+        unsafe { L::fetch(at) };
+    }
+}
+
 /// Runs a block eight times with a constant, which a loop would not have.
 macro_rules! eight_times {
     ($step:ident, $body:block) => {
@@ -58,6 +85,9 @@ pub(in super::super) use eight_times;
 /// There must be as many groups and scales as are asked for, and the
 /// processor must have what `L` needs.
 pub(in super::super) trait Weights<L: Lanes>: Copy {
+    /// Sees to it that a later block is in the cache in time: called once for
+    /// each scale.
+    unsafe fn prepare(self, block: usize, scale: usize);
     /// Four columns of sixteen rows, without a sign. `block` and `scale`
     /// count from the start; the group is the one `STEP` behind the first of
     /// that scale.
@@ -73,6 +103,13 @@ pub(in super::super) trait Weights<L: Lanes>: Copy {
 pub(in super::super) struct Packed<const F: u8>(pub(in super::super) *const u8);
 
 impl<L: Lanes, const F: u8> Weights<L> for Packed<F> {
+    #[inline(always)]
+    unsafe fn prepare(self, block: usize, scale: usize) {
+        let block = self.0.wrapping_add(block * parts::<F>().end);
+        // SAFETY: promised by the caller.
+        unsafe { fetch_ahead::<L, F>(block, scale) };
+    }
+
     #[inline(always)]
     unsafe fn group<const STEP: usize>(self, block: usize, scale: usize) -> L::Whole {
         let parts = const { parts::<F>() };
@@ -172,6 +209,8 @@ impl<'a, const F: u8> Unpacked<'a, F> {
         let weights: *mut u8 = panel.weights.as_mut_ptr().cast();
         for block in 0..count {
             for scale in 0..scales {
+                // SAFETY: promised by the caller.
+                unsafe { Weights::<L>::prepare(packed, block, scale) };
                 eight_times!(STEP, {
                     if STEP < groups_a_scale::<F>() {
                         let group = block * groups::<F>() + scale * groups_a_scale::<F>() + STEP;
@@ -202,6 +241,9 @@ impl<'a, const F: u8> Unpacked<'a, F> {
 }
 
 impl<L: Lanes, const F: u8> Weights<L> for Unpacked<'_, F> {
+    #[inline(always)]
+    unsafe fn prepare(self, _: usize, _: usize) {}
+
     #[inline(always)]
     unsafe fn group<const STEP: usize>(self, block: usize, scale: usize) -> L::Whole {
         let group = block * groups::<F>() + scale * groups_a_scale::<F>() + STEP;

@@ -41,6 +41,11 @@ impl Lanes for Ymm {
     const SIGNED: bool = false;
 
     #[inline(always)]
+    unsafe fn fetch(at: *const u8) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const u8) -> Self::Whole {
         let from: *const __m256i = from.cast();
         unsafe { [_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))] }

@@ -22,6 +22,11 @@ impl Lanes for Zmm {
     const SIGNED: bool = false;
 
     #[inline(always)]
+    unsafe fn fetch(at: *const u8) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const u8) -> __m512i {
         unsafe { _mm512_loadu_si512(from.cast()) }
     }
