@@ -312,9 +312,10 @@ impl Indexer {
     }
 }
 
-/// A passage as models read it: title and section in front, without Markdown
-/// and HTML marks.
-pub(crate) fn passage_text(chunk: &Chunk, title: &str, media_type: MediaType) -> String {
+/// A passage as models and the analysis of words read it: title and section in
+/// front, without Markdown and HTML marks.
+#[must_use]
+pub fn passage_text(chunk: &Chunk, title: &str, media_type: MediaType) -> String {
     let mut shown = chunk.clone();
     shown.text = readable(media_type, &chunk.text).into_owned();
     shown.contextual_text(title)

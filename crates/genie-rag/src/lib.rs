@@ -62,6 +62,6 @@ mod suggest;
 mod support;
 
 pub use engine::{Engine, EngineParts, Reranked, SearchOutcome};
-pub use index::{IndexError, IndexProgress, IndexStatus, Indexed, Indexer};
+pub use index::{IndexError, IndexProgress, IndexStatus, Indexed, Indexer, passage_text};
 pub use question::{AnswerEvent, Question, RagError, SearchRequest};
 pub use suggest::{SeenPlace, SuggestRequest, Suggestion};

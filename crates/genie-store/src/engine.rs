@@ -149,9 +149,32 @@ pub(crate) trait Engine: Send + Sync {
         Ok(vec![Vec::new(); chunks.len()])
     }
 
-    /// Removes the codes of all revisions of a document but one, once that is
-    /// durable.
-    fn forget_codes(&self, _document: &DocumentId, _but: Option<&str>) -> Result<(), StoreError> {
+    /// Keeps the fields of a document's chunks that nothing is selected by,
+    /// their texts above all, where they take less room than in payloads.
+    /// `false` where nothing was kept: then they are written with the payload.
+    fn keep_texts(
+        &self,
+        _document: &DocumentId,
+        _revision: &str,
+        _chunks: &mut dyn Iterator<Item = (Uuid, Fields)>,
+    ) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// The fields of chunks of one revision that were kept so, in the order of
+    /// the chunks; `None` where none were.
+    fn texts(
+        &self,
+        _document: &DocumentId,
+        _revision: &str,
+        chunks: &[Uuid],
+    ) -> Result<Vec<Option<Fields>>, StoreError> {
+        Ok(vec![None; chunks.len()])
+    }
+
+    /// Removes the codes and texts of all revisions of a document but one,
+    /// once that is durable.
+    fn forget_parts(&self, _document: &DocumentId, _but: Option<&str>) -> Result<(), StoreError> {
         Ok(())
     }
 

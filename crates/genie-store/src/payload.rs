@@ -30,6 +30,8 @@ pub(crate) const LABEL_PATHS: &str = "label_paths";
 pub(crate) const DATE: &str = "date";
 /// The codes of a passage's tokens in base 64.
 pub(crate) const TOKENS: &str = "tokens";
+/// The text of a chunk.
+const TEXT: &str = "text";
 /// The path or URI of a document.
 pub(crate) const URI: &str = "uri";
 /// The fields that have an index: all that anything is ever selected by.
@@ -142,7 +144,7 @@ fn document_fields(document: &DocumentRecord, revision: &str) -> Fields {
     }))
 }
 
-/// The point of a chunk.
+/// The point of a chunk, without the fields of [`chunk_text`].
 pub(crate) fn chunk_point(point: Point, document: &DocumentRecord, revision: &str) -> RawPoint {
     let Point {
         chunk,
@@ -157,21 +159,37 @@ pub(crate) fn chunk_point(point: Point, document: &DocumentRecord, revision: &st
             LANGUAGE: chunk.language.map(|language| language.code()),
             LABEL_PATHS: label_paths(&document.labels),
             DATE: document.date.map(Date::number),
-            "ordinal": chunk.ordinal,
-            "start": chunk.span.start(),
-            "end": chunk.span.end(),
-            "text": chunk.text,
-            "section": chunk.section,
-            "page": chunk.page,
     }));
     if !tokens.0.is_empty() {
         payload.insert(TOKENS.to_owned(), BASE64.encode(tokens.0).into());
     }
     RawPoint {
-        id: Uuid::from_bytes(*chunk.id.as_bytes()),
+        id: uuid_of(&chunk),
         payload,
         vectors: Some(Vectors { dense, lexical }),
     }
+}
+
+/// The fields of a chunk that nothing is selected by.
+pub(crate) fn chunk_text(chunk: &Chunk) -> Fields {
+    object(json!({
+            "ordinal": chunk.ordinal,
+            "start": chunk.span.start(),
+            "end": chunk.span.end(),
+            TEXT: chunk.text,
+            "section": chunk.section,
+            "page": chunk.page,
+    }))
+}
+
+/// Whether a record of a chunk has the fields of [`chunk_text`].
+pub(crate) fn has_text(record: &RawRecord) -> bool {
+    record.payload.contains_key(TEXT)
+}
+
+/// The identity of a chunk's point.
+pub(crate) fn uuid_of(chunk: &Chunk) -> Uuid {
+    Uuid::from_bytes(*chunk.id.as_bytes())
 }
 
 fn object(value: Value) -> Fields {
@@ -252,7 +270,7 @@ pub(crate) fn read_chunk(record: &RawRecord) -> Result<Chunk, String> {
         document: parsed(fields, DOCUMENT)?,
         ordinal: field(fields, "ordinal")?,
         span: Span::new(start, end).ok_or_else(|| format!("its span is {start} to {end}"))?,
-        text: field(fields, "text")?,
+        text: field(fields, TEXT)?,
         section: field(fields, "section")?,
         page: field(fields, "page")?,
         language: parsed_option(fields, LANGUAGE)?,

@@ -12,13 +12,15 @@
 //! compares the document points with their chunks first and removes what does
 //! not fit (`EdgeStore::open`).
 
+mod points;
 mod search;
 mod writes;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use genie_core::{Chunk, DocumentId, DocumentRecord, IndexIdentity, Point, StoreError};
+use uuid::Uuid;
 
 use self::writes::Writes;
 use crate::engine::{Condition, Detail, Engine, RawPoint, RawRecord, Selector};
@@ -124,7 +126,7 @@ impl<E: Engine> Documents<E> {
         self.engine.settle()?;
         for (id, revision) in ids.iter().zip(&revisions) {
             self.writes.finish(id);
-            self.engine.forget_codes(id, Some(revision))?;
+            self.engine.forget_parts(id, Some(revision))?;
         }
         self.engine.tend(count)
     }
@@ -144,9 +146,19 @@ impl<E: Engine> Documents<E> {
         if !self.engine.retrieve(&[commit], Detail::Commit)?.is_empty() {
             self.engine.remove(document_points(&document.id))?;
         }
-        let mut points = points
-            .into_iter()
-            .map(|point| payload::chunk_point(point, document, &revision));
+        let mut texts = points.iter().map(|point| {
+            let chunk = &point.chunk;
+            (payload::uuid_of(chunk), payload::chunk_text(chunk))
+        });
+        let kept = self
+            .engine
+            .keep_texts(&document.id, &revision, &mut texts)?;
+        let mut points = points.into_iter().map(|point| {
+            let text = (!kept).then(|| payload::chunk_text(&point.chunk));
+            let mut raw = payload::chunk_point(point, document, &revision);
+            raw.payload.extend(text.into_iter().flatten());
+            raw
+        });
         loop {
             let batch: Vec<RawPoint> = points.by_ref().take(BATCH).collect();
             if batch.is_empty() {
@@ -173,7 +185,7 @@ impl<E: Engine> Documents<E> {
         // Also where nothing was committed: a crash may have left chunks.
         self.engine.remove(chunk_points(document))?;
         self.engine.settle()?;
-        self.engine.forget_codes(document, None)?;
+        self.engine.forget_parts(document, None)?;
         self.writes.finish(document);
         Ok(existed)
     }
@@ -203,13 +215,14 @@ impl<E: Engine> Documents<E> {
         while let Some(seen) = commit {
             let mut which = chunk_points(id);
             which.push(Condition::Is(REVISION, seen.revision.clone()));
-            let mut chunks = self
-                .engine
-                .scroll(which, Detail::Payload)?
-                .iter()
-                .map(|record| self.read(record, payload::read_chunk))
-                .collect::<Result<Vec<_>, _>>()?;
-            if chunks.len() == seen.record.chunks as usize {
+            let mut records = self.engine.scroll(which, Detail::Payload)?;
+            self.add_texts(records.iter_mut())?;
+            records.retain(payload::has_text);
+            if records.len() == seen.record.chunks as usize {
+                let mut chunks = records
+                    .iter()
+                    .map(|record| self.read(record, payload::read_chunk))
+                    .collect::<Result<Vec<_>, _>>()?;
                 chunks.sort_by_key(|chunk| (chunk.ordinal, chunk.id));
                 return Ok(chunks);
             }
@@ -220,13 +233,38 @@ impl<E: Engine> Documents<E> {
                     location: self.engine.location(),
                     reason: format!(
                         "document {id} has {} of its {} chunks",
-                        chunks.len(),
+                        records.len(),
                         seen.record.chunks
                     ),
                 });
             }
         }
         Ok(Vec::new())
+    }
+
+    /// Brings in the texts that the engine keeps outside of payloads. Where a
+    /// chunk was replaced since it was read, there is none any more.
+    fn add_texts<'a>(
+        &self,
+        records: impl Iterator<Item = &'a mut RawRecord>,
+    ) -> Result<(), StoreError> {
+        let mut wanted: HashMap<(DocumentId, String), Vec<&mut RawRecord>> = HashMap::new();
+        for record in records {
+            // A server has them in the payload, and so has an index of an
+            // earlier version.
+            if !payload::has_text(record) {
+                let origin = self.read(record, payload::read_origin)?;
+                wanted.entry(origin).or_default().push(record);
+            }
+        }
+        for ((document, revision), records) in wanted {
+            let ids: Vec<Uuid> = records.iter().map(|record| record.id).collect();
+            let texts = self.engine.texts(&document, &revision, &ids)?;
+            for (record, text) in records.into_iter().zip(texts) {
+                record.payload.extend(text.into_iter().flatten());
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn count(&self) -> Result<usize, StoreError> {

@@ -5,7 +5,10 @@
     reason = "also the helpers of tests fail by panicking"
 )]
 
+mod beside;
 mod purging;
+mod renewal;
+mod rewriting;
 mod samples;
 
 use std::fs;
@@ -118,44 +121,6 @@ fn a_snapshot_can_be_opened() {
     assert_eq!(restored.count().expect("a count"), 4);
     assert_eq!(restored.search(&query(0, &[1])).expect("hits").len(), 4);
     assert_eq!(store.count().expect("a count"), 8);
-}
-
-#[test]
-fn files_of_codes_come_and_go_with_their_documents() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let index = folder.path().join("index");
-    let files = |index: &Path| {
-        let folders = fs::read_dir(index.join("codes")).expect("codes");
-        let files = folders.flat_map(|it| fs::read_dir(it.expect("one").path()).expect("files"));
-        files.flatten().map(|file| file.path()).collect::<Vec<_>>()
-    };
-    let tokens = |store: &EdgeStore| {
-        let mut query = query(0, &[1]);
-        query.with_tokens = true;
-        let hits = store.search(&query).expect("hits");
-        hits.iter().map(|hit| hit.tokens.0.len()).sum::<usize>()
-    };
-    let store = open(&index);
-    let mut it = sample("a", 0, 4);
-    let bytes: usize = it.points.iter().map(|point| point.tokens.0.len()).sum();
-    store.put(&it.record, it.points.clone()).expect("written");
-    let first = files(&index);
-    it.record.title = "Another".into();
-    store.put(&it.record, it.points).expect("replaced");
-    let second = files(&index);
-    assert_eq!((first.len(), second.len()), (1, 1));
-    assert_ne!(first, second);
-    assert_eq!(tokens(&store), bytes);
-    let snapshot = store.snapshot(&folder.path().join("s")).expect("one");
-    assert_eq!(tokens(&open(&snapshot)), bytes);
-    drop(store);
-    // What a crash leaves over.
-    fs::copy(&second[0], &first[0]).expect("copied");
-    let store = open(&index);
-    assert_eq!(files(&index), second);
-    assert_eq!(tokens(&store), bytes);
-    assert!(store.delete(&it.record.id).expect("deleted"));
-    assert_eq!(files(&index).len(), 0);
 }
 
 #[test]
@@ -339,6 +304,11 @@ fn content(store: &EdgeStore) -> Content {
             (record, chunks)
         })
         .collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(copied.expect("cp").success());
 }
 
 /// A small disk that goes away with the test.

@@ -18,7 +18,7 @@ use genie_server::{
     AddedBody, AddedStatus, DocumentSink, NewDocument, OpenWorkspace, SinkError, Watch, Workspaces,
 };
 use genie_state::{KeepingStore, Originals, Workspace, WorkspaceId};
-use genie_store::{EdgeStore, HolderNote, ServerOptions, ServerStore};
+use genie_store::{EdgeStore, ServerOptions, ServerStore};
 
 use crate::wiring::{Parts, Vectors};
 use crate::{interrupt, settings};
@@ -71,15 +71,15 @@ impl Tenants {
             // Those that nobody uses at this moment.
             open.retain(|_, store| Arc::strong_count(store) > 1);
         }
-        let identity = self.vectors.identity.clone();
         let store: Arc<dyn Store> = match &self.config.qdrant_url {
             Some(url) => {
                 let options = on_server(&self.config, url, &name);
+                let identity = self.vectors.identity.clone();
                 Arc::new(ServerStore::connect(options, identity)?)
             }
             None => {
                 let folder = self.config.places.workspaces().join(&name).join("index");
-                Arc::new(EdgeStore::open(&folder, identity, HolderNote::default())?)
+                Arc::new(self.vectors.open_index(&folder)?)
             }
         };
         let folder = self.config.places.workspaces().join(&name);

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use genie_compute::{OpenDevice, choose_device};
-use genie_core::{Config, Embed, Generate, IndexIdentity, LateInteraction, Lexical, Places, Store};
+use genie_core::{
+    Config, Embed, Generate, IndexIdentity, LateInteraction, Lexical, Places, Store, StoreError,
+    TextRole,
+};
 use genie_embed::{EmbedderOptions, EncoderFiles, LexicalAnalyzer, Precision, TextEmbedder};
 use genie_ingest::{CHUNKER_VERSION, ChunkOptions, Limits};
 use genie_llm::{ChatModel, ChatModelOptions};
 use genie_models::{FileName, ModelName, ModelStore, NetworkSettings, Registry};
-use genie_rag::{Engine, EngineParts, Indexer};
+use genie_rag::{Engine, EngineParts, Indexer, passage_text};
 use genie_state::{KeepingStore, Originals};
 use genie_store::{EdgeStore, HolderNote, ServerOptions, ServerStore, read_holder};
 
@@ -107,6 +110,17 @@ impl Vectors {
             device: device.note,
         })
     }
+
+    /// Opens an index in process, brought up to date where only the analysis
+    /// of words has changed since it was made.
+    pub(crate) fn open_index(&self, folder: &Path) -> Result<EdgeStore, StoreError> {
+        EdgeStore::renew(folder, &self.identity, &|document, chunk| {
+            let text = passage_text(chunk, &document.title, document.media_type);
+            self.lexical
+                .lexical(TextRole::Passage, &text, chunk.language)
+        })?;
+        EdgeStore::open(folder, self.identity.clone(), HolderNote::default())
+    }
 }
 
 /// Models and index, loaded.
@@ -128,18 +142,14 @@ impl Parts {
 
     /// Opens the index with models that are loaded.
     pub(crate) fn of(vectors: &Vectors, config: &Config) -> anyhow::Result<Self> {
-        let (store, edge) = store(config, vectors.identity.clone())?;
+        let (store, edge) = store(config, vectors)?;
         Ok(Self::joined(vectors, store, edge))
     }
 
     /// Opens an index in process that is not the installation's, with models
     /// that are loaded.
     pub(crate) fn kept(vectors: &Vectors, folder: &Path) -> anyhow::Result<Self> {
-        let edge = Arc::new(EdgeStore::open(
-            folder,
-            vectors.identity.clone(),
-            HolderNote::default(),
-        )?);
+        let edge = Arc::new(vectors.open_index(folder)?);
         Ok(Self::joined(vectors, edge.clone(), Some(edge)))
     }
 
@@ -264,20 +274,16 @@ fn keeping(config: &Config, store: Arc<dyn Store>) -> Arc<dyn Store> {
 
 type OpenStore = (Arc<dyn Store>, Option<Arc<EdgeStore>>);
 
-fn store(config: &Config, identity: IndexIdentity) -> anyhow::Result<OpenStore> {
+fn store(config: &Config, vectors: &Vectors) -> anyhow::Result<OpenStore> {
     if let Some(url) = &config.qdrant_url {
         let options = ServerOptions {
             url: url.clone(),
             api_key: settings::qdrant_api_key(),
             collection: config.collection.clone(),
         };
-        let server = Arc::new(ServerStore::connect(options, identity)?);
+        let server = Arc::new(ServerStore::connect(options, vectors.identity.clone())?);
         return Ok((keeping(config, server), None));
     }
-    let edge = Arc::new(EdgeStore::open(
-        &config.places.index(),
-        identity,
-        HolderNote::default(),
-    )?);
+    let edge = Arc::new(vectors.open_index(&config.places.index())?);
     Ok((keeping(config, edge.clone()), Some(edge)))
 }

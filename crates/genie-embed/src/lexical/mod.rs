@@ -2,6 +2,7 @@
 
 mod fold;
 mod stems;
+mod stops;
 mod words;
 
 use std::collections::BTreeMap;
@@ -41,10 +42,17 @@ const OTHER_STEM: f32 = 0.25;
 /// the Arabic and .91 of the Russian questions; stems alone reach .93, .91,
 /// .88 and .91, words alone .92, .89, .81 and .80.
 ///
-/// A term is identified by a 32-bit hash. In a corpus of a million different
-/// terms, a given term shares its hash with another with a probability of
-/// 1 in 4300; the passages it then finds wrongly still have to beat those
-/// that match the other terms.
+/// Words that say nothing of what a text is about are left out of texts in
+/// their own language, passages and queries alike. On the same questions (612
+/// in each language) that makes .936 of .941 in English, .917 of .922 in
+/// Spanish, .899 of .887 in Arabic and .900 of .907 in Russian, which is no
+/// difference, of four fifths of the terms.
+///
+/// A term is identified by a hash of 28 bits: a store keeps the terms of each
+/// passage as the differences between them, so every bit counts for each. In
+/// a corpus of a million different terms, a given term shares its hash with
+/// another with a probability of 1 in 270; the passages it then finds wrongly
+/// still have to beat those that match the other terms.
 ///
 /// Weights are those of BM25 (Robertson and Zaragoza, "The Probabilistic
 /// Relevance Framework", 2009) with `k1` 1.2 and `b` 0.75, without the
@@ -81,7 +89,7 @@ impl Default for LexicalAnalyzer {
 
 impl Lexical for LexicalAnalyzer {
     fn version(&self) -> &str {
-        "lexical-1"
+        "lexical-2"
     }
 
     fn lexical(&self, role: TextRole, text: &str, language: Option<Language>) -> SparseVector {
@@ -90,6 +98,13 @@ impl Lexical for LexicalAnalyzer {
         let mut length = 0.0;
         words::pieces(&text, |piece| {
             length += 1.0;
+            let says_nothing = match &piece {
+                Piece::Exact(exact) => stops::says_nothing(exact, language),
+                Piece::Word(word) => stops::says_nothing(&fold::plain(word), language),
+            };
+            if says_nothing {
+                return;
+            }
             let terms = match piece {
                 Piece::Exact(exact) => vec![(term(&exact), 1.0)],
                 Piece::Word(word) => match role {
@@ -151,14 +166,17 @@ fn raise(terms: &mut Vec<(u32, f32)>, word: &str, least: f32) {
     }
 }
 
+/// Bits of a term's identity.
+const TERM_BITS: u32 = 28;
+
 /// The identity of a term: FNV-1a of 64 bits over its UTF-8 bytes, folded to
-/// 32 by exclusive or. It is part of every index, so it must never change
-/// under one version.
+/// 32 by exclusive or, of which the upper ones are taken. It is part of every
+/// index, so it must never change under one version.
 fn term(text: &str) -> u32 {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    (hash ^ (hash >> 32)) as u32
+    (hash ^ (hash >> 32)) as u32 >> (u32::BITS - TERM_BITS)
 }
 
 #[cfg(test)]
@@ -234,6 +252,22 @@ mod tests {
     }
 
     #[test]
+    fn words_that_say_nothing_are_no_terms() {
+        let analyzer = LexicalAnalyzer::new();
+        for role in [TextRole::Passage, TextRole::Query] {
+            let terms = |text, language| analyzer.lexical(role, text, Some(language)).indices;
+            let english = Language::English;
+            assert!(terms("The of AND", english).is_empty());
+            assert_eq!(terms("the networks", english), terms("networks", english));
+            assert_eq!(
+                terms("网络的标准", Language::Chinese),
+                terms("网络 标准", Language::Chinese)
+            );
+            assert!(!terms("The of AND", Language::French).is_empty());
+        }
+    }
+
+    #[test]
     fn spelling_that_differs_only_in_looks_is_one() {
         for (one, other) in [
             ("économie", "economie"),
@@ -277,8 +311,8 @@ mod tests {
     #[test]
     fn terms_keep_their_identity() {
         // These numbers are in every index of this version.
-        assert_eq!(term(""), 0xcbf2_9ce4 ^ 0x8422_2325);
-        assert_eq!(term("a"), 0xaf63_dc4c ^ 0x8601_ec8c);
+        assert_eq!(term(""), (0xcbf2_9ce4 ^ 0x8422_2325) >> 4);
+        assert_eq!(term("a"), (0xaf63_dc4c ^ 0x8601_ec8c) >> 4);
     }
 
     proptest! {
@@ -301,6 +335,9 @@ mod tests {
             let analyzer = LexicalAnalyzer::new();
             let passage = analyzer.lexical(TextRole::Passage, &text, LANGUAGES[language]);
             for word in text.split(' ') {
+                if stops::says_nothing(&fold::plain(word), LANGUAGES[language]) {
+                    continue;
+                }
                 let query = analyzer.lexical(TextRole::Query, word, None);
                 let found = query.indices.iter().any(|term| passage.indices.contains(term));
                 prop_assert!(found, "{}", word);

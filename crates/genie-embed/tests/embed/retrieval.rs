@@ -63,9 +63,9 @@ fn lexical_vectors_find_the_paragraph_in_every_language() {
     // ar .824, ru .804, zh .915; no language may fall behind it.
     for (language, least) in [
         (Language::English, 0.93),
-        (Language::Spanish, 0.92),
-        (Language::Arabic, 0.87),
-        (Language::Russian, 0.89),
+        (Language::Spanish, 0.915),
+        (Language::Arabic, 0.89),
+        (Language::Russian, 0.895),
         (Language::Chinese, 0.91),
     ] {
         let file = folder.join(format!("{language}.json"));

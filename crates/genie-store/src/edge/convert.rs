@@ -40,7 +40,9 @@ pub(crate) fn configuration(dimension: usize) -> edge::EdgeConfig {
             LEXICAL,
             edge::EdgeSparseVectorParams::builder()
                 .modifier(edge::Modifier::Idf)
-                .datatype(edge::VectorStorageDatatype::Float16)
+                // Of 256 steps between the least and the greatest weight of
+                // each term's list.
+                .datatype(edge::VectorStorageDatatype::Uint8)
                 .build(),
         )
         .hnsw_config(edge::HnswIndexConfig {
@@ -106,10 +108,18 @@ fn range(bounds: Bounds) -> edge::Range<OrderedFloat<f64>> {
 }
 
 pub(crate) fn field_schema(kind: FieldKind) -> edge::PayloadFieldSchema {
-    edge::PayloadFieldSchema::FieldType(match kind {
-        FieldKind::Keyword => edge::PayloadSchemaType::Keyword,
-        FieldKind::Number => edge::PayloadSchemaType::Integer,
-    })
+    match kind {
+        FieldKind::Keyword => edge::PayloadFieldSchema::FieldType(edge::PayloadSchemaType::Keyword),
+        // Numbers are selected by ranges only; looking one up would take
+        // another index.
+        FieldKind::Number => edge::PayloadFieldSchema::FieldParams(
+            edge::PayloadSchemaParams::Integer(edge::IntegerIndexParams {
+                lookup: Some(false),
+                range: Some(true),
+                ..edge::IntegerIndexParams::default()
+            }),
+        ),
+    }
 }
 
 pub(crate) fn path_of(field: &'static str) -> Result<edge::JsonPath, FieldName> {

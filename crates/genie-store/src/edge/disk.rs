@@ -62,23 +62,56 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Removes a folder with all in it, where there is one.
+pub(crate) fn remove_folder(folder: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(folder) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(error(folder, source)),
+        _ => Ok(()),
+    }
+}
+
 /// Copies a folder with all in it. Holes stay holes: the engine's files are
 /// mostly those, and would take hundreds of megabytes when filled.
 pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<(), StoreError> {
+    reproduce(from, to, &|_| true, &copy_file)
+}
+
+/// The same without what has this name in it.
+pub(crate) fn copy_folder_but(from: &Path, to: &Path, but: &str) -> Result<(), StoreError> {
+    reproduce(from, to, &|path| path != from.join(but), &copy_file)
+}
+
+/// Gives all files of a folder a second name in another one. Where a disk
+/// lets files have one name only they are copied.
+pub(crate) fn link_folder(from: &Path, to: &Path) -> Result<(), StoreError> {
+    reproduce(from, to, &|_| true, &|from, to| {
+        fs::hard_link(from, to).or_else(|_| copy_file(from, to))
+    })
+}
+
+fn reproduce(
+    from: &Path,
+    to: &Path,
+    takes: &dyn Fn(&Path) -> bool,
+    file: &dyn Fn(&Path, &Path) -> io::Result<()>,
+) -> Result<(), StoreError> {
     fs::create_dir_all(to).map_err(|source| error(to, source))?;
     let entries = fs::read_dir(from).map_err(|source| error(from, source))?;
     for entry in entries {
         let entry = entry.map_err(|source| error(from, source))?;
         let path = entry.path();
+        if !takes(&path) {
+            continue;
+        }
         let target = to.join(entry.file_name());
         let kind = entry.file_type().map_err(|source| error(&path, source))?;
         if kind.is_dir() {
-            copy_folder(&path, &target)?;
+            reproduce(&path, &target, takes, file)?;
         } else {
-            copy_file(&path, &target).map_err(|source| error(&target, source))?;
+            file(&path, &target).map_err(|source| error(&target, source))?;
         }
     }
-    Ok(())
+    sync_folder(to)
 }
 
 fn copy_file(from: &Path, to: &Path) -> io::Result<()> {

@@ -8,15 +8,16 @@ use genie_core::{DocumentId, Point, StoreError};
 use qdrant_edge as edge;
 use uuid::Uuid;
 
-use super::codes::CodeFiles;
 use super::convert::{
     FieldName, candidate, configuration, field_schema, filter, path_of, persisted, query, record,
     search_params, with_payload, with_vector,
 };
 use super::disk;
+use super::parts::{PartFiles, Parts, Sort};
 use super::purge::{Unpurged, remove_unfinished};
+use super::texts;
 use crate::engine::{
-    Candidate, Condition, Detail, Engine, Probe, Probes, RawPoint, RawRecord, Selector,
+    Candidate, Condition, Detail, Engine, Fields, Probe, Probes, RawPoint, RawRecord, Selector,
 };
 use crate::payload::{INDEXED, REVISION};
 
@@ -40,7 +41,9 @@ pub(crate) struct EdgeEngine {
     /// Where it writes its log.
     log: PathBuf,
     /// Where the codes of tokens are.
-    codes: CodeFiles,
+    codes: PartFiles,
+    /// Where texts are.
+    texts: PartFiles,
     /// `None` only while it is being opened or dropped. It takes searches from
     /// many threads, also while segments are merged; writes come one by one.
     shard: Option<edge::EdgeShard>,
@@ -81,7 +84,8 @@ impl EdgeEngine {
             folder: folder.to_owned(),
             shard_folder: shard.to_owned(),
             log,
-            codes: CodeFiles::of(folder),
+            codes: PartFiles::of(folder, Sort::Codes),
+            texts: PartFiles::of(folder, Sort::Texts),
             shard: None,
             broken: AtomicBool::new(false),
             untended: AtomicUsize::new(0),
@@ -90,12 +94,17 @@ impl EdgeEngine {
         let loaded =
             engine.guard(|| edge::EdgeShard::load(shard, Some(configuration(dimension))))?;
         engine.shard = Some(loaded);
+        // As if all had been written by one process: many that write a little
+        // each have to be tended after as well.
+        let points = engine.with_shard(|shard| Ok(shard.info().points_count))?;
+        engine.untended = AtomicUsize::new(points % TEND_AFTER);
         engine.index_payload()?;
         Ok(engine)
     }
 
-    pub(super) const fn code_files(&self) -> &CodeFiles {
-        &self.codes
+    /// The files beside the engine's.
+    pub(super) const fn part_files(&self) -> [&PartFiles; 2] {
+        [&self.codes, &self.texts]
     }
 
     /// Chunk points by revision; a chunk that two segments hold counts twice.
@@ -150,6 +159,10 @@ impl EdgeEngine {
         &self.shard_folder
     }
 
+    fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
     /// Nothing is written from now on.
     pub(super) fn give_up(&self) {
         self.broken.store(true, Ordering::Release);
@@ -175,22 +188,29 @@ impl EdgeEngine {
         result
     }
 
-    /// Lets the engine merge, clean and index its segments.
+    /// Lets the engine merge, clean and index its segments. Called under the
+    /// lock of writers.
     pub(crate) fn optimize(&self) -> Result<(), StoreError> {
         let needed = disk::size_of_folder(&self.folder) + MARGIN;
-        if let Err(error) = disk::reserve(&self.folder, needed) {
-            tracing::warn!(%error, "the index is not optimized: searches may be slower");
-            return Ok(());
-        }
-        let changed = self.lasting(|shard| {
+        let optimized = self.rewriting(needed, |shard| {
             let changed = shard.optimize()?;
             if changed {
                 shard.flush();
             }
             Ok(changed)
-        })?;
-        tracing::debug!(changed, "optimized the index");
-        Ok(())
+        });
+        match optimized {
+            Ok(changed) => {
+                tracing::debug!(changed, "optimized the index");
+                Ok(())
+            }
+            // Another time: what was written is there and is found.
+            Err(error @ StoreError::DiskFull { .. }) if !self.is_broken() => {
+                tracing::warn!(%error, "the index is not optimized: searches may be slower");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn with_shard<T>(
@@ -206,7 +226,7 @@ impl EdgeEngine {
     /// Runs the engine. It panics where files can't be written; then it is
     /// not used again, because locks inside of it may be left half way.
     fn guard<T>(&self, run: impl FnOnce() -> edge::OperationResult<T>) -> Result<T, StoreError> {
-        if self.broken.load(Ordering::Acquire) {
+        if self.is_broken() {
             return Err(self.backend(EngineError::Broken));
         }
         match catch_unwind(AssertUnwindSafe(run)) {
@@ -279,7 +299,7 @@ impl Drop for EdgeEngine {
         let shard = self.shard.take();
         if catch_unwind(AssertUnwindSafe(|| drop(shard))).is_err() {
             tracing::warn!(folder = %self.folder.display(), "the engine did not close cleanly");
-        } else if !self.broken.load(Ordering::Acquire) {
+        } else if !self.is_broken() {
             prune_log(&self.log);
         }
     }
@@ -322,8 +342,12 @@ impl Engine for EdgeEngine {
             let id = Uuid::from_bytes(*point.chunk.id.as_bytes());
             (id, std::mem::take(&mut point.tokens.0))
         });
-        let chunks: Vec<(Uuid, Vec<u8>)> = taken.collect();
-        self.codes.write(document, revision, &chunks)
+        let (chunks, codes): (Vec<Uuid>, Vec<Vec<u8>>) = taken.unzip();
+        if codes.iter().all(Vec::is_empty) {
+            return Ok(());
+        }
+        let chunks: Vec<_> = chunks.into_iter().zip(0..).collect();
+        self.codes.write(document, revision, &chunks, &codes)
     }
 
     fn codes(
@@ -332,11 +356,36 @@ impl Engine for EdgeEngine {
         revision: &str,
         chunks: &[Uuid],
     ) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.codes.read(document, revision, chunks)
+        let Parts { mut bytes, chunks } = self.codes.read(document, revision, chunks)?;
+        // Each chunk has a part of its own.
+        let mut taken = |part: usize| bytes.get_mut(part).map(std::mem::take);
+        let codes = chunks.into_iter().map(|chunk| taken(chunk?.0));
+        Ok(codes.map(Option::unwrap_or_default).collect())
     }
 
-    fn forget_codes(&self, document: &DocumentId, but: Option<&str>) -> Result<(), StoreError> {
-        self.codes.forget(document, but)
+    fn keep_texts(
+        &self,
+        document: &DocumentId,
+        revision: &str,
+        chunks: &mut dyn Iterator<Item = (Uuid, Fields)>,
+    ) -> Result<bool, StoreError> {
+        let chunks: Vec<_> = chunks.collect();
+        texts::write(&self.texts, document, revision, &chunks)?;
+        Ok(true)
+    }
+
+    fn texts(
+        &self,
+        document: &DocumentId,
+        revision: &str,
+        chunks: &[Uuid],
+    ) -> Result<Vec<Option<Fields>>, StoreError> {
+        texts::read(&self.texts, document, revision, chunks)
+    }
+
+    fn forget_parts(&self, document: &DocumentId, but: Option<&str>) -> Result<(), StoreError> {
+        self.codes.forget(document, but)?;
+        self.texts.forget(document, but)
     }
 
     fn settle(&self) -> Result<(), StoreError> {

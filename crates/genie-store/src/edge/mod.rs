@@ -1,11 +1,14 @@
 //! Qdrant in this process.
 
-mod codes;
+mod before;
 mod convert;
 mod disk;
 pub(crate) mod engine;
 mod lock;
+mod parts;
 mod purge;
+mod renew;
+mod texts;
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
@@ -20,6 +23,7 @@ pub use self::lock::{Holder, HolderNote, read_holder};
 
 use self::engine::EdgeEngine;
 use self::lock::Lock;
+use self::parts::Sort;
 use self::purge::Unpurged;
 use crate::engine::{Condition, Engine};
 use crate::identity::StoredIdentity;
@@ -35,9 +39,11 @@ const UNFINISHED: &str = "shard.unfinished";
 ///
 /// The folder holds `lock` and `holder.json` (who has it open),
 /// `identity.json` (what it was made with), `shard/` (the engine's files),
-/// `codes/` (the codes of tokens) and, while the engine's files still hold
-/// what was deleted, `unpurged`, with `shard.before` during a purge. One
-/// process at a time can open it.
+/// `codes/` (the codes of tokens), `texts/` (the chunks' texts) and, while the
+/// engine's files still hold
+/// what was deleted, `unpurged`, with `shard.before` while segments are
+/// rewritten and `renewing` or `renewed` while terms are made anew. One process
+/// at a time can open it.
 #[derive(Debug)]
 pub struct EdgeStore {
     // Fields are dropped in this order: the engine closes before the lock goes.
@@ -64,7 +70,8 @@ impl EdgeStore {
         fs::create_dir_all(folder).map_err(|source| disk::error(folder, source))?;
         let lock = Lock::take(folder, &holder)?;
         let shard = folder.join(SHARD);
-        purge::recover(folder, &shard)?;
+        renew::settle(folder)?;
+        before::recover(folder, &shard)?;
         match Self::stored_identity_json(folder)? {
             Some(stored) => stored.check(&identity, &folder.display().to_string())?,
             None if shard.exists() => {
@@ -181,9 +188,12 @@ impl EdgeStore {
         if removed {
             engine.settle()?;
         }
-        engine.code_files().retain(|document, revision| {
-            whole.contains(&(document.to_owned(), revision.to_owned()))
-        })
+        for files in engine.part_files() {
+            files.retain(|document, revision| {
+                whole.contains(&(document.to_owned(), revision.to_owned()))
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -274,12 +284,11 @@ impl Store for EdgeStore {
         disk::reserve(folder, disk::size_of_folder(&self.folder) + (1 << 20))?;
         let target = free_name(folder);
         let partial = target.with_extension("partial");
-        let codes = self.folder.join(codes::FOLDER);
-        let copied = disk::copy_folder(&self.folder.join(SHARD), &partial.join(SHARD))
-            .and_then(|()| match codes.exists() {
-                true => disk::copy_folder(&codes, &partial.join(codes::FOLDER)),
-                false => Ok(()),
-            })
+        let beside = Sort::ALL.map(Sort::folder);
+        let beside = beside.iter().filter(|name| self.folder.join(name).exists());
+        let copied = std::iter::once(&SHARD)
+            .chain(beside)
+            .try_for_each(|name| disk::copy_folder(&self.folder.join(name), &partial.join(name)))
             .and_then(|()| {
                 let from = self.folder.join(IDENTITY);
                 fs::copy(&from, partial.join(IDENTITY)).map_err(|source| disk::error(&from, source))

@@ -10,11 +10,8 @@
 //! written before the first point is marked and removed when the files are
 //! clean, so a crash in between is made up for by whoever purges next.
 //!
-//! The engine puts a new segment beside the old one, and removes that only
-//! when the new one is whole; until then searches read the old one. Cut off
-//! between the two it would open both, and a chunk that both hold is lost to
-//! searches once it is written again. So the files are copied before, and an
-//! index that is opened beside such a copy goes back to it.
+//! Cut off, it goes back to the files from before ([`super::before`]), and the
+//! note is still there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,10 +26,6 @@ use crate::engine::Engine;
 
 /// The note that something was deleted.
 const NOTE: &str = "unpurged";
-/// The engine's files as they were before a purge that has not ended.
-const BEFORE: &str = "shard.before";
-/// The same while they are being copied, and while they are being removed.
-const BESIDE: [&str; 2] = ["shard.copying", "shard.gone"];
 /// Where the engine builds segments.
 const UNFINISHED_SEGMENTS: &str = "temp_segments";
 /// The longest log file that an index can have open and half empty: earlier
@@ -89,34 +82,10 @@ impl Unpurged {
     }
 }
 
-/// Goes back to the files from before a purge that was cut off.
-pub(crate) fn recover(folder: &Path, shard: &Path) -> Result<(), StoreError> {
-    for beside in BESIDE {
-        remove_folder(&folder.join(beside))?;
-    }
-    let before = folder.join(BEFORE);
-    if before.exists() {
-        tracing::info!("going back to the index from before a purge that was cut off");
-        remove_folder(shard)?;
-        fs::rename(&before, shard).map_err(|source| disk::error(shard, source))?;
-        disk::sync_folder(folder)?;
-    }
-    Ok(())
-}
-
-fn remove_folder(folder: &Path) -> Result<(), StoreError> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(disk::error(folder, error))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Removes segments that a crash has left half built: they hold copies of
 /// texts, and the engine doesn't look for them.
 pub(crate) fn remove_unfinished(shard: &Path) -> Result<(), StoreError> {
-    remove_folder(&shard.join(UNFINISHED_SEGMENTS))
+    disk::remove_folder(&shard.join(UNFINISHED_SEGMENTS))
 }
 
 impl EdgeEngine {
@@ -126,52 +95,14 @@ impl EdgeEngine {
         if !self.unpurged.is_noted() {
             return Ok(false);
         }
-        // The engine asks for twice the size of what it writes anew, and once
-        // more it is copied.
         let needed = disk::size_of_folder(self.folder())
-            .saturating_mul(3)
+            .saturating_mul(2)
             .saturating_add(MARGIN + 2 * LONGEST_LOG);
-        disk::reserve(self.folder(), needed)?;
-        self.settle()?;
-        self.copy_before()?;
-        self.lasting(write_anew)?;
+        // The engine asks for twice the size of what it writes anew.
+        self.rewriting(needed, write_anew)?;
         self.turn_the_log()?;
-        self.forget_before()?;
         self.unpurged.clear()?;
         Ok(true)
-    }
-
-    /// Copies the engine's files to where [`recover`] looks for them.
-    fn copy_before(&self) -> Result<(), StoreError> {
-        let copying = self.folder().join(BESIDE[0]);
-        let before = self.folder().join(BEFORE);
-        let copied = disk::copy_folder(self.shard_folder(), &copying).and_then(|()| {
-            fs::rename(&copying, &before).map_err(|source| disk::error(&before, source))
-        });
-        if copied.is_err() {
-            // Half a copy helps nobody, least of all on a full disk.
-            let _ = fs::remove_dir_all(&copying);
-        }
-        copied?;
-        self.or_give_up(disk::sync_folder(self.folder()))
-    }
-
-    /// Where it is not known which of two folders a crash would leave, what
-    /// is written now could be lost.
-    fn or_give_up(&self, done: Result<(), StoreError>) -> Result<(), StoreError> {
-        if done.is_err() {
-            self.give_up();
-        }
-        done
-    }
-
-    /// From here on the purged files count.
-    fn forget_before(&self) -> Result<(), StoreError> {
-        let before = self.folder().join(BEFORE);
-        let gone = self.folder().join(BESIDE[1]);
-        let renamed = fs::rename(&before, &gone).map_err(|source| disk::error(&before, source));
-        self.or_give_up(renamed.and_then(|()| disk::sync_folder(self.folder())))?;
-        remove_folder(&gone)
     }
 
     /// Fills log files until the one that is written to, and the closed one

@@ -118,6 +118,7 @@ impl<E: Engine> Documents<E> {
             .into_iter()
             .map(|record| (record.id, record))
             .collect();
+        self.add_texts(records.values_mut())?;
         let mut codes = if query.with_tokens {
             self.kept_codes(records.values(), commits)?
         } else {
@@ -133,6 +134,10 @@ impl<E: Engine> Documents<E> {
             let Some(commit) = self.commit_of(&record, commits)? else {
                 continue;
             };
+            if !payload::has_text(&record) {
+                self.check_replaced(&record, commit)?;
+                continue;
+            }
             let chunk = self.read(&record, payload::read_chunk)?;
             // An index of an earlier version has them in the payload, and so
             // has a server.
@@ -156,6 +161,15 @@ impl<E: Engine> Documents<E> {
             });
         }
         Ok(hits)
+    }
+
+    /// A chunk without a text was replaced since its commit was read, or its
+    /// text is lost.
+    fn check_replaced(&self, record: &RawRecord, seen: &Commit) -> Result<(), StoreError> {
+        match self.commit(&seen.record.id)? {
+            Some(now) if now == *seen => Err(self.corrupt(record, "its text is lost".to_owned())),
+            _ => Ok(()),
+        }
     }
 
     /// The codes of committed chunks that the engine keeps outside of

@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::Documents;
 use crate::edge::engine::EdgeEngine;
-use crate::engine::{Candidate, Condition, Detail, Engine, Probes, RawPoint, RawRecord, Selector};
+use crate::engine::{
+    Candidate, Condition, Detail, Engine, Fields, Probes, RawPoint, RawRecord, Selector,
+};
 use crate::payload::{DOCUMENT, Kind, LANGUAGE};
 
 #[path = "../../tests/samples/mod.rs"]
@@ -78,9 +80,28 @@ impl Engine for Stopping {
         self.engine.codes(document, revision, chunks)
     }
 
-    fn forget_codes(&self, document: &DocumentId, but: Option<&str>) -> Result<(), StoreError> {
+    fn keep_texts(
+        &self,
+        document: &DocumentId,
+        revision: &str,
+        chunks: &mut dyn Iterator<Item = (Uuid, Fields)>,
+    ) -> Result<bool, StoreError> {
         self.step()?;
-        self.engine.forget_codes(document, but)
+        self.engine.keep_texts(document, revision, chunks)
+    }
+
+    fn texts(
+        &self,
+        document: &DocumentId,
+        revision: &str,
+        chunks: &[Uuid],
+    ) -> Result<Vec<Option<Fields>>, StoreError> {
+        self.engine.texts(document, revision, chunks)
+    }
+
+    fn forget_parts(&self, document: &DocumentId, but: Option<&str>) -> Result<(), StoreError> {
+        self.step()?;
+        self.engine.forget_parts(document, but)
     }
 
     fn settle(&self) -> Result<(), StoreError> {
@@ -153,7 +174,7 @@ fn a_write_that_stops_between_two_steps_leaves_no_half_document() {
     let mut second = sample("a", 0, 140);
     second.record.title = "Second".into();
     let mut finished = false;
-    for step in 0..20 {
+    for step in 0..30 {
         let folder = tempfile::tempdir().expect("a folder");
         let store = open(folder.path());
         put(&store, &first);
@@ -201,7 +222,7 @@ fn a_write_that_stops_between_two_steps_leaves_no_half_document() {
 fn several_writes_that_stop_between_two_steps_leave_no_half_document() {
     let together = [sample("a", 0, 150), sample("b", 1, 5), sample("c", 2, 1)];
     let mut finished = false;
-    for step in 0..20 {
+    for step in 0..30 {
         let folder = tempfile::tempdir().expect("a folder");
         drop(open(folder.path()));
         let documents = stopping(folder.path(), step);

@@ -204,8 +204,12 @@ impl Job<'_> {
         figures: &mut report::Case<'_>,
     ) -> anyhow::Result<()> {
         drop(store);
-        if let Some(bytes) = place.bytes()? {
-            figures.add("disk", "bytes/chunk", bytes as f64 / self.chunks as f64);
+        let disk = place.bytes()?;
+        if !disk.is_empty() {
+            let all: u64 = disk.iter().map(|(_, bytes)| bytes).sum();
+            for (name, bytes) in std::iter::once(("disk", all)).chain(disk) {
+                figures.add(name, "bytes/chunk", bytes as f64 / self.chunks as f64);
+            }
         }
         let started = Instant::now();
         let store = place.open(identity)?;

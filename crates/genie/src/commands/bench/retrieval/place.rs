@@ -113,11 +113,12 @@ impl Place {
         })
     }
 
-    /// What the index takes on the disk, where that is ours.
-    pub(super) fn bytes(&self) -> anyhow::Result<Option<u64>> {
+    /// What the index takes on the disk, in bytes, by what its files hold;
+    /// nothing where the disk is not ours.
+    pub(super) fn bytes(&self) -> anyhow::Result<Vec<(&'static str, u64)>> {
         match self {
-            Self::Edge { index, .. } => allocated(index).map(Some),
-            Self::Server(_) => Ok(None),
+            Self::Edge { index, .. } => allocated(index),
+            Self::Server(_) => Ok(Vec::new()),
         }
     }
 
@@ -171,22 +172,47 @@ fn remove_folder(path: &Path) -> anyhow::Result<()> {
     }
 }
 
+/// Folders of an index with what is in them; the first that a path goes
+/// through counts.
+const HELD: [(&str, &str); 9] = [
+    ("texts", "disk: texts"),
+    ("codes", "disk: codes"),
+    ("wal", "disk: log"),
+    ("payload_storage", "disk: payloads"),
+    ("payload_index", "disk: indexes of payloads"),
+    ("vector_storage-dense", "disk: dense vectors"),
+    ("vector_index-dense", "disk: graph"),
+    ("vector_storage-lexical", "disk: lexical vectors"),
+    ("vector_index-lexical", "disk: inverted lists"),
+];
+
 /// The blocks that files take: the engine's files have holes.
-fn allocated(folder: &Path) -> anyhow::Result<u64> {
-    let mut bytes = 0;
+fn allocated(folder: &Path) -> anyhow::Result<Vec<(&'static str, u64)>> {
+    let mut by_name = HELD.map(|(_, name)| (name, 0)).to_vec();
+    by_name.push(("disk: the rest", 0));
     for entry in walkdir::WalkDir::new(folder) {
-        let metadata = entry?.metadata()?;
-        if metadata.is_file() {
-            #[cfg(unix)]
-            {
-                use std::os::unix::fs::MetadataExt;
-                bytes += metadata.blocks() * 512;
-            }
-            #[cfg(not(unix))]
-            {
-                bytes += metadata.len();
-            }
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if !metadata.is_file() {
+            continue;
         }
+        let inside = entry.path().strip_prefix(folder)?;
+        let held = inside.components().find_map(|part| {
+            let found = |(folder, _): &(&str, &str)| part.as_os_str() == *folder;
+            HELD.iter().position(found)
+        });
+        by_name[held.unwrap_or(HELD.len())].1 += blocks(&metadata);
     }
-    Ok(bytes)
+    Ok(by_name)
+}
+
+#[cfg(unix)]
+fn blocks(metadata: &std::fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    metadata.blocks() * 512
+}
+
+#[cfg(not(unix))]
+fn blocks(metadata: &std::fs::Metadata) -> u64 {
+    metadata.len()
 }

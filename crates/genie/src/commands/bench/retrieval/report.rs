@@ -50,7 +50,7 @@ impl Results {
             // Writing into a string does not fail.
             let _ = writeln!(
                 table,
-                "{:<7} {:>9}  {:<14} {:<12} {:>12.4} {}",
+                "{:<7} {:>9}  {:<14} {:<25} {:>12.4} {}",
                 figure.case.store,
                 figure.case.chunks,
                 filter,
