@@ -1,11 +1,11 @@
 //! Tokens in, tokens out: the decoder, its sampling and its chat templates.
 //!
 //! [`ChatModel`] loads a GGUF file and implements [`genie_core::Generate`].
-//! The families llama, qwen2, qwen3, smollm3 and olmo2 are configurations of
-//! one decoder, read from the file: which halves of a head the rotary
-//! positions turn and in which layers, whether projections have biases, what
-//! is normalized, whether the output matrix is the embedding. Weights stay
-//! quantized.
+//! The families llama, qwen2, qwen3, smollm3, olmo2 and gemma3 are
+//! configurations of one decoder, read from the file: which halves of a head
+//! the rotary positions turn and in which layers, how far a layer looks back,
+//! whether projections have biases, what is normalized, whether the output
+//! matrix is the embedding. Weights stay quantized.
 //!
 //! One thread owns the model, takes requests from a bounded queue and works on
 //! several at once: each pass reads the next token of every answer and a piece
@@ -55,11 +55,13 @@ mod error;
 mod family_tests;
 mod gguf;
 mod grammar;
+mod header;
 mod job;
 mod lookup;
 #[cfg(test)]
 mod lookup_tests;
 mod perplexity;
+mod pieces;
 mod prefix;
 mod prompt_data;
 #[cfg(test)]
