@@ -57,9 +57,11 @@ mod gguf;
 mod grammar;
 mod header;
 mod job;
+mod line;
 mod lookup;
 #[cfg(test)]
 mod lookup_tests;
+mod options;
 mod perplexity;
 mod pieces;
 mod prefix;
@@ -76,6 +78,8 @@ mod sampler;
 mod scheduler;
 #[cfg(test)]
 mod scheduler_tests;
+#[cfg(test)]
+mod sharing_tests;
 mod stream;
 mod template;
 #[cfg(test)]
@@ -83,6 +87,7 @@ mod tiny;
 mod tokenizer;
 mod weights;
 
-pub use chat::{ChatModel, ChatModelOptions};
+pub use chat::ChatModel;
 pub use error::{FileProblem, LlmError};
+pub use options::ChatModelOptions;
 pub use perplexity::{Perplexity, perplexity};
