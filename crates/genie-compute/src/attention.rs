@@ -29,10 +29,27 @@ const QUERIES: usize = 192;
 /// Fails on shapes that don't fit, and on tensors that are not single
 /// precision on the processor.
 pub fn causal_attention(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor> {
-    queries.apply_op3_no_bwd(keys, values, &CausalAttention)
+    windowed_attention(queries, keys, values, usize::MAX)
 }
 
-struct CausalAttention;
+/// [`causal_attention`] in which each position sees `window` positions at
+/// most, itself and those right before it.
+///
+/// # Errors
+///
+/// As [`causal_attention`], and on a window of nothing.
+pub fn windowed_attention(
+    queries: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+    window: usize,
+) -> Result<Tensor> {
+    queries.apply_op3_no_bwd(keys, values, &CausalAttention { window })
+}
+
+struct CausalAttention {
+    window: usize,
+}
 
 impl CustomOp3 for CausalAttention {
     fn name(&self) -> &'static str {
@@ -54,6 +71,7 @@ impl CustomOp3 for CausalAttention {
             && keys_layout.shape().dims3()?.2 == width
             && kv_heads > 0
             && heads.is_multiple_of(kv_heads)
+            && self.window > 0
             && (1..=total).contains(&count);
         let Some((from, to)) = queries_layout.contiguous_offsets().filter(|_| fits) else {
             bail!("attention of {queries_layout:?} over {keys_layout:?} and {values_layout:?}");
@@ -66,6 +84,7 @@ impl CustomOp3 for CausalAttention {
             total,
             width,
             group: heads / kv_heads,
+            window: self.window,
         };
         let mixed = scene.attend(kv_heads);
         Ok((CpuStorage::F32(mixed), Shape::from((count, heads * width))))
@@ -111,6 +130,8 @@ struct Scene<'a> {
     width: usize,
     /// Queries that share keys.
     group: usize,
+    /// Keys that a query sees at most.
+    window: usize,
 }
 
 impl Scene<'_> {
@@ -171,7 +192,10 @@ impl Scene<'_> {
         let mut key_panels = vec![[0.0; LANES]; KEYS / LANES * width];
         let mut value_panels = vec![[0.0; LANES]; KEYS * panel_width / LANES];
         let end = before + positions.end;
-        for start in (0..end).step_by(KEYS) {
+        // The first key that any of them sees. Blocks begin where they would
+        // without a window, so that a row's sums don't depend on its company.
+        let first = (before + positions.start + 1).saturating_sub(self.window);
+        for start in (first / KEYS * KEYS..end).step_by(KEYS) {
             let keys = start..end.min(start + KEYS);
             pack_keys(self.keys.rows(head, keys.clone()), width, &mut key_panels);
             pack_values(self.values.rows(head, keys), width, &mut value_panels);
@@ -180,6 +204,8 @@ impl Scene<'_> {
                 let position = before + positions.start + row % positions.len();
                 let seen = (position + 1).saturating_sub(start).min(KEYS);
                 scores[seen..].fill(f32::NEG_INFINITY);
+                let past = (position + 1).saturating_sub(self.window);
+                scores[..past.saturating_sub(start).min(KEYS)].fill(f32::NEG_INFINITY);
                 state.weigh(row, scores);
             }
             state.mix(&scores, &value_panels);
@@ -324,7 +350,7 @@ mod tests {
     }
 
     /// The same by candle's operations.
-    fn wanted(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor> {
+    fn wanted(queries: &Tensor, keys: &Tensor, values: &Tensor, window: usize) -> Result<Tensor> {
         let (heads, count, width) = queries.dims3()?;
         let (kv_heads, total, _) = keys.dims3()?;
         let repeat = |x: &Tensor| {
@@ -336,7 +362,8 @@ mod tests {
         let mask: Vec<f32> = (0..count)
             .flat_map(|row| {
                 let seen = total - count + row;
-                (0..total).map(move |key| if key > seen { f32::NEG_INFINITY } else { 0.0 })
+                let visible = move |key| key <= seen && seen - key < window;
+                (0..total).map(move |key| if visible(key) { 0.0 } else { f32::NEG_INFINITY })
             })
             .collect();
         let mask = Tensor::from_vec(mask, (1, count, total), &Device::Cpu)?;
@@ -366,13 +393,44 @@ mod tests {
             // Views of a larger cache, as the decoder has them.
             let cache = |seed| tensor((kv_heads, total + 9, width), seed).narrow(1, 0, total);
             let (keys, values) = (cache(1.0)?, cache(2.0)?);
-            let found = causal_attention(&queries, &keys, &values)?;
-            let wanted = wanted(&queries, &keys.contiguous()?, &values.contiguous()?)?;
-            let apart = (found - wanted)?.abs()?.max_all()?.to_scalar::<f32>()?;
-            assert!(
-                apart < 1e-4,
-                "{heads} {kv_heads} {count} {total} {width}: {apart}"
-            );
+            let all = causal_attention(&queries, &keys, &values)?;
+            let (keys_alone, values_alone) = (keys.contiguous()?, values.contiguous()?);
+            for window in [1, 5, 63, 64, 65, usize::MAX] {
+                let found = windowed_attention(&queries, &keys, &values, window)?;
+                let wanted = wanted(&queries, &keys_alone, &values_alone, window)?;
+                let apart = (&found - wanted)?.abs()?.max_all()?.to_scalar::<f32>()?;
+                assert!(
+                    apart < 1e-4,
+                    "{heads} {kv_heads} {count} {total} {width} {window}: {apart}"
+                );
+                if window >= total {
+                    assert_eq!(found.to_vec2::<f32>()?, all.to_vec2::<f32>()?);
+                }
+            }
+            assert!(windowed_attention(&queries, &keys, &values, 0).is_err());
+        }
+        Ok(())
+    }
+
+    /// Guesses and prompts in pieces rest on this.
+    #[test]
+    fn a_row_in_a_window_is_the_same_in_any_company() -> Result<()> {
+        let (heads, kv_heads, count, total, width) = (4, 2, 130, 190, 16);
+        let queries = tensor((heads, count, width), 0.0);
+        let [keys, values] = [1.0, 2.0].map(|seed| tensor((kv_heads, total, width), seed));
+        for window in [1, 20, 64, 100] {
+            let together = windowed_attention(&queries, &keys, &values, window)?;
+            for row in [0, 1, 63, 64, 129] {
+                let end = total - count + row + 1;
+                let alone = windowed_attention(
+                    &queries.narrow(1, row, 1)?.contiguous()?,
+                    &keys.narrow(1, 0, end)?,
+                    &values.narrow(1, 0, end)?,
+                    window,
+                )?;
+                let row = together.narrow(0, row, 1)?;
+                assert_eq!(row.to_vec2::<f32>()?, alone.to_vec2::<f32>()?);
+            }
         }
         Ok(())
     }

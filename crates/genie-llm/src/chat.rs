@@ -10,8 +10,8 @@ use candle_core::Device;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use genie_compute::{SpawnError, SubmitError, Worker};
 use genie_core::{
-    ChoiceRequest, Constraint, ContentHash, FinishReason, Generate, GenerateError, GenerateRequest,
-    Generation, ModelInfo, TokenWeight, Usage, WatchWork, Work,
+    ChoiceRequest, Constraint, FinishReason, Generate, GenerateError, GenerateRequest, Generation,
+    ModelInfo, Tenant, TokenWeight, Usage, WatchWork, Work,
 };
 
 use crate::LlmError;
@@ -20,6 +20,7 @@ use crate::decoder::Decoder;
 use crate::gguf::Gguf;
 use crate::grammar::Grammars;
 use crate::job::{Ask, Event, Job, Talk};
+use crate::options::ChatModelOptions;
 use crate::rule::Rule;
 use crate::scheduler::{Limits, Scheduler};
 use crate::template::ChatTemplate;
@@ -27,56 +28,6 @@ use crate::tokenizer::Tokenizer;
 
 /// How often a caller that waits is asked whether it still wants to.
 const PATIENCE: Duration = Duration::from_millis(100);
-
-/// How a model is loaded.
-#[derive(Debug, Clone)]
-pub struct ChatModelOptions {
-    /// The registry name.
-    pub name: String,
-    /// SHA-256 of the file, as the registry or a check found it.
-    pub hash: ContentHash,
-    /// Where the tensors live.
-    pub device: Device,
-    /// Requests that wait at most; one more is answered
-    /// [`GenerateError::Busy`].
-    pub queue: usize,
-    /// Tokens of prompts and answers that wait at most, those asked for
-    /// counted; more are answered [`GenerateError::Busy`].
-    pub queue_tokens: usize,
-    /// Tokens of prompt and answer together at most, where that should be
-    /// less than the model was trained for.
-    pub context: Option<usize>,
-    /// Requests that are worked on at once. Each has keys and values of its
-    /// own; answers are written side by side, which costs little more than
-    /// one of them.
-    pub slots: usize,
-    /// Bytes of keys and values for requests that are worked on. One that
-    /// does not fit beside the others waits, and one that never could is
-    /// answered [`GenerateError::ContextOverflow`].
-    pub held: usize,
-    /// Bytes of keys and values that are kept of earlier prompts and answers,
-    /// so that what begins like them is answered sooner; 0 keeps none. A token takes layers × key heads × head width × 8 bytes: 57 kB
-    /// of a model with 1.5 billion weights.
-    pub kept: usize,
-}
-
-impl ChatModelOptions {
-    /// On the processor, with a queue of 16 and the model's own context.
-    #[must_use]
-    pub fn new(name: impl Into<String>, hash: ContentHash) -> Self {
-        Self {
-            name: name.into(),
-            hash,
-            device: Device::Cpu,
-            queue: 16,
-            queue_tokens: 96 << 10,
-            context: None,
-            slots: 8,
-            held: 2 << 30,
-            kept: 256 << 20,
-        }
-    }
-}
 
 /// A chat model from a GGUF file, run by one thread of its own.
 ///
@@ -165,7 +116,7 @@ impl ChatModel {
             template,
             worker,
             grammars: OnceLock::new(),
-            waiting: Waiting::new(queue_tokens),
+            waiting: Waiting::new(queue, queue_tokens),
             watch,
         })
     }
@@ -199,10 +150,19 @@ impl ChatModel {
     }
 
     /// A place among those who wait; whoever goes first needs none.
-    fn enter(&self, tokens: usize, first: bool, asked: Instant) -> Result<Entry, GenerateError> {
+    fn enter(
+        &self,
+        tenant: &Tenant,
+        tokens: usize,
+        first: bool,
+        asked: Instant,
+    ) -> Result<Entry, GenerateError> {
         let ticket = match first {
             true => None,
-            false => Some(self.waiting.enter(tokens).ok_or_else(|| self.busy())?),
+            false => {
+                let ticket = self.waiting.enter(tenant, tokens);
+                Some(ticket.ok_or_else(|| self.busy())?)
+            }
         };
         Ok(Entry { asked, ticket })
     }
@@ -319,6 +279,7 @@ impl Generate for ChatModel {
         }
 
         let entry = self.enter(
+            &request.tenant,
             prompt.len().saturating_add(request.max_tokens),
             false,
             asked,
@@ -415,7 +376,7 @@ impl Generate for ChatModel {
             .iter()
             .map(|choice| self.openings(choice))
             .collect::<Result<Vec<_>, _>>()?;
-        let entry = self.enter(prompt.len(), request.first, asked)?;
+        let entry = self.enter(&request.tenant, prompt.len(), request.first, asked)?;
         let caller = Caller::default();
         let (reply, answer) = crossbeam_channel::bounded(1);
         let ask = Ask {

@@ -1,6 +1,6 @@
 use std::sync::mpsc;
 
-use genie_core::{ChatMessage, ChatRole, Sampling, Tenant};
+use genie_core::{ChatMessage, ChatRole, ContentHash, Sampling, Tenant};
 
 use super::*;
 use crate::tiny::Tiny;
@@ -27,7 +27,7 @@ fn listen(model: &ChatModel, request: GenerateRequest) -> (Generation, String) {
 
 #[test]
 fn the_pieces_are_the_text_in_every_family() {
-    for family in ["llama", "qwen2", "qwen3"] {
+    for family in ["llama", "qwen2", "qwen3", "gemma3"] {
         let model = load(&Tiny {
             family,
             ..Tiny::default()
@@ -227,6 +227,7 @@ fn a_full_queue_is_busy() {
         // One waits in the queue; its caller stays as long as the first runs.
         let caller = Caller::default();
         let (events, _arriving) = crossbeam_channel::bounded(4);
+        let entry = model.enter(&Tenant::default(), 2, false, Instant::now());
         let waiting = Talk {
             prompt: vec![1],
             sampling: Sampling::greedy(),
@@ -236,7 +237,7 @@ fn a_full_queue_is_busy() {
             lookup: true,
             rule: None,
             weights: None,
-            entry: Entry::default(),
+            entry: entry.expect("a place"),
             events,
             left: caller.left(),
         };

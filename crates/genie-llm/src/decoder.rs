@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use candle_core::{Device, Result as TensorResult, Tensor};
 use candle_nn::ops;
-use genie_compute::{causal_attention, gated_silu};
+use genie_compute::{Gate, gated_product, windowed_attention};
 
-use crate::LlmError;
 use crate::cache::KvCache;
-use crate::config::{DecoderConfig, NormOrder};
+use crate::config::DecoderConfig;
 use crate::gguf::Gguf;
 use crate::rope::{Angles, Rope};
 use crate::weights::{Form, Linear, Loader, Matrix};
+use crate::{FileProblem, LlmError};
 
 /// The weights of a decoder on one device.
 #[derive(Debug)]
@@ -22,29 +22,31 @@ pub(crate) struct Decoder {
     norm: Tensor,
     output: Matrix,
     rope: Rope,
+    /// Of layers that look at a window.
+    local_rope: Option<Rope>,
     device: Device,
 }
 
 #[derive(Debug)]
 struct Layer {
-    attention_norm: Norm,
+    attention_norm: Norms,
     query: Linear,
     key: Linear,
     value: Linear,
     query_norm: Option<Tensor>,
     key_norm: Option<Tensor>,
     attention_output: Linear,
-    feed_forward_norm: Norm,
+    feed_forward_norm: Norms,
     gate: Linear,
     up: Linear,
     down: Linear,
 }
 
-/// Weights of a norm of what half a layer reads, or of what it adds.
+/// Weights of the norms of what half a layer reads and of what it adds.
 #[derive(Debug)]
-enum Norm {
-    Before(Tensor),
-    After(Tensor),
+struct Norms {
+    before: Option<Tensor>,
+    after: Option<Tensor>,
 }
 
 impl Decoder {
@@ -80,29 +82,49 @@ impl Decoder {
             None
         };
         let rope = Rope::new(&config.rope, head_dim, factors.as_deref(), device);
+        let local = config.local.as_ref();
+        let local_rope = local.map(|local| Rope::new(&local.rope, head_dim, None, device));
 
         let mut layers = Vec::with_capacity(config.layers);
         for index in 0..config.layers {
             let name = |part: &str| format!("blk.{index}.{part}");
-            let (norms, widths) = match config.norms {
-                NormOrder::Before => (["attn_norm", "ffn_norm"], [head_dim; 2]),
-                NormOrder::After => (["post_attention_norm", "post_ffw_norm"], [queries, keys]),
+            let order = config.norms;
+            // Over all heads together, or over each.
+            let widths = if order.before() {
+                [head_dim; 2]
+            } else {
+                [queries, keys]
             };
-            let mut norm = |part: &str| -> Result<Norm, LlmError> {
-                let weights = loader.vector(&name(&format!("{part}.weight")), hidden)?;
-                Ok(match config.norms {
-                    NormOrder::Before => Norm::Before(weights),
-                    NormOrder::After => Norm::After(weights),
+            let mut norms = |before: &str, after: &str| -> Result<Norms, LlmError> {
+                let mut norm = |part: &str, wanted: bool| {
+                    let weights = wanted.then(|| loader.vector(&name(part), hidden));
+                    weights.transpose()
+                };
+                Ok(Norms {
+                    before: norm(before, order.before())?,
+                    after: norm(after, order.after())?,
                 })
             };
-            let [attention_norm, feed_forward_norm] = [norm(norms[0])?, norm(norms[1])?];
+            let attention_norm = norms("attn_norm.weight", "post_attention_norm.weight")?;
+            let feed_forward_norm = norms("ffn_norm.weight", "post_ffw_norm.weight")?;
+            let query_norm = loader.optional_vector(&name("attn_q_norm.weight"), widths[0])?;
+            // The norm is a good place for it: positions turn queries and
+            // don't stretch them.
+            let query_norm = match query_norm {
+                Some(norm) if config.query_scale != 1.0 => Some((norm * config.query_scale)?),
+                None if config.query_scale != 1.0 => {
+                    let missing = FileProblem::MissingTensor(name("attn_q_norm.weight"));
+                    return Err(gguf.problem(missing));
+                }
+                norm => norm,
+            };
             layers.push(Layer {
                 attention_norm,
                 feed_forward_norm,
                 query: loader.linear(&name("attn_q"), queries, hidden)?,
                 key: loader.linear(&name("attn_k"), keys, hidden)?,
                 value: loader.linear(&name("attn_v"), keys, hidden)?,
-                query_norm: loader.optional_vector(&name("attn_q_norm.weight"), widths[0])?,
+                query_norm,
                 key_norm: loader.optional_vector(&name("attn_k_norm.weight"), widths[1])?,
                 attention_output: loader.linear(&name("attn_output"), hidden, queries)?,
                 gate: loader.linear(&name("ffn_gate"), inner, hidden)?,
@@ -117,6 +139,7 @@ impl Decoder {
             norm,
             output,
             rope,
+            local_rope,
             device: device.clone(),
         })
     }
@@ -135,17 +158,25 @@ impl Decoder {
     pub(crate) fn read(&self, parts: &mut [Part<'_>]) -> TensorResult<Option<Tensor>> {
         let tokens: Vec<u32> = parts.iter().flat_map(|part| part.tokens).copied().collect();
         let mut x = self.embedding.rows(&tokens, &self.device)?;
-        let angles = self.rope.angles(parts.iter().flat_map(Part::positions))?;
-        let masks = parts
-            .iter()
-            .map(|part| self.mask(part))
-            .collect::<TensorResult<Vec<_>>>()?;
+        if self.config.embedding_scale != 1.0 {
+            x = (x * self.config.embedding_scale)?;
+        }
+        let global = self.sight(&self.rope, usize::MAX, parts)?;
+        let local = match (&self.config.local, &self.local_rope) {
+            (Some(local), Some(rope)) => {
+                Some((self.sight(rope, local.window, parts)?, &local.layers))
+            }
+            _ => None,
+        };
         for (index, layer) in self.layers.iter().enumerate() {
             let input = self.before(&x, &layer.attention_norm)?;
             let scene = Scene {
                 layer: index,
-                angles: self.rope.turns(index).then_some(&angles),
-                masks: &masks,
+                turns: self.rope.turns(index),
+                sight: match &local {
+                    Some((sight, layers)) if layers[index] => sight,
+                    _ => &global,
+                },
             };
             let seen = self.attend(&input, &scene, parts)?;
             x = (x + self.after(seen, &layer.attention_norm)?)?;
@@ -179,30 +210,36 @@ impl Decoder {
     }
 
     fn feed_forward(&self, layer: &Layer, input: &Tensor) -> TensorResult<Tensor> {
-        if let Some(added) = Linear::gated([&layer.gate, &layer.up, &layer.down], input) {
+        let function = self.config.gate;
+        let linears = [&layer.gate, &layer.up, &layer.down];
+        if let Some(added) = Linear::gated(linears, function, input) {
             return added;
         }
         let gate = layer.gate.forward(input)?;
         let up = layer.up.forward(input)?;
         let inner = if self.device.is_cpu() {
-            gated_silu(&gate, &up)?
+            gated_product(&gate, &up, function)?
         } else {
-            (gate.silu()? * up)?
+            let gate = match function {
+                Gate::Silu => gate.silu()?,
+                Gate::GeluTanh => gate.gelu()?,
+            };
+            (gate * up)?
         };
         layer.down.forward(&inner)
     }
 
-    fn before(&self, x: &Tensor, norm: &Norm) -> TensorResult<Tensor> {
-        match norm {
-            Norm::Before(weights) => self.normalize(x, weights),
-            Norm::After(_) => Ok(x.clone()),
+    fn before(&self, x: &Tensor, norms: &Norms) -> TensorResult<Tensor> {
+        match &norms.before {
+            Some(weights) => self.normalize(x, weights),
+            None => Ok(x.clone()),
         }
     }
 
-    fn after(&self, x: Tensor, norm: &Norm) -> TensorResult<Tensor> {
-        match norm {
-            Norm::Before(_) => Ok(x),
-            Norm::After(weights) => self.normalize(&x, weights),
+    fn after(&self, x: Tensor, norms: &Norms) -> TensorResult<Tensor> {
+        match &norms.after {
+            Some(weights) => self.normalize(&x, weights),
+            None => Ok(x),
         }
     }
 
@@ -238,9 +275,10 @@ impl Decoder {
                     x = self.normalize(&x, norm)?;
                 }
                 let x = x.transpose(1, 2)?.contiguous()?;
-                match scene.angles {
-                    Some(angles) => angles.turn(&x)?.squeeze(0),
-                    None => x.squeeze(0),
+                if scene.turns {
+                    scene.sight.angles.turn(&x)?.squeeze(0)
+                } else {
+                    x.squeeze(0)
                 }
             };
         let queries = turned(
@@ -257,59 +295,40 @@ impl Decoder {
             .contiguous()?;
         let mut mixed = Vec::with_capacity(parts.len());
         let mut start = 0;
-        for (part, mask) in parts.iter_mut().zip(scene.masks) {
+        for (part, mask) in parts.iter_mut().zip(&scene.sight.masks) {
             let count = part.tokens.len();
             let own = |x: &Tensor| x.narrow(1, start, count)?.contiguous();
             let (keys, values) = part
                 .cache
                 .write(scene.layer, &own(&keys)?, &own(&values)?)?;
-            mixed.push(self.mix(&own(&queries)?, &keys, &values, mask.as_ref())?);
+            mixed.push(if self.device.is_cpu() {
+                windowed_attention(&own(&queries)?, &keys, &values, scene.sight.window)?
+            } else {
+                composed_attention(&own(&queries)?, &keys, &values, mask.as_ref())?
+            });
             start += count;
         }
         layer.attention_output.forward(&joined(mixed)?)
     }
 
-    /// What queries, [heads, count, head_dim], see of keys and values, each
-    /// [kv_heads, total, head_dim]: [count, heads * head_dim].
-    fn mix(
-        &self,
-        queries: &Tensor,
-        keys: &Tensor,
-        values: &Tensor,
-        mask: Option<&Tensor>,
-    ) -> TensorResult<Tensor> {
-        if self.device.is_cpu() {
-            return causal_attention(queries, keys, values);
-        }
-        let (heads, count, head_dim) = queries.dims3()?;
-        let (kv_heads, total, _) = keys.dims3()?;
-        // The heads that share keys stand next to each other, so they become
-        // more rows of one product and nothing has to be repeated.
-        let rows = heads / kv_heads * count;
-        let scale = 1.0 / (head_dim as f64).sqrt();
-        let queries = (queries * scale)?.reshape((kv_heads, rows, head_dim))?;
-        let mut scores = queries.matmul(&keys.transpose(1, 2)?)?;
-        if let Some(mask) = mask {
-            scores = scores
-                .reshape((heads, count, total))?
-                .broadcast_add(mask)?
-                .reshape((kv_heads, rows, total))?;
-        }
-        let mixed = ops::softmax_last_dim(&scores)?.matmul(values)?;
-        mixed
-            .reshape((heads, count, head_dim))?
-            .transpose(0, 1)?
-            .reshape((count, heads * head_dim))
+    /// What layers of one kind share.
+    fn sight(&self, rope: &Rope, window: usize, parts: &[Part<'_>]) -> TensorResult<Sight> {
+        let masks = parts.iter().map(|part| self.mask(part, window));
+        Ok(Sight {
+            angles: rope.angles(parts.iter().flat_map(Part::positions))?,
+            masks: masks.collect::<TensorResult<_>>()?,
+            window,
+        })
     }
 
-    /// Our kernel on the processor needs none, and a single row looks at
-    /// everything.
-    fn mask(&self, part: &Part<'_>) -> TensorResult<Option<Tensor>> {
-        if part.tokens.len() > 1 && !self.device.is_cpu() {
-            causal_mask(part.cache.len(), part.tokens.len(), &self.device).map(Some)
-        } else {
-            Ok(None)
+    /// Our kernel on the processor needs none, and neither does a single row
+    /// that looks at everything.
+    fn mask(&self, part: &Part<'_>, window: usize) -> TensorResult<Option<Tensor>> {
+        let positions = part.positions();
+        if self.device.is_cpu() || positions.len() == 1 && positions.end <= window {
+            return Ok(None);
         }
+        causal_mask(positions, window, &self.device).map(Some)
     }
 }
 
@@ -358,24 +377,84 @@ fn joined(mut rows: Vec<Tensor>) -> TensorResult<Tensor> {
     }
 }
 
-/// Where attention happens: which layer, at which positions.
+/// Where attention happens.
 struct Scene<'a> {
     layer: usize,
-    /// `None` where the layer has no positions.
-    angles: Option<&'a Angles>,
-    /// One for each part.
-    masks: &'a [Option<Tensor>],
+    /// Whether the layer has positions.
+    turns: bool,
+    sight: &'a Sight,
 }
 
-/// Minus infinity where a position would look ahead, of shape [1, count,
-/// start + count].
-fn causal_mask(start: usize, count: usize, device: &Device) -> TensorResult<Tensor> {
-    let total = start + count;
+/// How far positions look, and where they are.
+struct Sight {
+    angles: Angles,
+    /// One for each part.
+    masks: Vec<Option<Tensor>>,
+    window: usize,
+}
+
+/// What queries, [heads, count, head_dim], see of keys and values, each
+/// [kv_heads, total, head_dim], by candle's operations: [count, heads *
+/// head_dim].
+fn composed_attention(
+    queries: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+    mask: Option<&Tensor>,
+) -> TensorResult<Tensor> {
+    let (heads, count, head_dim) = queries.dims3()?;
+    let (kv_heads, total, _) = keys.dims3()?;
+    // The heads that share keys stand next to each other, so they become
+    // more rows of one product and nothing has to be repeated.
+    let rows = heads / kv_heads * count;
+    let scale = 1.0 / (head_dim as f64).sqrt();
+    let queries = (queries * scale)?.reshape((kv_heads, rows, head_dim))?;
+    let mut scores = queries.matmul(&keys.transpose(1, 2)?)?;
+    if let Some(mask) = mask {
+        scores = scores
+            .reshape((heads, count, total))?
+            .broadcast_add(mask)?
+            .reshape((kv_heads, rows, total))?;
+    }
+    let mixed = ops::softmax_last_dim(&scores)?.matmul(values)?;
+    mixed
+        .reshape((heads, count, head_dim))?
+        .transpose(0, 1)?
+        .reshape((count, heads * head_dim))
+}
+
+/// Minus infinity where a position would look ahead or further back than the
+/// window, of shape [1, positions, all up to their end].
+fn causal_mask(positions: Range<usize>, window: usize, device: &Device) -> TensorResult<Tensor> {
+    let (count, total) = (positions.len(), positions.end);
     let mut mask = Vec::with_capacity(count * total);
-    for row in 0..count {
-        let seen = start + row + 1;
-        mask.extend(std::iter::repeat_n(0f32, seen));
+    for position in positions {
+        let seen = position + 1;
+        let past = seen.saturating_sub(window);
+        mask.extend(std::iter::repeat_n(f32::NEG_INFINITY, past));
+        mask.extend(std::iter::repeat_n(0f32, seen - past));
         mask.extend(std::iter::repeat_n(f32::NEG_INFINITY, total - seen));
     }
     Tensor::from_vec(mask, (1, count, total), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_lets_through_what_the_window_holds() {
+        let mask = causal_mask(2..5, 3, &Device::Cpu).expect("a mask");
+        let rows = mask.squeeze(0).and_then(|mask| mask.to_vec2::<f32>());
+        let seen: Vec<String> = rows
+            .expect("floats")
+            .iter()
+            .map(|row| {
+                row.iter()
+                    .map(|x| if *x == 0.0 { 'x' } else { '.' })
+                    .collect()
+            })
+            .collect();
+        assert_eq!(seen, ["xxx..", ".xxx.", "..xxx"]);
+    }
 }

@@ -38,6 +38,12 @@ pub enum LlmError {
     /// Text could not be cut into tokens.
     #[error("the model's tokenizer failed")]
     Tokenizer(#[source] tokenizers::Error),
+    /// The vocabulary has no token for a byte of the text.
+    #[error("the model's vocabulary has no token for the byte {byte:#04x}")]
+    NoToken {
+        /// The byte.
+        byte: u8,
+    },
     /// The conversation could not be rendered.
     #[error("the model's chat template failed")]
     Template(#[source] minijinja::Error),
@@ -173,14 +179,15 @@ pub enum FileProblem {
     NotUtf8,
     /// The family of the model is not known.
     #[error(
-        "it is a model of the architecture {0:?}; llama, qwen2, qwen3, smollm3 and olmo2 are known"
+        "it is a model of the architecture {0:?}; llama, qwen2, qwen3, smollm3, olmo2 and gemma3 \
+         are known"
     )]
     Architecture(String),
     /// The model needs something that the decoder does not do.
     #[error("it needs {0}, which this decoder does not do")]
     Unsupported(&'static str),
     /// The tokenizer is not known.
-    #[error("its tokenizer {0:?} is not known; byte-level BPE is")]
+    #[error("its tokenizer {0:?} is not known; byte-level BPE and SentencePiece's BPE are")]
     TokenizerModel(String),
     /// The rule that cuts text before the merges is not known.
     #[error("its pre-tokenizer {0:?} is not known")]

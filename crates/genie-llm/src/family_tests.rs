@@ -10,9 +10,12 @@ use candle_core::quantized::gguf_file::Content;
 use crate::decoder::Decoder;
 use crate::gguf::Gguf;
 use crate::reader::Reader;
-use crate::tiny::Tiny;
+use crate::reference_tests::reference;
+use crate::tiny::{Tiny, WINDOW};
+use crate::weights::Form;
 
-const FAMILIES: [&str; 5] = ["llama", "qwen2", "qwen3", "smollm3", "olmo2"];
+const FAMILIES: [&str; 6] = ["llama", "qwen2", "qwen3", "smollm3", "olmo2", "gemma3"];
+/// Longer than the window of gemma3.
 const TEXT: [u32; 24] = [
     5, 70, 12, 33, 99, 4, 61, 8, 150, 5, 70, 13, 200, 31, 77, 2, 64, 64, 90, 18, 240, 1, 9, 55,
 ];
@@ -24,7 +27,31 @@ struct Plain {
     halves: bool,
     /// No positions in every so manieth layer.
     skipped: usize,
+    /// What is different in gemma3.
+    gemma: Option<Gemma>,
+    /// Whether the gate's function is looked up in a table of half precision,
+    /// as llama.cpp does.
+    rounded: bool,
 }
+
+#[derive(Clone, Copy)]
+struct Gemma {
+    window: usize,
+    /// Every so manieth layer looks at everything.
+    global: usize,
+    /// Rotary base and stretch of those, and the others' base.
+    base: f32,
+    stretch: f32,
+    local_base: f32,
+}
+
+const GEMMA: Gemma = Gemma {
+    window: WINDOW,
+    global: 6,
+    base: 1e6,
+    stretch: 4.0,
+    local_base: 10_000.0,
+};
 
 impl Plain {
     fn read(family: &str, bytes: &[u8]) -> Self {
@@ -47,8 +74,10 @@ impl Plain {
         Self {
             tensors: tensors.collect(),
             count: count.collect(),
-            halves: ["qwen2", "qwen3", "olmo2"].contains(&family),
+            halves: ["qwen2", "qwen3", "olmo2", "gemma3"].contains(&family),
             skipped: if family == "smollm3" { 4 } else { usize::MAX },
+            gemma: (family == "gemma3").then_some(GEMMA),
+            rounded: false,
         }
     }
 
@@ -85,10 +114,23 @@ impl Plain {
         x
     }
 
-    fn turn(&self, x: &mut [f32], position: usize, width: usize) {
+    /// How many positions a layer sees, and base and stretch of its own.
+    fn sight(&self, layer: usize) -> (usize, f32, f32) {
+        match self.gemma {
+            None => (usize::MAX, 10_000.0, 1.0),
+            Some(gemma) if (layer + 1) % gemma.global == 0 => {
+                (usize::MAX, gemma.base, gemma.stretch)
+            }
+            Some(gemma) => (gemma.window, gemma.local_base, 1.0),
+        }
+    }
+
+    fn turn(&self, x: &mut [f32], position: usize, layer: usize, width: usize) {
+        let (_, base, stretch) = self.sight(layer);
         for head in x.chunks_mut(width) {
             for pair in 0..width / 2 {
-                let angle = position as f32 * 10_000f32.powf(-2.0 * pair as f32 / width as f32);
+                let frequency = base.powf(-2.0 * pair as f32 / width as f32) / stretch;
+                let angle = position as f32 * frequency;
                 let (a, b) = if self.halves {
                     (pair, pair + width / 2)
                 } else {
@@ -99,6 +141,16 @@ impl Plain {
                 head[b] = x * angle.sin() + y * angle.cos();
             }
         }
+    }
+
+    fn gelu(&self, x: f32) -> f32 {
+        let half = |x: f32| match self.rounded {
+            true => half::f16::from_f32(x).to_f32(),
+            false => x,
+        };
+        let x = half(x);
+        let inner = (x + 0.044_715 * x.powi(3)) * (2.0 / std::f32::consts::PI).sqrt();
+        half(0.5 * x * (1.0 + inner.tanh()))
     }
 
     /// The logits behind the last token.
@@ -112,9 +164,11 @@ impl Plain {
         ]
         .map(|name| self.count[name]);
         let embedding = self.vector("token_embd.weight").expect("an embedding");
+        let scale = self.gemma.map_or(1.0, |_| (hidden as f32).sqrt());
         let mut stream: Vec<Vec<f32>> = text
             .iter()
-            .map(|token| embedding[*token as usize * hidden..][..hidden].to_vec())
+            .map(|token| &embedding[*token as usize * hidden..][..hidden])
+            .map(|row| row.iter().map(|x| x * scale).collect())
             .collect();
         let add = |x: &mut [f32], y: &[f32]| x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
         for layer in 0..layers {
@@ -128,15 +182,16 @@ impl Plain {
                 };
                 let (mut query, mut key) = (normed("q"), normed("k"));
                 if (layer + 1) % self.skipped != 0 {
-                    self.turn(&mut query, position, width);
-                    self.turn(&mut key, position, width);
+                    self.turn(&mut query, position, layer, width);
+                    self.turn(&mut key, position, layer, width);
                 }
                 keys.push(key);
                 values.push(self.linear(&name("attn_v"), &input));
                 let mut mixed = Vec::new();
                 for (head, query) in query.chunks(width).enumerate() {
                     let start = head / (heads / kv_heads) * width;
-                    let weights: Vec<f32> = keys
+                    let past = (position + 1).saturating_sub(self.sight(layer).0);
+                    let weights: Vec<f32> = keys[past..]
                         .iter()
                         .map(|key| {
                             let key = key[start..].iter();
@@ -146,7 +201,7 @@ impl Plain {
                         .collect();
                     let sum: f32 = weights.iter().sum();
                     mixed.extend((start..start + width).map(|column| {
-                        let weighed = values.iter().zip(&weights);
+                        let weighed = values[past..].iter().zip(&weights);
                         weighed.map(|(value, w)| value[column] * w).sum::<f32>() / sum
                     }));
                 }
@@ -156,7 +211,12 @@ impl Plain {
                 let mut inner = self.linear(&name("ffn_gate"), &input);
                 let up = self.linear(&name("ffn_up"), &input);
                 for (gate, up) in inner.iter_mut().zip(&up) {
-                    *gate = *gate / (1.0 + (-*gate).exp()) * up;
+                    let x = *gate;
+                    *gate = up
+                        * match self.gemma {
+                            None => x / (1.0 + (-x).exp()),
+                            Some(_) => self.gelu(x),
+                        };
                 }
                 let added = self.linear(&name("ffn_down"), &inner);
                 add(x, &self.norm(&name("post_ffw_norm"), added));
@@ -207,6 +267,86 @@ fn every_family_computes_what_its_formulas_say() {
             assert!(off > 0.1, "{family} {seed}: {off} with the wrong halves");
         }
     }
+}
+
+/// With the weights as floats nothing is rounded, so that each of the things
+/// that only gemma3 has would be seen.
+#[test]
+fn gemma3_computes_what_its_formulas_say_to_the_last_digits() {
+    let tiny = Tiny {
+        family: "gemma3",
+        ..Tiny::default()
+    };
+    let (_folder, path) = tiny.write();
+    let gguf = Gguf::open(&path).expect("opened");
+    let decoder = Decoder::load_as(Form::Floats, &gguf, &Device::Cpu).expect("a decoder");
+    let mut reader = Reader::new(decoder);
+    let found = reader.read(&TEXT).pop().expect("logits");
+    let mut plain = Plain::read("gemma3", &tiny.bytes());
+    let off = apart(&found, &plain.logits(&TEXT));
+    assert!(off < 1e-4, "{off}");
+    for other in [
+        Gemma {
+            window: WINDOW - 1,
+            ..GEMMA
+        },
+        Gemma {
+            window: TEXT.len(),
+            ..GEMMA
+        },
+        Gemma { global: 5, ..GEMMA },
+        Gemma {
+            base: 10_000.0,
+            ..GEMMA
+        },
+        Gemma {
+            stretch: 1.0,
+            ..GEMMA
+        },
+        Gemma {
+            local_base: 1e6,
+            ..GEMMA
+        },
+    ] {
+        plain.gemma = Some(other);
+        let other = apart(&found, &plain.logits(&TEXT));
+        assert!(other > 20.0 * off, "{other} and {off}");
+    }
+    // One by one, where each step sees a window of its own.
+    reader.forget();
+    let rows: Vec<Vec<f32>> = TEXT
+        .iter()
+        .map(|token| reader.read(&[*token]).remove(0))
+        .collect();
+    let off = apart(rows.last().expect("rows"), &found);
+    assert!(off < 1e-4, "{off}");
+}
+
+/// llama.cpp looks the gate of gemma3 up in a table of half precision. With
+/// that and weights as floats on both sides it says what the formulas say, and
+/// without it is further off: so this is what keeps the two engines apart.
+#[test]
+fn gemma3_is_as_far_from_llama_cpp_as_a_table_of_its_gate() {
+    let tiny = Tiny {
+        family: "gemma3",
+        ..Tiny::default()
+    };
+    let mut plain = Plain::read("gemma3", &tiny.bytes());
+    let reference = reference("tiny-gemma3-floats");
+    let mut furthest = |rounded: bool| {
+        plain.rounded = rounded;
+        let differences = reference.runs.iter().map(|run| {
+            let logits = plain.logits(&run.prompt);
+            let step = &run.steps[0];
+            let off = |token: u32, logit: f32| (logits[token as usize] - logit).abs();
+            off(step.token, step.logit).max(off(step.second, step.second_logit))
+        });
+        differences.fold(0.0, f32::max)
+    };
+    let (like_it, exact) = (furthest(true), furthest(false));
+    eprintln!("{like_it} with the table, {exact} without");
+    assert!(like_it < 2e-3 && exact > 3.0 * like_it, "{like_it} {exact}");
+    assert!(exact < 0.1, "{exact}");
 }
 
 #[test]

@@ -28,6 +28,13 @@ impl Job {
         }
     }
 
+    pub(crate) const fn tenant(&self) -> &Tenant {
+        match self {
+            Self::Talk(talk) => &talk.tenant,
+            Self::Ask(ask) => &ask.tenant,
+        }
+    }
+
     /// An answer that has begun waits for it.
     pub(crate) const fn is_first(&self) -> bool {
         matches!(self, Self::Ask(Ask { first: true, .. }))

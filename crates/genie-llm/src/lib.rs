@@ -1,11 +1,11 @@
 //! Tokens in, tokens out: the decoder, its sampling and its chat templates.
 //!
 //! [`ChatModel`] loads a GGUF file and implements [`genie_core::Generate`].
-//! The families llama, qwen2, qwen3, smollm3 and olmo2 are configurations of
-//! one decoder, read from the file: which halves of a head the rotary
-//! positions turn and in which layers, whether projections have biases, what
-//! is normalized, whether the output matrix is the embedding. Weights stay
-//! quantized.
+//! The families llama, qwen2, qwen3, smollm3, olmo2 and gemma3 are
+//! configurations of one decoder, read from the file: which halves of a head
+//! the rotary positions turn and in which layers, how far a layer looks back,
+//! whether projections have biases, what is normalized, whether the output
+//! matrix is the embedding. Weights stay quantized.
 //!
 //! One thread owns the model, takes requests from a bounded queue and works on
 //! several at once: each pass reads the next token of every answer and a piece
@@ -55,11 +55,15 @@ mod error;
 mod family_tests;
 mod gguf;
 mod grammar;
+mod header;
 mod job;
+mod line;
 mod lookup;
 #[cfg(test)]
 mod lookup_tests;
+mod options;
 mod perplexity;
+mod pieces;
 mod prefix;
 mod prompt_data;
 #[cfg(test)]
@@ -74,6 +78,8 @@ mod sampler;
 mod scheduler;
 #[cfg(test)]
 mod scheduler_tests;
+#[cfg(test)]
+mod sharing_tests;
 mod stream;
 mod template;
 #[cfg(test)]
@@ -81,6 +87,7 @@ mod tiny;
 mod tokenizer;
 mod weights;
 
-pub use chat::{ChatModel, ChatModelOptions};
+pub use chat::ChatModel;
 pub use error::{FileProblem, LlmError};
+pub use options::ChatModelOptions;
 pub use perplexity::{Perplexity, perplexity};

@@ -105,7 +105,7 @@ fn repetitive(length: u32) -> Vec<u32> {
 
 #[test]
 fn several_tokens_of_a_pass_have_the_logits_of_one_by_one() {
-    for family in ["llama", "qwen2", "qwen3"] {
+    for family in ["llama", "qwen2", "qwen3", "gemma3"] {
         let (_folder, path) = Tiny {
             family,
             ..Tiny::default()
@@ -154,7 +154,7 @@ fn same_logits(reader: &mut Reader, prompt: &[u32], next: &[u32]) {
 #[test]
 fn tiny_models_write_the_same_with_and_without_guesses() {
     let prompt = repetitive(120);
-    for family in ["llama", "qwen2", "qwen3"] {
+    for family in ["llama", "qwen2", "qwen3", "gemma3"] {
         for seed in 1..5 {
             let mut model = Model::tiny(family, seed);
             for length in [1, 2, 7, 200] {

@@ -19,6 +19,7 @@ use crate::answer::{Answer, Written};
 use crate::cache::{BLOCK as ROOM, KvCache};
 use crate::decoder::{Decoder, Part};
 use crate::job::{Ask, Job, Talk, flow};
+use crate::line::Line;
 use crate::lookup::{Guess, Lookup};
 use crate::prefix::{BLOCK, Prefixes};
 use crate::sampler::weigh;
@@ -53,8 +54,9 @@ pub(crate) struct Scheduler {
     tokenizer: Arc<Tokenizer>,
     limits: Limits,
     running: Vec<Running>,
-    /// Taken from the queue, and too large for what is free.
-    waiting: Option<Job>,
+    /// Taken from the queue, for as long as there is no slot or too little
+    /// memory.
+    line: Line,
     watch: Watch,
     kept: Prefixes,
     /// Tokens that were read and written for each tenant with something in
@@ -93,7 +95,7 @@ impl Scheduler {
             tokenizer,
             limits,
             running: Vec::new(),
-            waiting: None,
+            line: Line::default(),
             watch: Watch::default(),
             kept: Prefixes::new(limits.kept),
             served: HashMap::new(),
@@ -106,25 +108,39 @@ impl Scheduler {
         self
     }
 
+    /// Another limit for what is kept.
+    #[cfg(test)]
+    pub(crate) fn keep_at_most(&mut self, bytes: usize) {
+        self.limits.kept = bytes;
+        self.kept = Prefixes::new(bytes);
+    }
+
     /// Takes a job in hand, where there is one, and makes a pass.
     pub(crate) fn run(&mut self, job: Option<Job>) -> Appetite {
         self.running.retain(|running| !running.has_left());
-        self.waiting.take_if(|job| job.has_left());
-        if let Some(job) = job {
-            self.receive(job);
+        match job {
+            // Whoever waits for its end holds a slot already.
+            Some(job) if job.is_first() => self.admit(job),
+            Some(job) => self.line.push(job),
+            None => {}
         }
-        if let Some(job) = self
-            .waiting
-            .take_if(|job| fits(&self.running, job, self.limits.held))
-        {
-            self.admit(job);
+        let running = &self.running;
+        self.line
+            .forget(|tenant| running.iter().any(|it| it.tenant == *tenant));
+        while self.running.len() < self.limits.slots {
+            let (running, held) = (&self.running, self.limits.held);
+            let in_hand = |tenant: &Tenant| {
+                let own = running.iter().filter(|it| it.tenant == *tenant);
+                own.count()
+            };
+            match self.line.take(in_hand, |job| fits(running, job, held)) {
+                Some(job) => self.admit(job),
+                None => break,
+            }
         }
         // A job that came without anybody waiting for it any more.
         self.running.retain(|running| !running.has_left());
-        self.plan();
-        if self.running.iter().any(|running| running.share > 0)
-            && let Err(error) = self.pass()
-        {
+        if let Err(error) = self.plan().and_then(|()| self.pass()) {
             // What the caches hold is not known any more.
             let reason = error.to_string();
             for running in self.running.drain(..) {
@@ -136,19 +152,13 @@ impl Scheduler {
         let running = &self.running;
         self.served
             .retain(|tenant, _| running.iter().any(|it| it.tenant == *tenant));
-        match running.len() {
-            0 => Appetite::Idle,
-            count if count < self.limits.slots && self.waiting.is_none() => Appetite::Some,
-            _ => Appetite::Urgent,
-        }
-    }
-
-    fn receive(&mut self, job: Job) {
-        // One that waits keeps others but the urgent from being handed over.
-        if self.waiting.is_some() || job.is_first() || fits(&self.running, &job, self.limits.held) {
-            self.admit(job);
-        } else {
-            self.waiting = Some(job);
+        match (
+            running.is_empty() && self.line.is_empty(),
+            self.line.has_room(),
+        ) {
+            (true, _) => Appetite::Idle,
+            (false, true) => Appetite::Some,
+            (false, false) => Appetite::Urgent,
         }
     }
 
@@ -238,8 +248,10 @@ impl Scheduler {
 
     /// Decides what the next pass reads: a token of every answer, with what
     /// may follow it, and pieces of prompts, first those that an answer waits
-    /// for, then those of the tenant that had least so far.
-    fn plan(&mut self) {
+    /// for, then those of the tenant that had least so far. A prompt that
+    /// begins as one does that is being read waits for it, and goes on behind
+    /// what both have.
+    fn plan(&mut self) -> Result<(), LlmError> {
         let limit = self.limits.context;
         let mut budget = READ;
         for running in &mut self.running {
@@ -264,15 +276,31 @@ impl Scheduler {
             let running = &self.running[*index];
             (!first(running), served(running))
         });
+        let mut read: Vec<usize> = Vec::new();
         for index in reading {
+            if self.limits.kept > 0 && self.running.len() > 1 {
+                self.running[index].catch_up(&mut self.kept)?;
+                let running = &self.running[index];
+                let follows = |first: &usize| running.follows(&self.running[*first]);
+                if read.iter().any(follows) {
+                    continue;
+                }
+            }
             let running = &mut self.running[index];
             running.share = running.unread().min(budget);
             budget -= running.share;
+            if running.share > 0 {
+                read.push(index);
+            }
         }
+        Ok(())
     }
 
     /// Reads what was planned and hands the logits on.
     fn pass(&mut self) -> Result<(), LlmError> {
+        if self.running.iter().all(|running| running.share == 0) {
+            return Ok(());
+        }
         let mut tokens = Vec::with_capacity(self.running.len());
         for running in &mut self.running {
             let end = running.held + running.share;
@@ -314,6 +342,19 @@ impl Scheduler {
             }
             let wanted = running.wanted();
             running.held += running.share;
+            if running.share > 0 && !running.has_begun() {
+                // Others may begin alike, and this one may never end.
+                let Running {
+                    tenant,
+                    cache,
+                    text,
+                    held,
+                    ..
+                } = &*running;
+                self.kept.keep(tenant, &text[..*held], |start| {
+                    cache.copy(start..start + BLOCK)
+                })?;
+            }
             // All of its own, also those behind a wrong guess, which nobody
             // looks at: what it leaves would be taken for the next one's.
             let own: Vec<Vec<f32>> = logits.by_ref().take(wanted).collect();
@@ -350,6 +391,34 @@ fn fits(running: &[Running], job: &Job, limit: usize) -> bool {
 }
 
 impl Running {
+    /// Takes over what was read for others since it was taken in hand.
+    fn catch_up(&mut self, kept: &mut Prefixes) -> Result<(), LlmError> {
+        let last = self.text.len() - 1;
+        let blocks = kept.find(&self.tenant, &self.text[..last]);
+        let own = self.held / BLOCK;
+        if blocks.len() > own {
+            self.cache.truncate(own * BLOCK);
+            for block in &blocks[own..] {
+                self.cache.append(block)?;
+            }
+            self.held = self.cache.len();
+        }
+        Ok(())
+    }
+
+    /// Whether both begin alike in a block that neither has read yet, so that
+    /// it will soon be there for this one too.
+    fn follows(&self, first: &Self) -> bool {
+        let last = self.text.len() - 1;
+        let both = self.text[..last].iter().zip(&first.text);
+        let alike = both.take_while(|(a, b)| a == b).count() / BLOCK * BLOCK;
+        self.tenant == first.tenant && alike > self.held.max(first.held)
+    }
+
+    fn has_begun(&self) -> bool {
+        matches!(&self.task, Task::Talk(answer) if answer.has_begun())
+    }
+
     fn unread(&self) -> usize {
         self.text.len() - self.held
     }

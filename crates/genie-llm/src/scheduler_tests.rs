@@ -17,7 +17,7 @@ use crate::scheduler::{Limits, Scheduler};
 use crate::tiny::Tiny;
 use crate::tokenizer::Tokenizer;
 
-fn scheduler(slots: usize) -> Scheduler {
+pub(crate) fn scheduler(slots: usize) -> Scheduler {
     holding(slots, 1 << 20)
 }
 
@@ -37,14 +37,14 @@ fn holding(slots: usize, held: usize) -> Scheduler {
 }
 
 /// Whoever asked.
-struct Caller {
+pub(crate) struct Caller {
     events: Receiver<Event>,
-    left: Arc<AtomicBool>,
+    pub(crate) left: Arc<AtomicBool>,
 }
 
 impl Caller {
     /// Tokens that came since the last look, and whether the end came.
-    fn look(&self) -> (usize, bool) {
+    pub(crate) fn look(&self) -> (usize, bool) {
         let (mut tokens, mut ended) = (0, false);
         for event in self.events.try_iter() {
             match event {
@@ -59,7 +59,7 @@ impl Caller {
         (tokens, ended)
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let pieces = self.events.try_iter().map(|event| match event {
             Event::Token(piece) | Event::Rest(piece) => piece,
             Event::Weight(weight) => format!("{weight:?}"),
@@ -70,7 +70,7 @@ impl Caller {
 }
 
 /// Warm enough that an end is not to be expected before `max_tokens`.
-fn talk(prompt: Vec<u32>, max_tokens: usize, tenant: &str) -> (Job, Caller) {
+pub(crate) fn talk(prompt: Vec<u32>, max_tokens: usize, tenant: &str) -> (Job, Caller) {
     let (events, arriving) = crossbeam_channel::bounded(max_tokens + 2);
     let left = Arc::new(AtomicBool::new(false));
     let sampling = Sampling {
@@ -99,13 +99,13 @@ fn talk(prompt: Vec<u32>, max_tokens: usize, tenant: &str) -> (Job, Caller) {
     (job, caller)
 }
 
-fn prompt(seed: u32, length: u32) -> Vec<u32> {
+pub(crate) fn prompt(seed: u32, length: u32) -> Vec<u32> {
     (0..length)
         .map(|at| (at * at + seed * 17 + at / 7) % 90)
         .collect()
 }
 
-fn finish(scheduler: &mut Scheduler) {
+pub(crate) fn finish(scheduler: &mut Scheduler) {
     while scheduler.run(None) != Appetite::Idle {}
 }
 
@@ -226,11 +226,18 @@ fn full_slots_take_only_what_is_urgent() {
     let mut scheduler = scheduler(2);
     let (first, _one) = talk(prompt(1, 600), 30, "a");
     let (second, _two) = talk(prompt(2, 600), 30, "a");
-    assert_eq!(scheduler.run(Some(first)), Appetite::Some);
-    assert_eq!(scheduler.run(Some(second)), Appetite::Urgent);
-    let (job, answer) = ask(prompt(3, 20), "a");
-    scheduler.run(Some(job));
+    let (third, later) = talk(prompt(4, 600), 30, "a");
+    for job in [first, second, third] {
+        assert_eq!(scheduler.run(Some(job)), Appetite::Some);
+    }
+    let (job, answer) = ask(prompt(3, 20), "waits");
+    let mut job = Some(job);
+    while answer.is_empty() {
+        scheduler.run(job.take());
+        assert_eq!(later.look(), (0, false));
+    }
     finish(&mut scheduler);
+    assert!(later.look().1);
     let weights = answer.recv().expect("answered").expect("weighed");
     assert!(weights[0] < 0.0 && weights[0].is_finite(), "{weights:?}");
 }
@@ -297,10 +304,13 @@ fn a_request_that_does_not_fit_beside_the_others_waits() {
     let (third, three) = talk(prompt(3, 400), 100, "a");
     assert_eq!(scheduler.run(Some(first)), Appetite::Some);
     assert_eq!(scheduler.run(Some(second)), Appetite::Some);
-    // It is kept, and no other is wanted meanwhile.
-    assert_eq!(scheduler.run(Some(third)), Appetite::Urgent);
+    // It is kept, and none overtakes it.
+    scheduler.run(Some(third));
+    let (small, last) = talk(prompt(5, 10), 2, "a");
+    scheduler.run(Some(small));
     while !(one.look().1 || two.look().1) {
         assert_eq!(three.look(), (0, false), "it was taken in hand");
+        assert_eq!(last.look(), (0, false), "it was taken in hand");
         scheduler.run(None);
     }
     finish(&mut scheduler);
@@ -318,7 +328,7 @@ fn what_an_answer_waits_for_is_taken_beyond_what_may_be_held() {
     let (job, _writer) = talk(prompt(1, 400), 100, "a");
     scheduler.run(Some(job));
     let (job, later) = talk(prompt(2, 400), 100, "a");
-    assert_eq!(scheduler.run(Some(job)), Appetite::Urgent);
+    scheduler.run(Some(job));
     let (job, answer) = ask(prompt(3, 150), "waits");
     let mut job = Some(job);
     for _ in 0..3 {
@@ -332,7 +342,7 @@ fn what_an_answer_waits_for_is_taken_beyond_what_may_be_held() {
 }
 
 #[derive(Default)]
-struct Watcher(Mutex<Vec<Work>>);
+pub(crate) struct Watcher(pub(crate) Mutex<Vec<Work>>);
 
 impl WatchWork for Watcher {
     fn saw(&self, work: Work) {
@@ -346,15 +356,16 @@ fn work_is_told_as_it_is_done() {
     let watch = Watch::default();
     watch.set(watcher.clone());
     let mut scheduler = scheduler(4).watched(watch);
-    let waiting = Waiting::new(100);
+    let waiting = Waiting::new(16, 100);
+    let tenant = Tenant::new("a");
     for _ in 0..2 {
         let (mut job, caller) = talk(prompt(1, 200), 40, "a");
         if let Job::Talk(talk) = &mut job {
-            talk.entry.ticket = waiting.enter(240);
+            talk.entry.ticket = waiting.enter(&tenant, 240);
         }
-        assert!(waiting.enter(1).is_none(), "it waits");
+        assert!(waiting.enter(&tenant, 1).is_none(), "it waits");
         scheduler.run(Some(job));
-        assert!(waiting.enter(1).is_some(), "it waits no more");
+        assert!(waiting.enter(&tenant, 1).is_some(), "it waits no more");
         finish(&mut scheduler);
         assert!(caller.look().1);
     }

@@ -19,6 +19,16 @@ const CHATML: &str = "{% for message in messages %}<|im_start|>{{ message.role }
     {{ message.content }}<|im_end|>\n{% endfor %}\
     {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
+/// The same for gemma3, which knows two roles: what the system says stands in
+/// front of the first turn.
+const TURNS: &str = "{{ bos_token }}{% set said = namespace(first='') %}\
+    {% for message in messages %}\
+    {% if message.role == 'system' %}{% set said.first = message.content ~ '\n\n' %}\
+    {% else %}<start_of_turn>{{ 'model' if message.role == 'assistant' else 'user' }}\n\
+    {{ said.first }}{{ message.content }}<end_of_turn>\n{% set said.first = '' %}\
+    {% endif %}{% endfor %}\
+    {% if add_generation_prompt %}<start_of_turn>model\n{% endif %}";
+
 const NAME: &str = "chat";
 
 /// The chat template of a model.
@@ -30,7 +40,11 @@ pub(crate) struct ChatTemplate {
 
 impl ChatTemplate {
     pub(crate) fn read(gguf: &Gguf) -> Result<Self, FileProblem> {
-        Self::new(gguf.text("tokenizer.chat_template")?.unwrap_or(CHATML))
+        let default = match gguf.text("general.architecture")? {
+            Some("gemma3") => TURNS,
+            _ => CHATML,
+        };
+        Self::new(gguf.text("tokenizer.chat_template")?.unwrap_or(default))
     }
 
     pub(crate) fn new(source: &str) -> Result<Self, FileProblem> {

@@ -34,11 +34,18 @@ const INNER: usize = 128;
 const HEADS: usize = 4;
 const KV_HEADS: usize = 2;
 const HEAD_DIM: usize = 16;
+/// What five of six layers of gemma3 see.
+pub(crate) const WINDOW: usize = 16;
 
 impl Tiny {
-    /// In smollm3 the fourth one has no positions.
+    /// In smollm3 the fourth one has no positions, in gemma3 the sixth one
+    /// looks at everything.
     fn layers(&self) -> usize {
-        if self.family == "smollm3" { 4 } else { 2 }
+        match self.family {
+            "smollm3" => 4,
+            "gemma3" => 7,
+            _ => 2,
+        }
     }
 
     /// The file as bytes.
@@ -78,7 +85,80 @@ impl Tiny {
         tokens
     }
 
+    /// What gemma3's is like: tokens with their kinds and scores.
+    pub(crate) fn scored() -> Vec<(String, i32, f32)> {
+        let mut tokens: Vec<(String, i32, f32)> = Vec::new();
+        let mut add = |text: &str, kind: i32, score: f32| {
+            tokens.push((text.to_owned(), kind, score));
+        };
+        for control in ["<pad>", "<eos>", "<bos>"] {
+            add(control, 3, 0.0);
+        }
+        add("<unk>", 2, 0.0);
+        for byte in 0..=255u8 {
+            add(&format!("<0x{byte:02X}>"), 6, 0.0);
+        }
+        for own in ["\n", "\n\n", "  ", "   ", "<table>"] {
+            add(own, 4, 0.0);
+        }
+        for control in ["<start_of_turn>", "<end_of_turn>"] {
+            add(control, 3, 0.0);
+        }
+        let merged = [
+            "in", "th", "▁t", "the", "▁the", "er", "an", "▁a", "ин", "网",
+        ];
+        let letters = ('a'..='z').chain('A'..='Z').chain(['▁', 'и', 'н']);
+        let letters = letters.map(String::from);
+        for (text, score) in merged.map(String::from).into_iter().chain(letters).zip(0..) {
+            add(&text, 1, -(score as f32));
+        }
+        tokens
+    }
+
+    /// Tokenizer and window of gemma3.
+    fn gemma(&self) -> Vec<(String, Value)> {
+        let tokens = Self::scored();
+        let array = |values: Vec<Value>| Value::Array(values);
+        let each =
+            |of: &dyn Fn(&(String, i32, f32)) -> Value| array(tokens.iter().map(of).collect());
+        let text = |text: &str| Value::String(text.to_owned());
+        let own = |key: &str| format!("gemma3.{key}");
+        let vocabulary = |key: &str| format!("tokenizer.ggml.{key}");
+        let window = u32::try_from(WINDOW).expect("small");
+        vec![
+            (own("attention.sliding_window"), Value::U32(window)),
+            (own("rope.freq_base"), Value::F32(1e6)),
+            (own("rope.scaling.type"), text("linear")),
+            (own("rope.scaling.factor"), Value::F32(4.0)),
+            (vocabulary("model"), text("llama")),
+            (vocabulary("tokens"), each(&|token| text(&token.0))),
+            (vocabulary("token_type"), each(&|token| Value::I32(token.1))),
+            (vocabulary("scores"), each(&|token| Value::F32(token.2))),
+            (vocabulary("bos_token_id"), Value::U32(2)),
+            (vocabulary("eos_token_id"), Value::U32(1)),
+            (vocabulary("unknown_token_id"), Value::U32(3)),
+            (vocabulary("add_bos_token"), Value::Bool(false)),
+            (vocabulary("add_space_prefix"), Value::Bool(false)),
+        ]
+    }
+
     fn metadata(&self) -> Vec<(String, Value)> {
+        let mut metadata = self.shared_metadata();
+        if self.family == "gemma3" {
+            metadata.retain(|(key, _)| !key.starts_with("tokenizer.") && !key.contains("rope."));
+            metadata.extend(self.gemma());
+        }
+        metadata
+    }
+
+    fn vocabulary_size(&self) -> usize {
+        match self.family {
+            "gemma3" => Self::scored().len(),
+            _ => Self::vocabulary().len(),
+        }
+    }
+
+    fn shared_metadata(&self) -> Vec<(String, Value)> {
         let tokens = Self::vocabulary();
         let first_control = tokens.len() - 3;
         let kinds = (0..tokens.len())
@@ -102,7 +182,7 @@ impl Tiny {
             (own("attention.layer_norm_rms_epsilon"), Value::F32(1e-5)),
             (own("rope.freq_base"), Value::F32(10_000.0)),
             (own("rope.dimension_count"), number(HEAD_DIM)),
-            (own("vocab_size"), number(tokens.len())),
+            (own("vocab_size"), number(self.vocabulary_size())),
             ("tokenizer.ggml.model".to_owned(), text("gpt2")),
             ("tokenizer.ggml.pre".to_owned(), text("qwen2")),
             (
@@ -139,7 +219,7 @@ impl Tiny {
             let tensor = QTensor::quantize(&tensor, dtype).expect("quantized");
             tensors.push((name, tensor));
         };
-        let vocabulary = Self::vocabulary().len();
+        let vocabulary = self.vocabulary_size();
         let queries = HEADS * HEAD_DIM;
         let keys = KV_HEADS * HEAD_DIM;
         let (plain, packed) = (GgmlDType::F32, GgmlDType::Q8_0);
@@ -178,6 +258,13 @@ impl Tiny {
                 "olmo2" => {
                     add(name("attn_q_norm.weight"), &[queries], plain, 1.0);
                     add(name("attn_k_norm.weight"), &[keys], plain, 1.0);
+                }
+                "gemma3" => {
+                    add(name("attn_q_norm.weight"), &[HEAD_DIM], plain, 1.0);
+                    add(name("attn_k_norm.weight"), &[HEAD_DIM], plain, 1.0);
+                    for part in ["post_attention_norm.weight", "post_ffw_norm.weight"] {
+                        add(name(part), &[HIDDEN], plain, 1.0);
+                    }
                 }
                 _ => {}
             }

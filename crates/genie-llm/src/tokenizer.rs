@@ -11,7 +11,9 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::tokenizer::SplitDelimiterBehavior;
 
-use crate::gguf::{Gguf, Value};
+use crate::gguf::Gguf;
+use crate::header::Value;
+use crate::pieces::{BLANK, Pieces};
 use crate::{FileProblem, LlmError};
 
 /// Kinds of tokens as the file numbers them (`enum llama_token_type`).
@@ -22,7 +24,7 @@ const USER_DEFINED: i64 = 4;
 const BYTE: i64 = 6;
 
 /// Control tokens that end an answer, whatever the file says of them.
-const ENDS: [&str; 8] = [
+const ENDS: [&str; 9] = [
     "<|im_end|>",
     "<|endoftext|>",
     "<|eot_id|>",
@@ -30,17 +32,18 @@ const ENDS: [&str; 8] = [
     "<|end_of_text|>",
     "<|end|>",
     "<|eot|>",
+    "<end_of_turn>",
     "</s>",
 ];
 
-/// Byte-level byte-pair encoding.
+/// Byte-level byte-pair encoding, or SentencePiece's.
 ///
 /// Ordinary text never becomes a control token here: those are not in the
 /// vocabulary that the merges work on. Only [`Tokenizer::encode_structure`]
 /// sees them, and it is told which text is structure.
 #[derive(Debug)]
 pub(crate) struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    encoder: Encoder,
     /// What each token prints as; nothing for control tokens.
     pieces: Vec<Box<[u8]>>,
     special: SpecialTokens,
@@ -51,18 +54,31 @@ pub(crate) struct Tokenizer {
     eos_text: String,
 }
 
+/// From plain text to tokens.
+#[derive(Debug)]
+enum Encoder {
+    Merges(Box<tokenizers::Tokenizer>),
+    Pieces(Pieces),
+}
+
 impl Tokenizer {
     pub(crate) fn read(gguf: &Gguf) -> Result<Self, FileProblem> {
         let model = gguf.text("tokenizer.ggml.model")?.unwrap_or_default();
-        if model != "gpt2" {
-            return Err(FileProblem::TokenizerModel(
-                model.chars().take(40).collect(),
-            ));
-        }
-        let rules = Rules::named(gguf.text("tokenizer.ggml.pre")?.unwrap_or("default"))?;
-        let tokens = gguf.texts("tokenizer.ggml.tokens")?;
-        let kinds = kinds(gguf, tokens.len())?;
-        let inner = byte_pair_encoder(tokens, &kinds, gguf, rules)?;
+        let tables = match model {
+            "gpt2" => merges(gguf)?,
+            "llama" => pieces(gguf)?,
+            other => {
+                let name = other.chars().take(40).collect();
+                return Err(FileProblem::TokenizerModel(name));
+            }
+        };
+        let Tables {
+            tokens,
+            kinds,
+            encoder,
+            pieces,
+            begins,
+        } = tables;
 
         let size = tokens.len();
         let id = |name: &str| {
@@ -76,33 +92,25 @@ impl Tokenizer {
             .into_iter()
             .flatten()
             .collect();
-        let bytes = ByteTable::new();
-        let mut pieces = Vec::with_capacity(size);
         let mut special = SpecialTokens::default();
         for ((token, kind), id) in tokens.iter().zip(&kinds).zip(0u32..) {
-            pieces.push(match *kind {
-                NORMAL | BYTE => bytes.decode(token),
-                USER_DEFINED => token.as_bytes().into(),
-                _ => Box::default(),
-            });
-            if matches!(*kind, CONTROL | USER_DEFINED | UNKNOWN) && !token.is_empty() {
+            let is_text = matches!(encoder, Encoder::Pieces(_)) && is_space(token, *kind);
+            if matches!(*kind, CONTROL | USER_DEFINED | UNKNOWN) && !token.is_empty() && !is_text {
                 special.insert(token, id);
-                if *kind == CONTROL && ENDS.contains(&token.as_str()) && !ends.contains(&id) {
+                let ends_text = *kind != UNKNOWN && ENDS.contains(&token.as_str());
+                if ends_text && !ends.contains(&id) {
                     ends.push(id);
                 }
             }
         }
-        let begins = match gguf.value("tokenizer.ggml.add_bos_token") {
-            Some(Value::Bool(begins)) => *begins,
-            _ => rules == Rules::Llama3,
-        };
+        let begins = gguf.flag("tokenizer.ggml.add_bos_token")?.unwrap_or(begins);
         let text = |id: Option<u32>| {
             id.and_then(|id| tokens.get(id as usize))
                 .cloned()
                 .unwrap_or_default()
         };
         Ok(Self {
-            inner,
+            encoder,
             pieces,
             special,
             ends,
@@ -114,9 +122,14 @@ impl Tokenizer {
 
     /// Tokens of plain text.
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, LlmError> {
-        let encoding = self.inner.encode_fast(text, false);
-        let encoding = encoding.map_err(LlmError::Tokenizer)?;
-        Ok(encoding.get_ids().to_vec())
+        match &self.encoder {
+            Encoder::Merges(inner) => {
+                let encoding = inner.encode_fast(text, false);
+                let encoding = encoding.map_err(LlmError::Tokenizer)?;
+                Ok(encoding.get_ids().to_vec())
+            }
+            Encoder::Pieces(pieces) => pieces.encode(text),
+        }
     }
 
     /// Tokens of a rendered conversation. Control tokens in `text` count as
@@ -202,6 +215,79 @@ fn kinds(gguf: &Gguf, tokens: usize) -> Result<Vec<i64>, FileProblem> {
         Some(Value::Integers(kinds)) if kinds.len() == tokens => Ok(kinds.clone()),
         Some(_) => Err(FileProblem::BadValue(KEY.to_owned())),
     }
+}
+
+/// What a kind of tokenizer makes of a file.
+struct Tables<'a> {
+    tokens: &'a [String],
+    kinds: Vec<i64>,
+    encoder: Encoder,
+    /// What each token prints as.
+    pieces: Vec<Box<[u8]>>,
+    /// Whether texts begin with a token, where the file does not say it.
+    begins: bool,
+}
+
+fn merges(gguf: &Gguf) -> Result<Tables<'_>, FileProblem> {
+    let rules = Rules::named(gguf.text("tokenizer.ggml.pre")?.unwrap_or("default"))?;
+    let tokens = gguf.texts("tokenizer.ggml.tokens")?;
+    let kinds = kinds(gguf, tokens.len())?;
+    let bytes = ByteTable::new();
+    let pieces = tokens.iter().zip(&kinds).map(|(token, kind)| match *kind {
+        NORMAL | BYTE => bytes.decode(token),
+        USER_DEFINED => token.as_bytes().into(),
+        _ => Box::default(),
+    });
+    Ok(Tables {
+        pieces: pieces.collect(),
+        encoder: Encoder::Merges(Box::new(byte_pair_encoder(tokens, &kinds, gguf, rules)?)),
+        tokens,
+        kinds,
+        begins: rules == Rules::Llama3,
+    })
+}
+
+/// A file of SentencePiece's: tokens with scores, and one for each byte.
+fn pieces(gguf: &Gguf) -> Result<Tables<'_>, FileProblem> {
+    let tokens = gguf.texts("tokenizer.ggml.tokens")?;
+    let kinds = kinds(gguf, tokens.len())?;
+    let scores = gguf.floats("tokenizer.ggml.scores", tokens.len())?;
+    let unknown = kinds.iter().position(|kind| *kind == UNKNOWN);
+    let unknown = unknown.and_then(|id| u32::try_from(id).ok());
+    let prefix = gguf.flag("tokenizer.ggml.add_space_prefix")?;
+    let mut encoder = Pieces::new(unknown, prefix.unwrap_or(true));
+    let mut pieces = Vec::with_capacity(tokens.len());
+    for (((token, kind), score), id) in tokens.iter().zip(&kinds).zip(scores).zip(0u32..) {
+        let text = token.replace(BLANK, " ");
+        match *kind {
+            NORMAL => encoder.add(token, id, *score),
+            BYTE => {
+                pieces.push([encoder.add_byte(token, id)?].into());
+                continue;
+            }
+            _ if is_space(token, *kind) => encoder.add_space(text.clone(), id)?,
+            _ => {}
+        }
+        pieces.push(match *kind {
+            NORMAL | USER_DEFINED => text.into_bytes().into(),
+            _ => Box::default(),
+        });
+    }
+    Ok(Tables {
+        tokens,
+        kinds,
+        encoder: Encoder::Pieces(encoder),
+        pieces,
+        begins: true,
+    })
+}
+
+/// Whether a token that no merge makes is white space all the same. Others of
+/// its kind (tags, for the most part) are structure: where a message spells
+/// one out it is read as plain characters.
+fn is_space(token: &str, kind: i64) -> bool {
+    let is_white = |char: char| char.is_ascii_whitespace() || BLANK.starts_with(char);
+    kind == USER_DEFINED && !token.is_empty() && token.chars().all(is_white)
 }
 
 fn byte_pair_encoder(
@@ -304,8 +390,11 @@ impl Rules {
 /// Texts that stand for one token each wherever structure is read.
 #[derive(Debug, Default)]
 pub(crate) struct SpecialTokens {
-    /// By first byte, longest first.
-    by_first: HashMap<u8, Vec<(String, u32)>>,
+    ids: HashMap<String, u32>,
+    /// The lengths of those that begin with a byte, the longest first: some
+    /// vocabularies reserve thousands of them, and a text may be full of their
+    /// first byte.
+    lengths: HashMap<u8, Vec<usize>>,
 }
 
 impl SpecialTokens {
@@ -313,28 +402,30 @@ impl SpecialTokens {
         let Some(first) = text.as_bytes().first() else {
             return;
         };
-        let entries = self.by_first.entry(*first).or_default();
-        entries.push((text.to_owned(), id));
-        entries.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+        self.ids.entry(text.to_owned()).or_insert(id);
+        let lengths = self.lengths.entry(*first).or_default();
+        let place = lengths.partition_point(|length| *length > text.len());
+        if lengths.get(place) != Some(&text.len()) {
+            lengths.insert(place, text.len());
+        }
     }
 
     /// All of the texts.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
-        self.by_first.values().flatten().map(|(text, _)| &**text)
+        self.ids.keys().map(String::as_str)
     }
 
     /// The first special token in `text`, with what stands before and behind
     /// it; the longest where several begin at the same place.
     pub(crate) fn split<'t>(&self, text: &'t str) -> Option<(&'t str, u32, &'t str)> {
-        let (start, length, id) = text.bytes().enumerate().find_map(|(start, byte)| {
-            let entries = self.by_first.get(&byte)?;
-            let rest = &text.as_bytes()[start..];
-            entries
-                .iter()
-                .find(|(special, _)| rest.starts_with(special.as_bytes()))
-                .map(|(special, id)| (start, special.len(), *id))
-        })?;
-        Some((&text[..start], id, &text[start + length..]))
+        text.bytes().enumerate().find_map(|(start, byte)| {
+            let lengths = self.lengths.get(&byte)?;
+            lengths.iter().find_map(|length| {
+                let end = start + length;
+                let id = self.ids.get(text.get(start..end)?)?;
+                Some((&text[..start], *id, &text[end..]))
+            })
+        })
     }
 }
 

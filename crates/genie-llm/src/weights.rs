@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
 use candle_core::{Device, Module, Result as TensorResult, Tensor};
-use genie_compute::{QuantizedMatrix, ReadMatrixError, gated_feed_forward};
+use genie_compute::{Gate, QuantizedMatrix, ReadMatrixError, gated_feed_forward};
 
 use crate::LlmError;
 use crate::gguf::Gguf;
@@ -19,7 +19,11 @@ pub(crate) struct Linear {
 impl Linear {
     /// A gated feed-forward block in one pass; `None` where there is no kernel
     /// for it.
-    pub(crate) fn gated([gate, up, down]: [&Self; 3], x: &Tensor) -> Option<TensorResult<Tensor>> {
+    pub(crate) fn gated(
+        [gate, up, down]: [&Self; 3],
+        function: Gate,
+        x: &Tensor,
+    ) -> Option<TensorResult<Tensor>> {
         let plain = [gate, up, down].map(|linear| match linear {
             Self {
                 matrix: Matrix::Packed(matrix),
@@ -30,7 +34,7 @@ impl Linear {
         let [Some(gate), Some(up), Some(down)] = plain else {
             return None;
         };
-        Some(gated_feed_forward(x, [gate, up], down))
+        Some(gated_feed_forward(x, [gate, up], down, function))
     }
 
     /// [positions, columns] → [positions, rows].

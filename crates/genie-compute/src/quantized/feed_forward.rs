@@ -1,5 +1,5 @@
-//! The gated feed-forward block of a decoder in one pass: `down(silu(gate(x))
-//! * up(x))`, without writing down what is between its products.
+//! The gated feed-forward block of a decoder in one pass: `down(f(gate(x)) *
+//! up(x))`, without writing down what is between its products.
 
 use std::ops::Range;
 
@@ -9,13 +9,14 @@ use rayon::prelude::*;
 use super::activations::{Activations, Places};
 use super::format::{BLOCK, TILE};
 use super::{INPUT_ROWS, QuantizedMatrix, Scratch};
-use crate::activation::gated;
+use crate::activation::Gate;
 
 /// `x` of `[n, columns]` through the matrices `[gate, up]` of `[inner,
-/// columns]` and `down` of `[rows, inner]`: `[n, rows]`.
+/// columns]` and `down` of `[rows, inner]`: `[n, rows]`; `function` is what
+/// the gate is put through.
 ///
 /// Gives the bits of [`QuantizedMatrix::forward`] and
-/// [`gated_silu`](crate::gated_silu) one after the other. What lies between
+/// [`gated_product`](crate::gated_product) one after the other. What lies between
 /// is rounded to eight bits as soon as it is known, a block of `down` at a
 /// time: of a long prompt it would be some megabytes of floats, three times.
 ///
@@ -27,11 +28,18 @@ pub fn gated_feed_forward(
     x: &Tensor,
     [gate, up]: [&QuantizedMatrix; 2],
     down: &QuantizedMatrix,
+    function: Gate,
 ) -> Result<Tensor> {
-    x.apply_op1_no_bwd(&FeedForward { gate, up, down })
+    x.apply_op1_no_bwd(&FeedForward {
+        gate,
+        up,
+        down,
+        function,
+    })
 }
 
 struct FeedForward<'a> {
+    function: Gate,
     gate: &'a QuantizedMatrix,
     up: &'a QuantizedMatrix,
     down: &'a QuantizedMatrix,
@@ -43,7 +51,7 @@ impl CustomOp1 for FeedForward<'_> {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let Self { gate, up, down } = self;
+        let Self { gate, up, down, .. } = self;
         let (count, columns) = layout.shape().dims2()?;
         let Some((from, to)) = layout.contiguous_offsets() else {
             bail!("a contiguous tensor is needed, not {layout:?}");
@@ -86,8 +94,7 @@ impl FeedForward<'_> {
                             let ups = self.up.multiply_tile(tile, inputs[1], rows.clone(), other);
                             let pairs = gates.iter().zip(ups.iter());
                             for (row, (gates, ups)) in mixed.chunks_exact_mut(width).zip(pairs) {
-                                let mixed: [f32; TILE] =
-                                    std::array::from_fn(|lane| gated(gates[lane], ups[lane]));
+                                let mixed: [f32; TILE] = self.function.apply(gates, ups);
                                 row[part * TILE..][..TILE].copy_from_slice(&mixed);
                             }
                         }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::activations::{round_block, round_block_portable};
 use super::format::BLOCK;
 use super::*;
+use crate::Gate;
 
 const TYPES: [GgmlDType; 7] = [
     GgmlDType::Q4_0,
@@ -334,6 +335,7 @@ proptest! {
         inner in 1usize..4,
         rows in 1usize..40,
         count in 1usize..140,
+        function in prop::sample::select(vec![Gate::Silu, Gate::GeluTanh]),
         seed in any::<u64>(),
     ) {
         let (columns, inner) = (256, inner * last.block_size());
@@ -346,12 +348,13 @@ proptest! {
         let down = matrix(last, rows, inner, seed ^ 2);
         let x = Tensor::from_vec(noise(count * columns, seed ^ 7), (count, columns), &Device::Cpu)
             .expect("a shape");
-        let found = gated_feed_forward(&x, [&gate, &up], &down).expect("shapes fit");
+        let found = gated_feed_forward(&x, [&gate, &up], &down, function).expect("shapes fit");
         let both = [gate.forward(&x).expect("fits"), up.forward(&x).expect("fits")];
-        let mixed = crate::gated_silu(&both[0], &both[1]).expect("the same shape");
+        let mixed = crate::gated_product(&both[0], &both[1], function).expect("the same shape");
         let wanted = down.forward(&mixed).expect("fits");
         prop_assert_eq!(bits(&numbers(&found)), bits(&numbers(&wanted)));
-        prop_assert!(gated_feed_forward(&x, [&gate, &down], &down).is_err() || inner == rows && inner == columns);
+        let other = gated_feed_forward(&x, [&gate, &down], &down, function);
+        prop_assert!(other.is_err() || inner == rows && inner == columns);
     }
 
     /// What hands its output on rounded, against the same in steps.
