@@ -150,15 +150,15 @@ fn list_removed(accounts: &Accounts, json: bool) -> anyhow::Result<()> {
 
 /// How a workspace is deleted.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Deleting {
+pub(crate) struct Deleting {
     /// Days for which it can be restored.
-    pub(super) keep_days: Option<u32>,
+    pub(crate) keep_days: Option<u32>,
     /// Nobody is asked.
-    pub(super) yes: bool,
+    pub(crate) yes: bool,
 }
 
 impl Deleting {
-    pub(super) fn question(self, id: &WorkspaceId) -> String {
+    pub(crate) fn question(self, id: &WorkspaceId) -> String {
         let until = match self.keep_days {
             Some(days) => format!(" It can be restored for {days} days."),
             None => String::new(),
@@ -166,7 +166,7 @@ impl Deleting {
         format!("Delete the workspace {id} with its documents and conversations?{until}")
     }
 
-    pub(super) fn done(self, id: &WorkspaceId) -> String {
+    pub(crate) fn done(self, id: &WorkspaceId) -> String {
         match self.keep_days {
             Some(days) => format!(
                 "deleted {id}; `genie workspace restore {id}` takes that back for {days} days\n"

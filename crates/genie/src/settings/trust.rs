@@ -84,7 +84,7 @@ impl Trust {
             page_origins: origins
                 .unwrap_or_default()
                 .iter()
-                .map(|origin| origin.parse())
+                .map(|origin| origin.parse::<PageOrigin>())
                 .collect::<Result<_, _>>()
                 .context("[cors] makes no sense")?,
         })
