@@ -68,6 +68,18 @@ fn a_workspace_is_made_changed_and_deleted() {
     genie
         .run(&["workspace", "delete", "default", "--yes"])
         .refused(&["default"]);
+    let kept = genie.run(&["workspace", "delete", "health", "--keep-days", "7", "--yes"]);
+    assert!(kept.ended(0).out.contains("genie workspace restore health"));
+    genie
+        .run(&["workspace", "show", "health"])
+        .refused(&["health", "genie workspace list"]);
+    let deleted = genie.json(&["workspace", "list", "--deleted", "--json"]);
+    assert_eq!(deleted[0]["id"], "health");
+    let restored = genie.json(&["workspace", "restore", "health", "--json"]);
+    assert_eq!(restored["settings"], changed["settings"]);
+    genie
+        .run(&["workspace", "restore", "health"])
+        .refused(&["--deleted"]);
     genie
         .run(&["workspace", "delete", "health", "--yes"])
         .ended(0);

@@ -35,6 +35,7 @@ const COMMANDS: &[&[&str]] = &[
     &["workspace", "show"],
     &["workspace", "set"],
     &["workspace", "delete"],
+    &["workspace", "restore"],
     &["key"],
     &["key", "list"],
     &["key", "create"],

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::EncoderError;
 use crate::encoder::{Encoder, Pooled, Precision};
 use crate::late::Codec;
-use crate::tokens::{TextTokenizer, Tokens};
+use crate::tokens::{self, TextTokenizer, Tokens};
 
 /// Tokens that go through the model together. More are hardly faster on a
 /// processor, and whoever asks next waits for the pack before.
@@ -120,12 +120,18 @@ impl TextEmbedder {
             report.send(shape).ok();
             Ok(encoder)
         };
-        let worker =
-            Worker::spawn("embedder", options.queue, make, run).map_err(|error| match error {
-                SpawnError::Thread(source) => EncoderError::Thread(source),
-                SpawnError::State(error) => error,
-                SpawnError::Panicked => EncoderError::Panicked,
-            })?;
+        // Beside each other: each takes a core for as long as the other.
+        let (worker, tokenizer) = std::thread::scope(|scope| {
+            let tokenizer = scope.spawn(|| tokens::read(&files.tokenizer));
+            let worker = Worker::spawn("embedder", options.queue, make, run);
+            (worker, tokenizer.join())
+        });
+        let worker = worker.map_err(|error| match error {
+            SpawnError::Thread(source) => EncoderError::Thread(source),
+            SpawnError::State(error) => error,
+            SpawnError::Panicked => EncoderError::Panicked,
+        })?;
+        let tokenizer = tokenizer.map_err(|_| EncoderError::Panicked)??;
         let shape = shape.recv().map_err(|_| EncoderError::Panicked)?;
         let dimension = match options.dimension {
             None => shape.dimension,
@@ -145,7 +151,8 @@ impl TextEmbedder {
         let max_tokens = options
             .max_tokens
             .map_or(shape.max_tokens, |wanted| wanted.min(shape.max_tokens));
-        let tokenizer = TextTokenizer::load(&files.tokenizer, max_tokens, shape.vocabulary)?;
+        let tokenizer =
+            TextTokenizer::of(&files.tokenizer, tokenizer, max_tokens, shape.vocabulary)?;
         tracing::debug!(
             model = options.model,
             dimension,

@@ -41,11 +41,25 @@ pub(crate) struct TextTokenizer {
     rarity: Vec<f32>,
 }
 
+/// Reads a `tokenizer.json`, which takes most of a second where it has the
+/// words of a hundred languages.
+pub(crate) fn read(file: &Path) -> Result<Tokenizer, EncoderError> {
+    let bytes = std::fs::read(file).map_err(|source| EncoderError::Read {
+        file: file.to_owned(),
+        source,
+    })?;
+    Tokenizer::from_bytes(bytes).map_err(|source| EncoderError::Tokenizer {
+        file: file.to_owned(),
+        source,
+    })
+}
+
 impl TextTokenizer {
-    /// Reads a `tokenizer.json`. `vocabulary` is the number of tokens that
-    /// the model knows.
-    pub(crate) fn load(
+    /// One of a file that was [`read`]. `vocabulary` is the number of tokens
+    /// that the model knows.
+    pub(crate) fn of(
         file: &Path,
+        mut inner: Tokenizer,
         max_tokens: usize,
         vocabulary: usize,
     ) -> Result<Self, EncoderError> {
@@ -53,11 +67,6 @@ impl TextTokenizer {
             file: file.to_owned(),
             source,
         };
-        let bytes = std::fs::read(file).map_err(|source| EncoderError::Read {
-            file: file.to_owned(),
-            source,
-        })?;
-        let mut inner = Tokenizer::from_bytes(bytes).map_err(unusable)?;
         // Files often ask for the settings of a training run, such as padding
         // every text to 128 tokens.
         inner.with_padding(None);

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use genie_core::{Chunk, DocumentRecord, Filter, Language, RerankConfig, RetrievalConfig, Span};
+use genie_ingest::parts;
 
 use crate::engine::Engine;
 use crate::phrases;
@@ -21,6 +22,9 @@ const MOST_TRIES: usize = 12;
 const LONGEST: Duration = Duration::from_millis(1500);
 /// Characters of a heading that still is one.
 const HEADING: std::ops::RangeInclusive<usize> = 2..=120;
+/// What the chunker puts between sections that share a passage and nothing
+/// else.
+const JOINT: &str = " / ";
 /// Passages looked at to see whether a question is answered.
 const LOOKED_AT: usize = 3;
 
@@ -104,8 +108,7 @@ impl Engine {
                 continue;
             };
             let is_covered = best.hit.similarity >= retrieval.min_similarity;
-            let chunk = &best.hit.chunk;
-            if is_covered && chunk.document == topic.document.id && chunk.section == topic.section {
+            if is_covered && topic.is_answered_by(&best.hit.chunk) {
                 suggestions.push(Suggestion {
                     question,
                     similarity: best.hit.similarity,
@@ -119,7 +122,8 @@ impl Engine {
     }
 
     /// Sections that were not answered from, those next to where the
-    /// conversation has been first.
+    /// conversation has been first, and of those that share a passage one
+    /// before the others.
     fn topics(&self, request: &SuggestRequest) -> Result<Vec<Topic>, RagError> {
         let mut uris: Vec<&str> = Vec::new();
         for place in &request.seen {
@@ -138,7 +142,7 @@ impl Engine {
             topics.extend(sections(&document, &chunks, seen, request.language, rank));
         }
         // A document's own order among those that are as near.
-        topics.sort_by_key(|topic: &Topic| (topic.distance, topic.rank));
+        topics.sort_by_key(|topic: &Topic| (topic.turn, topic.distance, topic.rank));
         Ok(topics)
     }
 }
@@ -149,6 +153,11 @@ struct Topic {
     section: Vec<String>,
     heading: String,
     page: Option<u32>,
+    /// Where it is, in the document's text, if it shares its passage with
+    /// others.
+    place: Option<Span>,
+    /// How many of those that share its passage come before it.
+    turn: usize,
     /// Passages between it and the nearest place that was seen.
     distance: usize,
     /// The place of its document.
@@ -162,6 +171,14 @@ impl Topic {
         }
         phrases::about(language, self.document.title.trim(), &self.heading)
     }
+
+    fn is_answered_by(&self, chunk: &Chunk) -> bool {
+        let is_its_own = match &self.place {
+            Some(place) => chunk.span.start() <= place.start() && place.start() < chunk.span.end(),
+            None => chunk.section == self.section,
+        };
+        chunk.document == self.document.id && is_its_own
+    }
 }
 
 fn sections<'a>(
@@ -171,14 +188,12 @@ fn sections<'a>(
     language: Language,
     rank: usize,
 ) -> Vec<Topic> {
-    let overlaps = |chunk: &Chunk, place: &SeenPlace| {
-        chunk.span.start() < place.span.end() && place.span.start() < chunk.span.end()
-    };
+    let seen: Vec<&SeenPlace> = seen.collect();
     let mut places = Vec::new();
     let mut cited: HashSet<&[String]> = HashSet::new();
-    for place in seen {
+    for place in &seen {
         for (at, chunk) in chunks.iter().enumerate() {
-            if overlaps(chunk, place) {
+            if overlap(&chunk.span, &place.span) {
                 places.push(at);
                 if place.cited {
                     cited.insert(&chunk.section);
@@ -186,29 +201,68 @@ fn sections<'a>(
             }
         }
     }
-    let mut known: HashSet<&[String]> = HashSet::new();
+    let mut known: HashSet<Vec<String>> = HashSet::new();
     let mut topics = Vec::new();
     for (at, chunk) in chunks.iter().enumerate() {
-        let Some(heading) = chunk.section.last().and_then(|text| heading(text)) else {
-            continue;
-        };
-        let is_new = known.insert(&chunk.section) && !cited.contains(chunk.section.as_slice());
-        // A document that is one section has nothing else to ask about.
-        let is_title = plain(heading) == plain(&document.title);
-        if !is_new || is_title || chunk.language != Some(language) {
+        if chunk.language != Some(language) {
             continue;
         }
         let distance = places.iter().map(|place| place.abs_diff(at)).min();
-        topics.push(Topic {
-            document: document.clone(),
-            section: chunk.section.clone(),
-            heading: heading.to_owned(),
-            page: chunk.page,
-            distance: distance.unwrap_or(chunks.len()),
-            rank,
-        });
+        let mut turn = 0;
+        let mut add = |section: Vec<String>, place: Option<Span>| {
+            let Some(heading) = section.last().and_then(|text| heading(text)) else {
+                return;
+            };
+            // A document that is one section has nothing else to ask about.
+            if plain(heading) == plain(&document.title) || !known.insert(section.clone()) {
+                return;
+            }
+            topics.push(Topic {
+                document: document.clone(),
+                heading: heading.to_owned(),
+                section,
+                page: chunk.page,
+                place,
+                turn,
+                distance: distance.unwrap_or(chunks.len()),
+                rank,
+            });
+            turn += 1;
+        };
+        let inside = parts(document.media_type, &chunk.text);
+        let is_joint = is_joint(
+            chunk,
+            inside.iter().filter_map(|part| part.headings.first()),
+        );
+        if !is_joint && !cited.contains(chunk.section.as_slice()) {
+            add(chunk.section.clone(), None);
+        }
+        for part in inside {
+            let place = part.span.shift(chunk.span.start());
+            let is_cited = |seen: &&SeenPlace| seen.cited && overlap(&seen.span, &place);
+            if seen.iter().any(is_cited) {
+                continue;
+            }
+            let above: &[String] = if is_joint { &[] } else { &chunk.section };
+            add([above, part.headings.as_slice()].concat(), Some(place));
+        }
     }
     topics
+}
+
+fn overlap(one: &Span, other: &Span) -> bool {
+    one.start() < other.end() && other.start() < one.end()
+}
+
+/// Whether the section of a passage is only a list of these headings in it,
+/// which nothing stands above.
+fn is_joint<'a>(chunk: &Chunk, mut headings: impl Iterator<Item = &'a String>) -> bool {
+    match chunk.section.as_slice() {
+        [joint] if joint.contains(JOINT) => {
+            headings.any(|heading| joint.split(JOINT).any(|name| name == heading))
+        }
+        _ => false,
+    }
 }
 
 /// The heading, if it says anything.

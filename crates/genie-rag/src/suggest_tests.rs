@@ -27,6 +27,18 @@ const OTHER: &str = "# Câbles sous-marins\n\n\
     les raccorde à bord, ce qui prend environ une semaine lorsque la météo le permet.\n";
 
 fn engine(min_similarity: f32) -> (Engine, Arc<MemoryStore>) {
+    // Sections as short as these are passages of their own.
+    engine_with(
+        min_similarity,
+        ChunkOptions {
+            min_tokens: 10,
+            target_tokens: 60,
+            max_tokens: 80,
+        },
+    )
+}
+
+fn engine_with(min_similarity: f32, options: ChunkOptions) -> (Engine, Arc<MemoryStore>) {
     let store = Arc::new(MemoryStore::new());
     let indexer = Indexer {
         embed: Arc::new(FakeEmbed::new()),
@@ -34,12 +46,7 @@ fn engine(min_similarity: f32) -> (Engine, Arc<MemoryStore>) {
         tokens: None,
         store: store.clone(),
         limits: Limits::default(),
-        // Sections as short as these are passages of their own.
-        options: ChunkOptions {
-            min_tokens: 10,
-            target_tokens: 60,
-            max_tokens: 80,
-        },
+        options,
     };
     for (uri, text) in [("cables.md", ARTICLE), ("fr/cables.md", OTHER)] {
         let source = Source {
@@ -126,6 +133,49 @@ fn sections_that_were_not_answered_from_are_suggested() {
         ..wanted
     };
     assert_eq!(questions(&engine, &asked), given[..1]);
+}
+
+#[test]
+fn sections_that_share_a_passage_are_suggested_each() {
+    let (engine, store) = engine_with(0.05, ChunkOptions::default());
+    let document = store
+        .documents_from("cables.md")
+        .expect("an index")
+        .remove(0);
+    let chunks = store.chunks(&document.id).expect("an index");
+    assert_eq!(chunks.len(), 1, "they share one");
+    // The part of it that an answer was taken from.
+    let text = &chunks[0].text;
+    let before = |text: &str, words: &str| {
+        let (before, _) = text.split_once(words).expect("the words are in it");
+        before.chars().count()
+    };
+    let start = chunks[0].span.start() + before(text, "When an anchor");
+    let cited = SeenPlace {
+        uri: "cables.md".to_owned(),
+        span: Span::new(start, start + 40).expect("a span"),
+        cited: true,
+    };
+    let suggested = engine
+        .suggest(&request(vec![cited]))
+        .expect("fakes don't fail");
+    let told: Vec<(&str, String)> = suggested
+        .iter()
+        .map(|one| (one.question.as_str(), one.section.join(" › ")))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "What does “Submarine cables” say about “Surveyed route”?",
+                "Submarine cables › Surveyed route".to_owned(),
+            ),
+            (
+                "What does a landing station do?",
+                "Submarine cables › What does a landing station do?".to_owned(),
+            ),
+        ]
+    );
 }
 
 #[test]

@@ -16,6 +16,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::{SecurityServer, authorize};
 use crate::backup::{self, Backups};
+use crate::cross_origin::{self, PageOrigin};
 use crate::documents::DocumentSink;
 use crate::evaluations::Evaluator;
 use crate::failure::Failure;
@@ -79,6 +80,8 @@ pub struct AppState {
     /// Who may say for whom it asks, by the certificate that it connects with;
     /// without one certificates of clients say nothing. Needs accounts.
     pub security_server: Option<SecurityServer>,
+    /// Pages of other origins that browsers let use the service.
+    pub page_origins: Vec<PageOrigin>,
     /// Makes a request's span part of the trace that the caller's
     /// `traceparent` names, where the program writes traces.
     pub trace_parent: Option<TraceParent>,
@@ -110,6 +113,7 @@ impl AppState {
             backups: None,
             identity: None,
             security_server: None,
+            page_origins: Vec::new(),
             trace_parent: None,
             name: "genie".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -145,6 +149,10 @@ pub fn app_with_upkeep(state: AppState) -> (Router, Upkeep) {
         .layer(from_fn_with_state(
             Arc::clone(&service),
             envelope::correlate,
+        ))
+        .layer(from_fn_with_state(
+            Arc::clone(&service),
+            cross_origin::allow,
         ))
         .with_state(Arc::clone(&service));
     (router, Upkeep { service })

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
 use genie_rag::RagError;
 use genie_state::{ConversationId, Job, JobOutcome, MessageId, Subject, Workspace};
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,8 @@ use crate::app::Service;
 use crate::conversations::{ExchangeBody, IdPath, prepared};
 use crate::failure::Failure;
 use crate::jobs::{
-    ANSWER, ANSWER_DELIVERY, ANSWER_MESSAGE, JobBody, Lane, Wanted, as_payload, call_off, enqueue,
-    failed, known, no_such_job, payload, retry, show_job,
+    ANSWER, ANSWER_DELIVERY, ANSWER_MESSAGE, JobBody, Lane, Wanted, accepted, as_payload, call_off,
+    enqueue, known, no_such_job, payload, retry, show_job, unknown,
 };
 use crate::question::AnswerRequest;
 use crate::watch::Watch;
@@ -92,14 +92,8 @@ pub(crate) async fn queue(
     access
         .record(state, Done::to("answer.queue", job.id))
         .await?;
-    let place = format!("/api/v1/workspaces/{}/answers/{}", job.workspace, job.id);
-    let mut response = (StatusCode::ACCEPTED, Json(JobBody::from(job))).into_response();
-    let headers = response.headers_mut();
-    // Ids are of characters that a path takes as they are.
-    if let Ok(place) = HeaderValue::from_str(&place) {
-        headers.insert(header::LOCATION, place);
-    }
-    headers.insert(
+    let mut response = accepted(job, "answers");
+    response.headers_mut().insert(
         "preference-applied",
         HeaderValue::from_static("respond-async"),
     );
@@ -144,7 +138,7 @@ pub(crate) async fn run(
     watch: &Watch,
 ) -> JobOutcome {
     let Some(queued) = payload::<Queued>(job) else {
-        return failed("the job is of a kind that this version does not know");
+        return unknown();
     };
     let webhook = queued.webhook.clone();
     let answering = answer(service, workspace, job, queued);

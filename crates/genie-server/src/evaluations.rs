@@ -22,8 +22,8 @@ use crate::conversations::IdPath;
 use crate::documents::ApiQuery;
 use crate::failure::{Failure, log};
 use crate::jobs::{
-    EVALUATION, JobBody, Lane, Wanted, as_payload, call_off, enqueue, failed, keep, kept, known,
-    no_such_job, payload, retry, show_job,
+    EVALUATION, JobBody, Lane, Wanted, accepted, as_payload, call_off, enqueue, failed, keep, kept,
+    known, no_such_job, payload, retry, show_job, unknown,
 };
 use crate::watch::Watch;
 use crate::work::Stop;
@@ -182,16 +182,7 @@ pub(crate) async fn start(
     access
         .record(&accounts.state, Done::to("evaluation.start", job.id))
         .await?;
-    let place = format!(
-        "/api/v1/workspaces/{}/evaluations/{}",
-        job.workspace, job.id
-    );
-    let mut response = (StatusCode::ACCEPTED, Json(JobBody::from(job))).into_response();
-    // Ids are of characters that a path takes as they are.
-    if let Ok(place) = HeaderValue::from_str(&place) {
-        response.headers_mut().insert(header::LOCATION, place);
-    }
-    Ok(response)
+    Ok(accepted(job, "evaluations"))
 }
 
 /// How far an evaluation is, and its figures once it is over.
@@ -272,7 +263,7 @@ pub(crate) async fn run(
     watch: &Arc<Watch>,
 ) -> JobOutcome {
     let Some(queued) = payload::<Queued>(job) else {
-        return failed("the job is of a kind that this version does not know");
+        return unknown();
     };
     let Some(place) = kept(accounts, &job.workspace, &queued.file) else {
         return failed("the job names no file");

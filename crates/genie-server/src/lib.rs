@@ -31,6 +31,7 @@ mod app;
 mod backup;
 mod body;
 mod conversations;
+mod cross_origin;
 mod deferred;
 mod documents;
 mod envelope;
@@ -57,6 +58,7 @@ mod person;
 mod purging;
 mod question;
 mod reading;
+mod removal;
 mod routes;
 mod serve;
 mod suggestions;
@@ -73,6 +75,7 @@ mod workspaces;
 pub use access::{CertificateNameError, RoadClient, SecurityServer, TrustedCertificate, scopes};
 pub use app::{Accounts, AppState, TraceParent, app, app_with_upkeep};
 pub use backup::Backups;
+pub use cross_origin::{PageOrigin, PageOriginError};
 pub use documents::{
     AddedBody, AddedStatus, DocumentBody, DocumentSink, DocumentsBody, NewDocument, SinkError,
     format_of,

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use genie_core::ServerConfig;
 
 use crate::app::Service;
+use crate::cross_origin::named;
 use crate::failure::Failure;
 
 /// Refuses names that are not this machine's and changes asked for by pages
@@ -27,6 +28,7 @@ pub(crate) async fn guard(
         check_host(&host, server)?;
         match *request.method() {
             Method::GET | Method::HEAD => Ok(()),
+            _ if named(headers, &service.state.page_origins).is_some() => Ok(()),
             _ => check_origin(headers, &host),
         }
     });

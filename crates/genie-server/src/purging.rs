@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use crate::app::Service;
 use crate::failure::log;
+use crate::jobs::Lane;
 
 /// Deletions that follow each other closely are purged together.
 const TOGETHER: Duration = Duration::from_secs(1);
@@ -15,6 +16,10 @@ const TOGETHER: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(20);
 /// Indexes are written anew for at most a tenth of the time.
 const REST: u32 = 9;
+/// How long documents that wait to be indexed may keep an index that is slow to
+/// write anew from it, and how often is looked whether they still do.
+const LONGEST: Duration = Duration::from_secs(600);
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// A service that is being stopped waits for an index that was quick so far;
 /// else the next start does it.
 const QUICK: Duration = Duration::from_secs(2);
@@ -33,6 +38,13 @@ pub(crate) async fn purge_when_due(service: &Arc<Service>, mut is_stopping: watc
             _ = is_stopping.changed() => {}
         }
         wait(TOGETHER, &mut is_stopping).await;
+        if took >= QUICK {
+            let until = Instant::now() + LONGEST;
+            while documents_wait(service).await
+                && Instant::now() < until
+                && wait(LOOK_AGAIN, &mut is_stopping).await
+            {}
+        }
     }
     if took < QUICK {
         purge(service).await;
@@ -48,6 +60,18 @@ async fn wait(pause: Duration, is_stopping: &mut watch::Receiver<bool>) -> bool 
         () = tokio::time::sleep(pause) => true,
         _ = is_stopping.changed() => false,
     }
+}
+
+/// Whether writing an index anew would hold up documents that wait.
+async fn documents_wait(service: &Service) -> bool {
+    let Ok(state) = service.accounts() else {
+        return false;
+    };
+    // A state that does not answer is no reason to keep what was deleted.
+    state
+        .has_open_jobs(Lane::Documents.kinds())
+        .await
+        .is_ok_and(|open| open)
 }
 
 /// How long it took.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use axum::serve::{IncomingStream, Listener};
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
@@ -63,11 +63,11 @@ pub async fn serve_tls(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let greeted = TlsListener::new(listener, &certificate)?;
-    let app = app.layer(from_fn(introduce));
+    let app = app.layer(from_fn_with_state(Arc::clone(&certificate), introduce));
     let serving = serve_with_grace::<_, Peer>(greeted, app, shutdown, GRACE);
     tokio::select! {
         ended = serving => ended,
-        () = renew(&certificate) => Ok(()),
+        () = renew(certificate) => Ok(()),
     }
 }
 

@@ -1,28 +1,34 @@
 //! TLS 1.3 in front of a listener, with certificates that can be renewed while
 //! the service runs.
 
+mod clients;
+mod lists;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use axum::extract::Request;
 use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
-use rustls::RootCertStore;
+use genie_state::Timestamp;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use self::clients::{Clients, Shown};
 use crate::access::ClientCertificate;
 
 /// How often the files of a certificate are looked at.
@@ -43,7 +49,7 @@ pub struct Certificate {
     key: PathBuf,
     current: RwLock<Loaded>,
     /// Judges the certificates of clients, where they are asked for one.
-    clients: Option<Arc<dyn ClientCertVerifier>>,
+    clients: Option<Arc<Clients>>,
 }
 
 #[derive(Debug)]
@@ -77,6 +83,30 @@ pub enum TlsError {
         #[source]
         source: rustls::Error,
     },
+    /// More than is read of a file of revocation lists.
+    #[error(
+        "{} has more than {limit} bytes, the most that is read of revocation lists; keep those of \
+         the authorities in it whose clients come here", path.display()
+    )]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// In bytes.
+        limit: u64,
+    },
+    /// A revocation list that its authority has replaced since.
+    #[error(
+        "list {number} in {} ended at {end}; put the newest one of its authority in its place",
+        path.display()
+    )]
+    Ended {
+        /// The file.
+        path: PathBuf,
+        /// Which list of the file, counted from one.
+        number: usize,
+        /// Its `nextUpdate`.
+        end: Timestamp,
+    },
 }
 
 impl Certificate {
@@ -96,39 +126,31 @@ impl Certificate {
 
     /// Asks clients for a certificate of one of the authorities in a PEM file.
     /// Those that have none are let in as before; one that is not of these
-    /// authorities ends the connection.
+    /// authorities ends the connection, and so does, where there is a file of
+    /// `revocation_lists` (PEM), one that was called back or that has an
+    /// authority without a list there, on connections that are open already
+    /// from the next request on. That file is read again when it changes; when
+    /// a list in it ends, its authority's certificates are let in no more.
     ///
     /// # Errors
     ///
-    /// Fails when the file can't be read or holds no authority.
-    pub fn asking_clients(mut self, authorities: &Path) -> Result<Self, TlsError> {
-        let unusable = |source: Box<dyn std::error::Error + Send + Sync>| TlsError::File {
-            path: authorities.to_owned(),
-            what: "authority of clients",
-            source,
-        };
-        let mut roots = RootCertStore::empty();
-        let certificates = CertificateDer::pem_file_iter(authorities)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| unusable(Box::new(error)))?;
-        for certificate in certificates {
-            roots
-                .add(certificate)
-                .map_err(|error| unusable(Box::new(error)))?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        // Fails where there is no authority.
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-            .allow_unauthenticated()
-            .build()
-            .map_err(|error| unusable(Box::new(error)))?;
-        self.clients = Some(verifier);
+    /// Fails when a file can't be read or holds nothing of its kind, and where
+    /// a revocation list has ended.
+    pub fn asking_clients(
+        mut self,
+        authorities: &Path,
+        revocation_lists: Option<&Path>,
+    ) -> Result<Self, TlsError> {
+        self.clients = Some(Arc::new(Clients::load(authorities, revocation_lists)?));
         Ok(self)
     }
 
     /// Takes a renewed certificate into use; one that can't be used leaves the
     /// earlier one in its place.
     pub(crate) fn reload(&self) {
+        if let Some(clients) = &self.clients {
+            clients.reload();
+        }
         let known = {
             let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
             current.changed
@@ -216,13 +238,17 @@ impl TlsListener {
         let resolver: Arc<dyn ResolvesServerCert> = certificate.clone();
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_client_cert_verifier(
-                certificate
-                    .clients
-                    .clone()
-                    .unwrap_or_else(WebPkiClientVerifier::no_client_auth),
-            )
+            .with_client_cert_verifier(match &certificate.clients {
+                Some(clients) => Arc::clone(clients) as Arc<dyn ClientCertVerifier>,
+                None => WebPkiClientVerifier::no_client_auth(),
+            })
             .with_cert_resolver(resolver);
+        if certificate.clients.is_some() {
+            // A session that is taken up again shows no certificate, and it
+            // may have been called back since.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let address = listener.local_addr();
         let (sender, ready) = mpsc::channel(WAITING);
@@ -291,7 +317,7 @@ impl Listener for TlsListener {
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     address: SocketAddr,
-    certificate: Option<ClientCertificate>,
+    certificate: Option<(ClientCertificate, Arc<Shown>)>,
 }
 
 impl Connected<IncomingStream<'_, TlsListener>> for Peer {
@@ -300,30 +326,43 @@ impl Connected<IncomingStream<'_, TlsListener>> for Peer {
         let certificates = connection.peer_certificates().unwrap_or_default();
         Self {
             address: *stream.remote_addr(),
-            certificate: certificates.first().map(ClientCertificate::new),
+            certificate: certificates.first().map(|own| {
+                let shown = Arc::new(Shown::new(certificates));
+                (ClientCertificate::new(own), shown)
+            }),
         }
     }
 }
 
 /// Tells the layers behind it of the peer: its address, as on connections
-/// without TLS, and its certificate.
+/// without TLS, and its certificate, unless that was called back since.
 pub(crate) async fn introduce(
+    State(certificate): State<Arc<Certificate>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let extensions = request.extensions_mut();
     extensions.insert(ConnectInfo(peer.address));
-    if let Some(certificate) = peer.certificate {
-        extensions.insert(certificate);
+    if let (Some((shown, chain)), Some(clients)) = (peer.certificate, &certificate.clients) {
+        if clients.still_let_in(&chain, UnixTime::now()) {
+            extensions.insert(shown);
+        } else {
+            tracing::warn!(
+                security = true,
+                "the certificate of an open connection was called back, or its list has ended"
+            );
+        }
     }
     next.run(request).await
 }
 
 /// Looks at the files again and again, until it is dropped.
-pub(crate) async fn renew(certificate: &Certificate) {
+pub(crate) async fn renew(certificate: Arc<Certificate>) {
     loop {
         tokio::time::sleep(RELOAD).await;
-        certificate.reload();
+        let certificate = Arc::clone(&certificate);
+        // Fails only by a panic, which its hook has told of.
+        let _ = tokio::task::spawn_blocking(move || certificate.reload()).await;
     }
 }

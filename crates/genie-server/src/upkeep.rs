@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use genie_state::Timestamp;
+use genie_state::{Page, State, Timestamp, Workspace};
 
 use crate::app::Service;
 use crate::failure::{Failure, log};
 use crate::jobs::{Lane, work_on_next};
 use crate::purging::purge_when_due;
-use crate::uploads;
+use crate::{removal, uploads};
 
 /// How long counted usage stays in memory at most.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -29,6 +29,8 @@ const LANES: [Lane; 5] = [
 const KEEP_JOBS: u32 = 30;
 const RETENTION: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Workspaces that are looked at together.
+const PAGE: u32 = 200;
 
 /// Runs beside the router; nothing is lost if it never does, it only waits.
 pub struct Upkeep {
@@ -62,6 +64,12 @@ impl Upkeep {
             while !*is_stopping.borrow() {
                 if let Err(failure) = forget_old(service).await {
                     tracing::warn!(code = failure.code, "old conversations could not be erased");
+                }
+                if let Err(failure) = removal::erase_due(service).await {
+                    tracing::warn!(
+                        code = failure.code,
+                        "removed workspaces could not be erased"
+                    );
                 }
                 if let Err(failure) = uploads::sweep(service, uploads::SETTLED).await {
                     tracing::warn!(
@@ -111,34 +119,48 @@ async fn work_on(
 }
 
 /// Erases conversations and jobs that are older than their workspace keeps
-/// them.
+/// them, also where it was removed.
 async fn forget_old(service: &Service) -> Result<(), Failure> {
     let state = service.accounts()?;
-    let mut number = 1;
-    loop {
-        let page = genie_state::Page::new(number, 200).map_err(|_| Failure::internal())?;
-        let workspaces = state.workspaces(page).await?;
-        for workspace in &workspaces.results {
-            let days = workspace.settings.retention_days.unwrap_or(KEEP_JOBS);
-            let before = Timestamp::now().before(DAY * days.min(KEEP_JOBS));
-            let erased = state.erase_jobs_before(&workspace.id, before).await?;
-            if erased > 0 {
-                tracing::info!(workspace = %workspace.id, erased, "erased old jobs");
-            }
-            let Some(days) = workspace.settings.retention_days else {
-                continue;
-            };
-            let before = Timestamp::now().before(DAY * days);
-            let erased = state
-                .erase_conversations_before(&workspace.id, before)
-                .await?;
-            if erased > 0 {
-                tracing::info!(workspace = %workspace.id, erased, "erased old conversations");
-            }
+    for number in 1.. {
+        let page = Page::new(number, PAGE).map_err(|_| Failure::internal())?;
+        let found = state.workspaces(page).await?.results;
+        for workspace in &found {
+            forget_old_of(state, workspace).await?;
         }
-        if workspaces.results.len() < 200 {
-            return Ok(());
+        if found.len() < PAGE as usize {
+            break;
         }
-        number += 1;
     }
+    for number in 1.. {
+        let page = Page::new(number, PAGE).map_err(|_| Failure::internal())?;
+        let found = state.removed_workspaces(page).await?.results;
+        for removed in &found {
+            forget_old_of(state, &removed.workspace).await?;
+        }
+        if found.len() < PAGE as usize {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn forget_old_of(state: &State, workspace: &Workspace) -> Result<(), Failure> {
+    let days = workspace.settings.retention_days.unwrap_or(KEEP_JOBS);
+    let before = Timestamp::now().before(DAY * days.min(KEEP_JOBS));
+    let erased = state.erase_jobs_before(&workspace.id, before).await?;
+    if erased > 0 {
+        tracing::info!(workspace = %workspace.id, erased, "erased old jobs");
+    }
+    let Some(days) = workspace.settings.retention_days else {
+        return Ok(());
+    };
+    let before = Timestamp::now().before(DAY * days);
+    let erased = state
+        .erase_conversations_before(&workspace.id, before)
+        .await?;
+    if erased > 0 {
+        tracing::info!(workspace = %workspace.id, erased, "erased old conversations");
+    }
+    Ok(())
 }

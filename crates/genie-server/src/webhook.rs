@@ -14,7 +14,7 @@ use sha2::Sha256;
 use crate::access::Access;
 use crate::app::Service;
 use crate::failure::{Failure, log};
-use crate::jobs::{ANSWER_DELIVERY, Lane, as_payload, failed, payload, retry};
+use crate::jobs::{ANSWER_DELIVERY, Lane, as_payload, failed, payload, retry, unknown};
 use crate::outbound::{Delivery, OutboundError};
 
 const LONGEST_NAME: usize = 63;
@@ -124,7 +124,7 @@ pub(crate) async fn queue(
 /// One try.
 pub(crate) async fn run(service: &Arc<Service>, workspace: &Workspace, job: &Job) -> JobOutcome {
     let Some(mut queued) = payload::<Queued>(job) else {
-        return failed("the job is of a kind that this version does not know");
+        return unknown();
     };
     let outbound = match service.outbound() {
         Ok(outbound) => Arc::clone(outbound),

@@ -19,7 +19,7 @@ use crate::access::{Access, Caller, Done};
 use crate::app::Service;
 use crate::body::ApiJson;
 use crate::documents::DocumentSink;
-use crate::failure::{Failure, Field, log};
+use crate::failure::{Failure, Field};
 use crate::paging::{PageBody, Paging};
 
 const LONGEST_NAME: usize = 200;
@@ -243,48 +243,6 @@ pub(crate) async fn change(
         .record(state, Done::to("workspace.change", id))
         .await?;
     Ok(Json(WorkspaceBody::from(&changed)))
-}
-
-pub(crate) async fn remove(
-    State(service): State<Arc<Service>>,
-    access: Access,
-) -> Result<StatusCode, Failure> {
-    let accounts = service.with_accounts()?;
-    let id = access.workspace.id.clone();
-    let removed = accounts
-        .state
-        .delete_workspace(&id)
-        .await
-        .map_err(|error| match error {
-            StateError::Protected => Failure::new(
-                StatusCode::CONFLICT,
-                "workspace_protected",
-                "the default workspace can't be removed",
-            ),
-            error => error.into(),
-        })?;
-    if !removed {
-        return Err(crate::access::no_such_workspace());
-    }
-    let workspaces = Arc::clone(&accounts.workspaces);
-    let uploads = accounts.uploads.join(id.as_str());
-    let erased = access.workspace.clone();
-    tokio::task::spawn_blocking(move || {
-        workspaces.erase(&erased)?;
-        match std::fs::remove_dir_all(uploads) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                log(&error);
-                Err(Failure::storage(&error))
-            }
-            _ => Ok(()),
-        }
-    })
-    .await
-    .map_err(|_| Failure::internal())??;
-    access
-        .record(&accounts.state, Done::to("workspace.delete", &id))
-        .await?;
-    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) async fn history(

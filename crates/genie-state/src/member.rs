@@ -187,7 +187,8 @@ impl State {
         subject: &Subject,
     ) -> Result<Vec<(WorkspaceId, Role)>, StateError> {
         let rows = sqlx::query(
-            "SELECT workspace, role FROM members WHERE subject = $1 ORDER BY workspace",
+            "SELECT m.workspace, m.role FROM members m JOIN workspaces w ON w.id = m.workspace \
+             WHERE m.subject = $1 AND w.erase_after IS NULL ORDER BY m.workspace",
         )
         .bind(subject.to_string())
         .fetch_all(self.reader())

@@ -19,12 +19,14 @@ const PAUSE: Duration = Duration::from_secs(2);
 const TAKE: &str = "UPDATE jobs SET state = 'running', worker = $1, due = $2, changed = $3, \
      attempts = attempts + 1 WHERE id = (SELECT id FROM jobs \
      WHERE state IN ('queued', 'running') AND due <= $3 \
+     AND workspace NOT IN (SELECT id FROM workspaces WHERE erase_after IS NOT NULL) \
      AND ($4 = '' OR kind IN ($4, $5, $6, $7)) ORDER BY created, id LIMIT 1) RETURNING *";
 /// Of two workers that look at the same moment, the second one passes over the
 /// row that the first one holds.
 const TAKE_POSTGRES: &str = "UPDATE jobs SET state = 'running', worker = $1, due = $2, \
      changed = $3, attempts = attempts + 1 WHERE id = (SELECT id FROM jobs \
      WHERE state IN ('queued', 'running') AND due <= $3 \
+     AND workspace NOT IN (SELECT id FROM workspaces WHERE erase_after IS NOT NULL) \
      AND ($4 = '' OR kind IN ($4, $5, $6, $7)) ORDER BY created, id LIMIT 1 \
      FOR UPDATE SKIP LOCKED) RETURNING *";
 /// Kinds that one worker can ask for.
@@ -65,7 +67,7 @@ impl State {
     /// Takes the oldest job of these kinds (at most four; of any where none is
     /// named) that waits, or whose worker let its lease end, for `lease` from
     /// `now` on. A job that was begun three times is set aside as failed
-    /// instead, with the reason it gave last.
+    /// instead, with the reason it gave last. Those of removed workspaces wait.
     ///
     /// # Errors
     ///
@@ -77,20 +79,11 @@ impl State {
         lease: Duration,
         now: Timestamp,
     ) -> Result<Option<Job>, StateError> {
-        if kinds.len() > MOST_KINDS {
-            let given = kinds.len();
-            return Err(StateError::Invalid(format!(
-                "a worker can ask for {MOST_KINDS} kinds of jobs, not for {given}"
-            )));
-        }
-        // Places that are left over repeat the first kind.
-        let first = kinds.first().copied().unwrap_or_default();
-        let kinds: [String; MOST_KINDS] =
-            std::array::from_fn(|at| kinds.get(at).copied().unwrap_or(first).to_owned());
-        let [one, two, three, four] = kinds;
+        let [one, two, three, four] = places(kinds)?;
         // Workers ask all the time; only what they find is worth a write.
         let waiting = sqlx::query(
             "SELECT id FROM jobs WHERE state IN ('queued', 'running') AND due <= $1 \
+             AND workspace NOT IN (SELECT id FROM workspaces WHERE erase_after IS NOT NULL) \
              AND ($2 = '' OR kind IN ($2, $3, $4, $5)) LIMIT 1",
         )
         .bind(now.as_micros())
@@ -130,6 +123,27 @@ impl State {
         let job = row.as_ref().map(read_job).transpose()?;
         write.commit().await?;
         Ok(job)
+    }
+
+    /// Whether a job of one of these kinds (at most four) waits or is worked on.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Invalid`] for more kinds.
+    pub async fn has_open_jobs(&self, kinds: &[&str]) -> Result<bool, StateError> {
+        let [one, two, three, four] = places(kinds)?;
+        let open = sqlx::query(
+            "SELECT id FROM jobs WHERE state IN ('queued', 'running') \
+             AND workspace NOT IN (SELECT id FROM workspaces WHERE erase_after IS NOT NULL) \
+             AND ($1 = '' OR kind IN ($1, $2, $3, $4)) LIMIT 1",
+        )
+        .bind(one)
+        .bind(two)
+        .bind(three)
+        .bind(four)
+        .fetch_optional(self.reader())
+        .await?;
+        Ok(open.is_some())
     }
 
     /// Notes how far a worker is and renews its lease. `false` where the job is
@@ -413,6 +427,21 @@ impl State {
         .await?;
         all(&rows, read_job)
     }
+}
+
+/// Kinds for the places of a statement; those that are left over repeat the
+/// first one.
+fn places(kinds: &[&str]) -> Result<[String; MOST_KINDS], StateError> {
+    if kinds.len() > MOST_KINDS {
+        let given = kinds.len();
+        return Err(StateError::Invalid(format!(
+            "a worker can ask for {MOST_KINDS} kinds of jobs, not for {given}"
+        )));
+    }
+    let first = kinds.first().copied().unwrap_or_default();
+    Ok(std::array::from_fn(|at| {
+        kinds.get(at).copied().unwrap_or(first).to_owned()
+    }))
 }
 
 pub(crate) fn read_job(row: &AnyRow) -> Result<Job, StateError> {

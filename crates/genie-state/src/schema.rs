@@ -12,6 +12,7 @@ use crate::database::Engine;
 const APPLIED: &str = "_sqlx_migrations";
 
 const TABLES: &str = include_str!("../migrations/0001_tables.sql");
+const REMOVED_WORKSPACES: &str = include_str!("../migrations/0003_removed_workspaces.sql");
 const APPEND_ONLY_SQLITE: &str = include_str!("../migrations/0002_append_only.sqlite.sql");
 const APPEND_ONLY_POSTGRES: &str = include_str!("../migrations/0002_append_only.postgres.sql");
 
@@ -25,6 +26,7 @@ pub(crate) fn migrator(engine: Engine) -> Migrator {
     Migrator::with_migrations(vec![
         migration(1, "tables", TABLES.replace(" NAME", &format!(" {name}"))),
         migration(2, "append only", append_only.to_owned()),
+        migration(3, "removed workspaces", REMOVED_WORKSPACES.to_owned()),
     ])
 }
 

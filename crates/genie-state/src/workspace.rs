@@ -165,7 +165,7 @@ impl State {
     ///
     /// Where the database does not answer.
     pub async fn workspace(&self, id: &WorkspaceId) -> Result<Option<Workspace>, StateError> {
-        sqlx::query("SELECT * FROM workspaces WHERE id = $1")
+        sqlx::query("SELECT * FROM workspaces WHERE id = $1 AND erase_after IS NULL")
             .bind(id.to_string())
             .fetch_optional(self.reader())
             .await?
@@ -180,14 +180,16 @@ impl State {
     ///
     /// Where the database does not answer.
     pub async fn workspaces(&self, page: Page) -> Result<Paged<Workspace>, StateError> {
-        let count = sqlx::query("SELECT COUNT(*) AS n FROM workspaces")
+        let count = sqlx::query("SELECT COUNT(*) AS n FROM workspaces WHERE erase_after IS NULL")
             .fetch_one(self.reader())
             .await?;
-        let rows = sqlx::query("SELECT * FROM workspaces ORDER BY id LIMIT $1 OFFSET $2")
-            .bind(page.limit())
-            .bind(page.offset())
-            .fetch_all(self.reader())
-            .await?;
+        let rows = sqlx::query(
+            "SELECT * FROM workspaces WHERE erase_after IS NULL ORDER BY id LIMIT $1 OFFSET $2",
+        )
+        .bind(page.limit())
+        .bind(page.offset())
+        .fetch_all(self.reader())
+        .await?;
         Ok(Paged {
             count: count.number("n")?,
             results: all(&rows, read_workspace)?,
@@ -204,13 +206,16 @@ impl State {
         subject: &Subject,
         page: Page,
     ) -> Result<Paged<Workspace>, StateError> {
-        let count = sqlx::query("SELECT COUNT(*) AS n FROM members WHERE subject = $1")
-            .bind(subject.to_string())
-            .fetch_one(self.reader())
-            .await?;
+        let count = sqlx::query(
+            "SELECT COUNT(*) AS n FROM workspaces w JOIN members m ON m.workspace = w.id \
+             WHERE m.subject = $1 AND w.erase_after IS NULL",
+        )
+        .bind(subject.to_string())
+        .fetch_one(self.reader())
+        .await?;
         let rows = sqlx::query(
             "SELECT w.* FROM workspaces w JOIN members m ON m.workspace = w.id \
-             WHERE m.subject = $1 ORDER BY w.id LIMIT $2 OFFSET $3",
+             WHERE m.subject = $1 AND w.erase_after IS NULL ORDER BY w.id LIMIT $2 OFFSET $3",
         )
         .bind(subject.to_string())
         .bind(page.limit())
@@ -240,7 +245,7 @@ impl State {
         let changed = sqlx::query(
             "UPDATE workspaces SET name = COALESCE($1, name), settings = COALESCE($2, settings), \
              changed = $3, version = version + 1 \
-             WHERE id = $4 RETURNING *",
+             WHERE id = $4 AND erase_after IS NULL RETURNING *",
         )
         .bind(change.name)
         .bind(settings)
@@ -294,9 +299,10 @@ impl State {
         })
     }
 
-    /// Deletes a workspace with its keys, members, conversations, feedback,
-    /// jobs, usage and settings. Its audit trail stays, and its name is not
-    /// given to another. `false` where there is no such workspace.
+    /// Erases a workspace, removed before or not, with its keys, members,
+    /// conversations, feedback, jobs, usage and settings. Its audit trail
+    /// stays, and its name is not given to another. `false` where there is no
+    /// such workspace.
     ///
     /// # Errors
     ///
@@ -339,7 +345,7 @@ fn as_json(settings: &WorkspaceSettings) -> Result<String, StateError> {
     serde_json::to_string(settings).map_err(|error| StateError::Invalid(error.to_string()))
 }
 
-fn read_workspace(row: &AnyRow) -> Result<Workspace, StateError> {
+pub(crate) fn read_workspace(row: &AnyRow) -> Result<Workspace, StateError> {
     Ok(Workspace {
         id: row.parsed("id")?,
         name: row.text("name")?,

@@ -91,8 +91,12 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
         })?,
         places,
     };
-    let home = &config.places.home;
-    Trust::read(file.oidc, file.security_server, home, config.tls.is_some())?;
+    let believed = trust::Sections {
+        oidc: file.oidc,
+        mediator: file.security_server,
+        pages: file.cors,
+    };
+    Trust::read(believed, &config.places.home, config.tls.is_some())?;
     observed::collector(file.otlp_endpoint)?;
     log_format()?;
     Ok(config.validate()?)
@@ -102,8 +106,12 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
 /// sense.
 pub(crate) fn trust(config: &Config) -> anyhow::Result<Trust> {
     let file = File::read(&config.places.config_file())?;
-    let home = &config.places.home;
-    Trust::read(file.oidc, file.security_server, home, config.tls.is_some())
+    let believed = trust::Sections {
+        oidc: file.oidc,
+        mediator: file.security_server,
+        pages: file.cors,
+    };
+    Trust::read(believed, &config.places.home, config.tls.is_some())
 }
 
 /// Where traces are sent, if anywhere.
@@ -197,6 +205,7 @@ struct File {
     server: Server,
     oidc: trust::Oidc,
     security_server: trust::Mediator,
+    cors: trust::Pages,
     otlp_endpoint: Option<String>,
     fetch: outbound::Fetch,
     webhooks: BTreeMap<String, outbound::Webhook>,

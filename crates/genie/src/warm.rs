@@ -1,6 +1,7 @@
 //! The first searches of a process, done before anybody waits for them.
 
-use genie_core::Filter;
+use genie_core::{Filter, Lexical as _, TextRole};
+use genie_embed::LexicalAnalyzer;
 use genie_rag::{Engine, SearchRequest};
 
 /// A question in each language that texts are analysed in: what is made ready
@@ -15,6 +16,15 @@ const QUESTIONS: [&str; 6] = [
     "Как корабль поднимает повреждённый подводный кабель и сращивает его снова?",
     "互联网交换中心是什么？",
 ];
+
+/// Lets the analysers of texts read what they know words by, which they keep
+/// for the process. That needs neither a model nor the index.
+pub(crate) fn read_dictionaries() {
+    let analyzer = LexicalAnalyzer::new();
+    for query in QUESTIONS {
+        analyzer.lexical(TextRole::Query, query, None);
+    }
+}
 
 /// Searches a few times, so that models, analysers and the index have been
 /// read and have taken their memory. A failure here is told to whoever asks

@@ -137,7 +137,34 @@ pub(crate) struct Parts {
 impl Parts {
     /// Loads the embedding model and opens the index.
     pub(crate) fn open(common: &Common, config: &Config) -> anyhow::Result<Self> {
-        Self::of(&Vectors::load(common, config)?, config)
+        Ok(Self::with_vectors(common, config)?.1)
+    }
+
+    /// The same, and what makes the vectors.
+    pub(crate) fn with_vectors(
+        common: &Common,
+        config: &Config,
+    ) -> anyhow::Result<(Vectors, Self)> {
+        let (vectors, opened) = std::thread::scope(|scope| {
+            let opening = scope.spawn(|| opened_beside(config));
+            let vectors = Vectors::load(common, config);
+            (vectors, opening.join())
+        });
+        let vectors = vectors?;
+        match opened {
+            Ok(Some((identity, edge))) if identity == vectors.identity => {
+                let store = keeping(config, edge.clone());
+                let parts = Self::joined(&vectors, store, Some(edge));
+                Ok((vectors, parts))
+            }
+            // Another model's is closed before it is opened once more, which
+            // says what is wrong with it.
+            other => {
+                drop(other);
+                let parts = Self::of(&vectors, config)?;
+                Ok((vectors, parts))
+            }
+        }
     }
 
     /// Opens the index with models that are loaded.
@@ -270,6 +297,19 @@ pub(crate) fn language_model(
 fn keeping(config: &Config, store: Arc<dyn Store>) -> Arc<dyn Store> {
     let originals = Originals::at(config.places.originals());
     Arc::new(KeepingStore::new(store, originals))
+}
+
+/// The index in process, opened as what it says it is while the model is being
+/// loaded, which may be another one; `None` where there is none or where it
+/// can't be opened.
+fn opened_beside(config: &Config) -> Option<(IndexIdentity, Arc<EdgeStore>)> {
+    if config.qdrant_url.is_some() {
+        return None;
+    }
+    let folder = config.places.index();
+    let identity = EdgeStore::stored_identity(&folder).ok()??;
+    let edge = EdgeStore::open(&folder, identity.clone(), HolderNote::default()).ok()?;
+    Some((identity, Arc::new(edge)))
 }
 
 type OpenStore = (Arc<dyn Store>, Option<Arc<EdgeStore>>);

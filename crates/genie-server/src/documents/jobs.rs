@@ -12,7 +12,7 @@ use crate::app::{Accounts, Service};
 use crate::failure::{Failure, log};
 use crate::jobs::{
     DOCUMENT_FETCH, JobBody, Lane, Upload, Wanted, as_payload, enqueue, failed, kept, opened,
-    payload, retry,
+    payload, retry, unknown,
 };
 use crate::outbound::OutboundError;
 use crate::watch::Watch;
@@ -64,7 +64,7 @@ pub(crate) async fn add(
     watch: &Arc<Watch>,
 ) -> JobOutcome {
     let Some(upload) = payload::<Upload>(job) else {
-        return failed("the job is of a kind that this version does not know");
+        return unknown();
     };
     let Some(place) = kept(accounts, &job.workspace, &upload.file) else {
         return failed("the job names no file");
@@ -94,7 +94,7 @@ pub(crate) async fn fetch(
     watch: &Arc<Watch>,
 ) -> JobOutcome {
     let Some(Address { uri, url }) = payload(job) else {
-        return failed("the job is of a kind that this version does not know");
+        return unknown();
     };
     let outbound = match service.outbound() {
         Ok(outbound) => Arc::clone(outbound),
@@ -147,7 +147,7 @@ pub(crate) async fn reindex(
 ) -> JobOutcome {
     let id = payload::<Again>(job).and_then(|again| again.document.parse::<DocumentId>().ok());
     let Some(id) = id else {
-        return failed("the job is of a kind that this version does not know");
+        return unknown();
     };
     let opened = match opened(service, workspace).await {
         Ok(opened) => opened,

@@ -249,10 +249,23 @@ pub(crate) async fn remove(
     Path(path): Path<DocumentPath>,
 ) -> Result<StatusCode, Failure> {
     let id = known_form(&path.id)?;
-    let removed =
-        with_engine(&service, &access, move |engine| engine.store().delete(&id)).await??;
+    if erase(&service, &access, id).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(no_such_document())
+    }
+}
+
+/// Removes a document with all that was made of it; `false` where there is
+/// none.
+pub(crate) async fn erase(
+    service: &Arc<Service>,
+    access: &Access,
+    id: DocumentId,
+) -> Result<bool, Failure> {
+    let removed = with_engine(service, access, move |engine| engine.store().delete(&id)).await??;
     if !removed {
-        return Err(no_such_document());
+        return Ok(false);
     }
     service.removed.notify_one();
     if let Some(accounts) = &service.state.accounts {
@@ -261,7 +274,7 @@ pub(crate) async fn remove(
             .await?;
     }
     tracing::info!(document = %id, "removed a document");
-    Ok(StatusCode::NO_CONTENT)
+    Ok(true)
 }
 
 /// Takes the bytes of a document as they are, a form with a file, or JSON with

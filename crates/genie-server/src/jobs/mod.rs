@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use genie_core::DocumentId;
 use genie_state::{Job, JobId, JobState, NewJob};
@@ -26,7 +26,7 @@ use crate::paging::{PageBody, Paging};
 use crate::question::wants_stream;
 use crate::work::Stop;
 
-pub(crate) use self::run::{failed, opened, retry, work_on_next};
+pub(crate) use self::run::{failed, opened, retry, unknown, work_on_next};
 pub(crate) use self::uploads::{Upload, forget, keep, kept, waiting_files};
 
 pub(crate) const DOCUMENT_ADD: &str = "document.add";
@@ -50,7 +50,7 @@ pub(crate) enum Lane {
 }
 
 impl Lane {
-    const fn kinds(self) -> &'static [&'static str] {
+    pub(crate) const fn kinds(self) -> &'static [&'static str] {
         match self {
             Self::Documents => &[DOCUMENT_ADD, DOCUMENT_FETCH, DOCUMENT_REINDEX],
             Self::Answers => &[ANSWER, ANSWER_MESSAGE],
@@ -198,6 +198,17 @@ pub(crate) struct Wanted {
     /// What makes two jobs the same.
     pub(crate) content: String,
     pub(crate) payload: String,
+}
+
+/// That a job was queued, with its place below the workspace's `list`.
+pub(crate) fn accepted(job: Job, list: &str) -> Response {
+    let place = format!("/api/v1/workspaces/{}/{list}/{}", job.workspace, job.id);
+    let mut response = (StatusCode::ACCEPTED, Json(JobBody::from(job))).into_response();
+    // Ids are of characters that a path takes as they are.
+    if let Ok(place) = HeaderValue::from_str(&place) {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    response
 }
 
 /// Queues a job for the caller. Where the same one waits, gives that one.

@@ -77,7 +77,7 @@ async fn work(
         ANSWER | ANSWER_MESSAGE => deferred::run(service, &workspace, job, watch).await,
         ANSWER_DELIVERY => webhook::run(service, &workspace, job).await,
         EVALUATION => evaluations::run(service, accounts, &workspace, job, watch).await,
-        _ => failed("the job is of a kind that this version does not know"),
+        _ => unknown(),
     }
 }
 
@@ -119,6 +119,11 @@ pub(crate) fn failed(reason: &str) -> JobOutcome {
     JobOutcome::Failed {
         reason: reason.to_owned(),
     }
+}
+
+/// Of a job that another version has queued.
+pub(crate) fn unknown() -> JobOutcome {
+    failed("the job is of a kind that this version does not know")
 }
 
 pub(crate) fn retry(failure: Failure) -> JobOutcome {

@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 
 use super::listing::ListQuery;
 use super::now;
-use crate::access::{Access, Done};
+use crate::access::Access;
 use crate::app::Service;
 use crate::body::read;
 use crate::conversations::IdPath;
 use crate::documents::{
-    ApiQuery, Original, UPLOAD, check_label, check_quota, index, original, ready,
+    ApiQuery, Original, UPLOAD, check_label, check_quota, erase, index, original, ready,
 };
 use crate::failure::Failure;
 use crate::reading::whole;
@@ -177,18 +177,11 @@ pub(super) async fn remove_file(
     file: &str,
 ) -> Result<DocumentId, Failure> {
     let id = document_id(file)?;
-    let removed = with_engine(service, access, move |engine| engine.store().delete(&id)).await??;
-    if !removed {
-        return Err(no_such_file());
+    if erase(service, access, id).await? {
+        Ok(id)
+    } else {
+        Err(no_such_file())
     }
-    service.removed.notify_one();
-    if let Some(accounts) = &service.state.accounts {
-        access
-            .record(&accounts.state, Done::to("document.delete", id))
-            .await?;
-    }
-    tracing::info!(document = %id, "removed a document");
-    Ok(id)
 }
 
 /// What the index knows of a file.

@@ -119,22 +119,8 @@ impl ChatRequest {
         Ok(limit.map(|limit| limit.min(*MAX_TOKENS.end())))
     }
 
-    /// Greedy unless a temperature is given, whatever `top_p` is: answers from
-    /// documents are no place for dice.
     pub(super) fn sampling(&self) -> Result<Sampling, Failure> {
-        let mut sampling = Sampling::greedy();
-        if let Some(temperature) = self.temperature {
-            if !(0.0..=2.0).contains(&temperature) {
-                return Err(Failure::invalid("temperature", "has to be from 0 to 2"));
-            }
-            sampling.temperature = temperature;
-        }
-        if let Some(top_p) = self.top_p {
-            if !(0.0..=1.0).contains(&top_p) {
-                return Err(Failure::invalid("top_p", "has to be from 0 to 1"));
-            }
-            sampling.top_p = top_p;
-        }
+        let mut sampling = sampling(self.temperature, self.top_p)?;
         if let Some(seed) = self.seed {
             sampling.seed = seed.cast_unsigned();
         }
@@ -193,10 +179,29 @@ impl ChatRequest {
     }
 }
 
-/// A field, its value, and whether the value changes nothing.
-type Check<'a> = (&'static str, &'a Option<Value>, &'a dyn Fn(&Value) -> bool);
+/// Greedy unless a temperature is given, whatever `top_p` is: answers from
+/// documents are no place for dice.
+pub(super) fn sampling(temperature: Option<f32>, top_p: Option<f32>) -> Result<Sampling, Failure> {
+    let mut sampling = Sampling::greedy();
+    if let Some(temperature) = temperature {
+        if !(0.0..=2.0).contains(&temperature) {
+            return Err(Failure::invalid("temperature", "has to be from 0 to 2"));
+        }
+        sampling.temperature = temperature;
+    }
+    if let Some(top_p) = top_p {
+        if !(0.0..=1.0).contains(&top_p) {
+            return Err(Failure::invalid("top_p", "has to be from 0 to 1"));
+        }
+        sampling.top_p = top_p;
+    }
+    Ok(sampling)
+}
 
-fn refuse(checks: &[Check<'_>], reason: &str) -> Result<(), Failure> {
+/// A field, its value, and whether the value changes nothing.
+pub(super) type Check<'a> = (&'static str, &'a Option<Value>, &'a dyn Fn(&Value) -> bool);
+
+pub(super) fn refuse(checks: &[Check<'_>], reason: &str) -> Result<(), Failure> {
     for (field, value, is_harmless) in checks {
         if value.as_ref().is_some_and(|value| !is_harmless(value)) {
             return Err(Failure::invalid(field, reason));
@@ -205,7 +210,7 @@ fn refuse(checks: &[Check<'_>], reason: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn is_zero(value: &Value) -> bool {
+pub(super) fn is_zero(value: &Value) -> bool {
     value.as_f64() == Some(0.0)
 }
 

@@ -2,7 +2,7 @@
 //! request, and about how good answers are. Each is there twice, as those of
 //! [`super::workspace`] are.
 
-use super::declare::{Doc, JSON, Route};
+use super::declare::{Doc, JSON, Route, both};
 use crate::access::{Need, Permission};
 use crate::paging::PageBody;
 use crate::{deferred, documents, evaluations, jobs, suggestions};
@@ -21,24 +21,6 @@ const HTML: &[&str] = &["text/html"];
 
 /// The list.
 pub(super) fn routes() -> Vec<Route> {
-    macro_rules! both {
-        ($method:ident, $path:literal, $permission:ident, $handler:expr, $doc:expr) => {
-            vec![
-                Route::$method(
-                    concat!("/api/v1", $path),
-                    Need::May(Permission::$permission),
-                    $handler,
-                    $doc,
-                ),
-                Route::$method(
-                    concat!("/api/v1/workspaces/{workspace}", $path),
-                    Need::May(Permission::$permission),
-                    $handler,
-                    $doc,
-                ),
-            ]
-        };
-    }
     [
         both!(
             patch,

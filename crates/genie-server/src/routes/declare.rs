@@ -15,6 +15,41 @@ use crate::paging;
 
 pub(super) const JSON: &[&str] = &["application/json"];
 
+/// A route that is there twice: under the workspace's path, and alone for the
+/// workspace of the key or of `X-Genie-Workspace`.
+macro_rules! both {
+    ($method:ident, $path:literal, $permission:ident, $handler:expr, $doc:expr) => {
+        vec![
+            Route::$method(
+                concat!("/api/v1", $path),
+                Need::May(Permission::$permission),
+                $handler,
+                $doc,
+            ),
+            Route::$method(
+                concat!("/api/v1/workspaces/{workspace}", $path),
+                Need::May(Permission::$permission),
+                $handler,
+                $doc,
+            ),
+        ]
+    };
+}
+pub(super) use both;
+
+/// One that is only there under the workspace's path.
+macro_rules! under {
+    ($method:ident, $path:literal, $permission:ident, $handler:expr, $doc:expr) => {
+        vec![Route::$method(
+            concat!("/api/v1/workspaces/{workspace}", $path),
+            Need::May(Permission::$permission),
+            $handler,
+            $doc,
+        )]
+    };
+}
+pub(super) use under;
+
 /// A route with its description.
 pub(crate) struct Route {
     pub(crate) method: Method,

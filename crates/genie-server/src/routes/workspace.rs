@@ -1,11 +1,13 @@
 //! Routes about one workspace. Most are there twice: under the workspace's
 //! path, and alone for the workspace of the key or of `X-Genie-Workspace`.
 
-use super::declare::{Doc, JSON, Route};
+use super::declare::{Doc, JSON, Route, both, under};
 use crate::access::{Need, Permission};
 use crate::conversations as talk;
 use crate::paging::PageBody;
-use crate::{answer, documents, jobs, keys, members, person, question, trail, wire, workspaces};
+use crate::{
+    answer, documents, jobs, keys, members, person, question, removal, trail, wire, workspaces,
+};
 
 const JSON_OR_EVENTS: &[&str] = &["application/json", "text/event-stream"];
 const DOCUMENT: &[&str] = &[
@@ -16,34 +18,6 @@ const DOCUMENT: &[&str] = &[
 
 /// The list.
 pub(super) fn routes() -> Vec<Route> {
-    macro_rules! both {
-        ($method:ident, $path:literal, $permission:ident, $handler:expr, $doc:expr) => {
-            vec![
-                Route::$method(
-                    concat!("/api/v1", $path),
-                    Need::May(Permission::$permission),
-                    $handler,
-                    $doc,
-                ),
-                Route::$method(
-                    concat!("/api/v1/workspaces/{workspace}", $path),
-                    Need::May(Permission::$permission),
-                    $handler,
-                    $doc,
-                ),
-            ]
-        };
-    }
-    macro_rules! under {
-        ($method:ident, $path:literal, $permission:ident, $handler:expr, $doc:expr) => {
-            vec![Route::$method(
-                concat!("/api/v1/workspaces/{workspace}", $path),
-                Need::May(Permission::$permission),
-                $handler,
-                $doc,
-            )]
-        };
-    }
     [
         both!(
             post,
@@ -244,8 +218,10 @@ pub(super) fn routes() -> Vec<Route> {
         vec![Route::delete(
             "/api/v1/workspaces/{workspace}",
             Need::Operator,
-            workspaces::remove,
-            Doc::new("Erases a workspace with all that is in it.").gives_nothing(204),
+            removal::remove,
+            Doc::new("Erases a workspace with all that is in it, at once or after some days.")
+                .asks::<removal::Keep>()
+                .gives_nothing(204),
         )],
         under!(
             get,

@@ -166,6 +166,77 @@ async fn pages_of_other_origins_change_nothing() {
 }
 
 #[tokio::test]
+async fn only_pages_of_named_origins_are_let_in_from_elsewhere() {
+    const PORTAL: &str = "https://portal.example.org";
+    let mut state = crate::fixture::state(None);
+    state.page_origins = vec![PORTAL.parse().expect("an origin")];
+    let app = genie_server::app(state);
+    let allowed = |reply: &crate::Reply| {
+        let value = reply.headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        value.map(|value| value.to_str().expect("a text").to_owned())
+    };
+    let from = async |origins: &[&str], method: &str, path: &str| {
+        let mut request = match method {
+            "POST" => json_request(path, &json!({"query": "x"})),
+            _ => request(method, path)
+                .body(Body::empty())
+                .expect("a request"),
+        };
+        for origin in origins {
+            let origin = origin.parse().expect("a value");
+            request.headers_mut().append(header::ORIGIN, origin);
+        }
+        if method == "OPTIONS" {
+            let asked = header::ACCESS_CONTROL_REQUEST_METHOD;
+            request
+                .headers_mut()
+                .insert(asked, "POST".parse().expect("a value"));
+        }
+        send(&app, request).await
+    };
+    let before = from(&[PORTAL], "OPTIONS", "/api/v1/search").await;
+    assert_eq!((before.status.as_u16(), &*before.text), (204, ""));
+    assert_eq!(allowed(&before).as_deref(), Some(PORTAL));
+    let sent = before.header("access-control-allow-headers");
+    assert!(sent.contains("authorization") && sent.contains("x-genie-workspace"));
+    assert!(
+        !before
+            .headers
+            .contains_key("access-control-allow-credentials")
+    );
+    // Refusals can be read, too.
+    for (method, path, status) in [
+        ("POST", "/api/v1/search", 200),
+        ("GET", "/v1/models", 200),
+        ("GET", "/nowhere", 404),
+        ("POST", "/healthcheck", 405),
+    ] {
+        let reply = from(&[PORTAL], method, path).await;
+        assert_eq!(reply.status, status, "{path}: {}", reply.text);
+        assert_eq!(allowed(&reply).as_deref(), Some(PORTAL), "{path}");
+        assert_eq!(reply.header("vary"), "origin");
+    }
+    for foreign in [
+        &["https://portal.example.org.evil.example"][..],
+        &["http://portal.example.org"],
+        &["https://portal.example.org:8443"],
+        &["null"],
+        &[PORTAL, "https://evil.example"],
+    ] {
+        let before = from(foreign, "OPTIONS", "/api/v1/search").await;
+        assert_ne!(before.status, 204, "{foreign:?}");
+        assert_eq!(allowed(&before), None);
+        let reply = from(foreign, "POST", "/api/v1/search").await;
+        assert_eq!(
+            (reply.status.as_u16(), allowed(&reply)),
+            (403, None),
+            "{foreign:?}"
+        );
+        assert_eq!(allowed(&from(foreign, "GET", "/v1/models").await), None);
+    }
+}
+
+#[tokio::test]
 async fn every_response_has_its_headers() {
     let app = talking();
     for path in ["/healthcheck", "/nowhere", "/v1/models", "/"] {

@@ -20,6 +20,7 @@ mod mcp;
 mod mutual;
 mod openai;
 mod provider;
+mod removal;
 mod responses;
 mod serving;
 mod tenants;

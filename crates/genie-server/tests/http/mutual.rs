@@ -9,7 +9,9 @@ use genie_core::Authentication;
 use genie_server::{Certificate, RoadClient, SecurityServer, TlsError, serve_tls};
 use genie_state::Role;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber,
+    date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -18,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::tenants::{Service, service};
 
@@ -38,11 +41,36 @@ struct Identity {
     key: KeyPair,
 }
 
+/// A list of the authority that names these numbers.
+fn revocation_list(authority: &Authority, numbers: &[u64]) -> String {
+    let revoked = numbers.iter().map(|number| RevokedCertParams {
+        serial_number: SerialNumber::from(*number),
+        revocation_time: date_time_ymd(2024, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    });
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2024, 1, 1),
+        next_update: date_time_ymd(2999, 1, 1),
+        crl_number: SerialNumber::from(1_u64),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(authority).expect("a list");
+    list.pem().expect("a text")
+}
+
 impl Identity {
     fn of(authority: &Authority, name: &str) -> Self {
+        Self::numbered(authority, name, 1)
+    }
+
+    fn numbered(authority: &Authority, name: &str, number: u64) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut made = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
         made.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        made.serial_number = Some(SerialNumber::from(number));
         let certificate = made.signed_by(&key, authority).expect("a certificate");
         Self {
             certificate: certificate.der().clone(),
@@ -62,6 +90,14 @@ struct Running {
 
 impl Running {
     async fn start(authorities: Option<&Path>, server: Option<SecurityServer>) -> Self {
+        Self::start_with_lists(authorities, None, server).await
+    }
+
+    async fn start_with_lists(
+        authorities: Option<&Path>,
+        lists: Option<&Path>,
+        server: Option<SecurityServer>,
+    ) -> Self {
         let service = service(None, |state| {
             state.server.authentication = Authentication::Required;
             state.security_server = server;
@@ -73,7 +109,9 @@ impl Running {
         std::fs::write(&key, made.signing_key.serialize_pem()).expect("a file");
         let mut loaded = Certificate::load(&chain, &key).expect("a certificate");
         if let Some(authorities) = authorities {
-            loaded = loaded.asking_clients(authorities).expect("authorities");
+            loaded = loaded
+                .asking_clients(authorities, lists)
+                .expect("authorities");
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -91,8 +129,7 @@ impl Running {
         }
     }
 
-    /// Status and body of `GET /api/v1/me` with these lines in its head.
-    async fn me(&self, identity: Option<&Identity>, head: &str) -> io::Result<(u16, Value)> {
+    async fn connect(&self, identity: Option<&Identity>) -> io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.trusted.clone()).expect("a root");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -111,32 +148,48 @@ impl Running {
         };
         let name = ServerName::try_from("localhost").expect("a name");
         let stream = TcpStream::connect(self.address).await?;
-        let mut stream = TlsConnector::from(Arc::new(config))
+        TlsConnector::from(Arc::new(config))
             .connect(name, stream)
-            .await?;
-        let request = format!(
-            "GET /api/v1/me HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{head}\r\n"
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let mut reply = Vec::new();
-        match stream.read_to_end(&mut reply).await {
-            // All of it came, and then the connection without its last words.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !reply.is_empty() => {}
-            other => {
-                other?;
-            }
-        }
-        let reply = String::from_utf8(reply).expect("a text");
-        let (head, body) = reply.split_once("\r\n\r\n").expect("a head");
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let body = serde_json::from_str(body).expect("JSON");
-        Ok((status.expect("a status"), body))
+            .await
+    }
+
+    /// Status and body of `GET /api/v1/me` with these lines in its head.
+    async fn me(&self, identity: Option<&Identity>, head: &str) -> io::Result<(u16, Value)> {
+        me(&mut self.connect(identity).await?, head).await
     }
 
     async fn end(self) {
         self.stop.send(()).expect("it runs");
         self.serving.await.expect("no panic").expect("no error");
     }
+}
+
+/// Asks on a connection that stays open.
+async fn me(stream: &mut TlsStream<TcpStream>, head: &str) -> io::Result<(u16, Value)> {
+    let request = format!("GET /api/v1/me HTTP/1.1\r\nHost: localhost\r\n{head}\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut reply = Vec::new();
+    let (head, begin) = loop {
+        let end = reply.windows(4).position(|four| four == b"\r\n\r\n");
+        if let Some(end) = end {
+            let head = String::from_utf8(reply[..end].to_vec()).expect("a text");
+            break (head.to_lowercase(), end + 4);
+        }
+        if stream.read_buf(&mut reply).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    };
+    let (_, length) = head.split_once("content-length: ").expect("a length");
+    let length = length.lines().next().and_then(|digits| digits.parse().ok());
+    let end = begin + length.unwrap_or(0_usize);
+    while reply.len() < end {
+        if stream.read_buf(&mut reply).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let body = serde_json::from_slice(&reply[begin..end]).expect("JSON");
+    Ok((status.expect("a status"), body))
 }
 
 fn trusting(certificate: &str) -> SecurityServer {
@@ -202,6 +255,45 @@ async fn only_the_security_server_says_for_whom_it_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_called_back_meanwhile_counts_no_more() {
+    let authority = authority();
+    let folder = tempfile::tempdir().expect("a folder");
+    let [file, lists] = ["clients.pem", "lists.pem"].map(|name| folder.path().join(name));
+    std::fs::write(&file, authority.pem()).expect("a file");
+    std::fs::write(&lists, revocation_list(&authority, &[3])).expect("a file");
+    let server = trusting("ss1.gov.example");
+    let running = Running::start_with_lists(Some(&file), Some(&lists), Some(server)).await;
+    let [stays, goes, gone] =
+        [1, 2, 3].map(|number| Identity::numbered(&authority, "ss1.gov.example", number));
+    for identity in [&stays, &goes] {
+        let (status, body) = running.me(Some(identity), CLIENT).await.expect("a reply");
+        assert_eq!(status, 200, "{body}");
+    }
+    assert!(running.me(Some(&gone), CLIENT).await.is_err());
+    let mut open = running.connect(Some(&goes)).await.expect("a connection");
+    assert_eq!(me(&mut open, CLIENT).await.expect("a reply").0, 200);
+    std::fs::write(&lists, revocation_list(&authority, &[2, 3])).expect("a file");
+    let mut refused = false;
+    for _ in 0..600 {
+        if running.me(Some(&goes), CLIENT).await.is_err() {
+            refused = true;
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    assert!(refused, "the renewed list is never used");
+    // One that greeted before is nobody now, but a key is still a key.
+    assert_eq!(me(&mut open, CLIENT).await.expect("a reply").0, 401);
+    let key = running.service.key(Some("energy"), Role::Reader).await;
+    let with_key = format!("{CLIENT}Authorization: Bearer {key}\r\n");
+    assert_eq!(me(&mut open, &with_key).await.expect("a reply").0, 200);
+    let (status, _) = running.me(Some(&stays), CLIENT).await.expect("a reply");
+    assert_eq!(status, 200);
+    drop(open);
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_the_setting_a_certificate_says_nothing() {
     let authority = authority();
     let own = Identity::of(&authority, "ss1.gov.example");
@@ -230,7 +322,7 @@ fn a_file_without_authorities_is_named() {
     let asking = |file: &Path| -> Result<Certificate, TlsError> {
         Certificate::load(&chain, &key)
             .expect("a certificate")
-            .asking_clients(file)
+            .asking_clients(file, None)
     };
     for text in [
         None,

@@ -1,6 +1,7 @@
 //! The queue of jobs.
 
 crate::both!(
+    open_jobs_are_seen_by_kind,
     a_job_goes_its_way,
     the_same_job_is_queued_once,
     no_two_workers_get_a_job,
@@ -51,6 +52,34 @@ mod cases {
     async fn now_is(place: &Place, job: &Job) -> Job {
         let found = place.state.job(&job.workspace, &job.id).await;
         found.expect("read").expect("there")
+    }
+
+    pub(crate) async fn open_jobs_are_seen_by_kind(place: Place) {
+        let state = &place.state;
+        let has = async |kinds: &[&str]| state.has_open_jobs(kinds).await.expect("read");
+        assert!(!has(&["ingest"]).await && !has(&[]).await);
+        let job = queued(&place, "a").await;
+        assert!(has(&["other", "ingest"]).await && has(&[]).await);
+        assert!(!has(&["other"]).await);
+        let now = Timestamp::now();
+        assert!(take(&place, "worker", now).await.is_some());
+        assert!(has(&["ingest"]).await, "it is worked on");
+        let done = JobOutcome::Failed {
+            reason: "no".to_owned(),
+        };
+        assert!(
+            state
+                .finish(&job.id, "worker", done)
+                .await
+                .expect("written")
+        );
+        assert!(!has(&["ingest"]).await);
+        assert!(
+            state
+                .has_open_jobs(&["a", "b", "c", "d", "e"])
+                .await
+                .is_err()
+        );
     }
 
     pub(crate) async fn a_job_goes_its_way(place: Place) {

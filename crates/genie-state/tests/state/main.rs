@@ -17,6 +17,7 @@ mod files;
 mod jobs;
 mod keys;
 mod place;
+mod removal;
 mod usage;
 mod workspaces;
 

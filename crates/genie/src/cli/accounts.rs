@@ -19,6 +19,9 @@ pub(crate) struct WorkspaceCommand {
 pub(crate) enum WorkspaceAction {
     /// All workspaces
     List {
+        /// Those that were deleted and can be restored
+        #[arg(long)]
+        deleted: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -65,9 +68,21 @@ pub(crate) enum WorkspaceAction {
     Delete {
         /// Which one
         id: WorkspaceId,
+        /// Days for which it can be restored; a running service erases it then
+        /// [default: it is erased at once]
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=365))]
+        keep_days: Option<u32>,
         /// Don't ask
         #[arg(long)]
         yes: bool,
+    },
+    /// Take back that a workspace was deleted with `--keep-days`
+    Restore {
+        /// Which one
+        id: WorkspaceId,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 

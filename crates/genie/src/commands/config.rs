@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory};
+use genie_server::PageOrigin;
 use serde_json::{Value, json};
 
 use crate::Ended;
@@ -292,8 +293,15 @@ impl Shown {
                 shown.push((name, value, self.variable_or_file(name, variable)));
             }
         }
+        if !trust.page_origins.is_empty() {
+            let origins = trust.page_origins.iter().map(PageOrigin::as_str);
+            let name = "cors.origins";
+            let from = self.variable_or_file(name, "GENIE_CORS_ORIGINS");
+            shown.push((name, origins.collect(), from));
+        }
         if let Some(Road {
             authorities,
+            revocation_lists,
             server,
         }) = &trust.security_server
         {
@@ -308,6 +316,15 @@ impl Shown {
                     "security_server.authorities",
                     json!(authorities.display().to_string()),
                     "GENIE_SECURITY_SERVER_AUTHORITIES",
+                ),
+                (
+                    "security_server.revocation_lists",
+                    json!(
+                        revocation_lists
+                            .as_ref()
+                            .map(|file| file.display().to_string())
+                    ),
+                    "GENIE_SECURITY_SERVER_REVOCATION_LISTS",
                 ),
                 (
                     "security_server.certificates",

@@ -17,7 +17,7 @@ use crate::fetch::HttpFetch;
 use crate::outbound::Client;
 use crate::suites::Suites;
 use crate::tenants::{Sink, Tenants};
-use crate::warm::warm_up;
+use crate::warm::{read_dictionaries, warm_up};
 use crate::wiring::{self, Parts, Vectors};
 use crate::{Ended, interrupt, progress, settings, telemetry};
 
@@ -46,9 +46,10 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
         .map(|files| Certificate::load(&files.certificate, &files.key))
         .transpose()?;
     let trust = settings::trust(&config)?;
+    let page_origins = trust.page_origins;
     let (certificate, security_server) = match (certificate, trust.security_server) {
         (Some(certificate), Some(road)) => (
-            Some(certificate.asking_clients(&road.authorities)?),
+            Some(certificate.asking_clients(&road.authorities, road.revocation_lists.as_deref())?),
             Some(road.server),
         ),
         (certificate, _) => (certificate, None),
@@ -73,13 +74,13 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
             None => serve(listener, router, interrupted()).await,
         }
     });
-    let state = runtime.block_on(state(&config))?;
+    let opening = runtime.spawn(state(config.clone()));
     let waiting = progress::waiting("loading models");
     wiring::use_threads(&config);
-    // The two models beside each other: each reads its file in one thread for
-    // a good part of the time.
+    // Beside each other: each does a good part of its work in one thread.
     let (vectors, parts, generate) = std::thread::scope(|scope| {
         let model = scope.spawn(|| wiring::language_model(common, &config));
+        scope.spawn(read_dictionaries);
         let searching = searching(common, &config);
         let model = model
             .join()
@@ -87,6 +88,7 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
         let (vectors, parts) = searching?;
         anyhow::Ok((vectors, parts, model?))
     })?;
+    let state = runtime.block_on(opening)??;
     let engine = Arc::new(parts.engine_with(generate.clone(), &config));
     waiting.finish_and_clear();
     if let Some(edge) = &parts.edge {
@@ -107,6 +109,7 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     service.trace_parent = Some(telemetry::take_up);
     service.identity = identity;
     service.security_server = security_server;
+    service.page_origins = page_origins;
     service.accounts = Some(Accounts {
         state: state.clone(),
         workspaces: tenants,
@@ -145,8 +148,7 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
 
 /// What searches, with its first searches done.
 fn searching(common: &Common, config: &Config) -> anyhow::Result<(Vectors, Parts)> {
-    let vectors = Vectors::load(common, config)?;
-    let parts = Parts::of(&vectors, config)?;
+    let (vectors, parts) = Parts::with_vectors(common, config)?;
     let mut config = config.clone();
     // That would need the language model.
     config.retrieval.rerank.judged = 0;
@@ -162,9 +164,9 @@ pub(super) async fn interrupted() {
 }
 
 /// The state as configured, brought up to date.
-async fn state(config: &Config) -> anyhow::Result<State> {
-    let database = match &config.database_url {
-        Some(url) => Database::Postgres(url.clone()),
+async fn state(config: Config) -> anyhow::Result<State> {
+    let database = match config.database_url {
+        Some(url) => Database::Postgres(url),
         None => Database::Sqlite(config.places.database()),
     };
     State::open(&database)

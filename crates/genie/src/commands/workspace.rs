@@ -1,8 +1,11 @@
 //! `genie workspace` and `genie user`: workspaces and their members.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail};
+use genie_core::Config;
 use genie_state::{
-    Member, NewWorkspace, StateError, Subject, Workspace, WorkspaceChange, WorkspaceId,
+    Member, NewWorkspace, StateError, Subject, Timestamp, Workspace, WorkspaceChange, WorkspaceId,
     WorkspaceSettings,
 };
 use genie_store::ServerStore;
@@ -26,7 +29,14 @@ pub(crate) fn run(common: &Common, arguments: WorkspaceCommand) -> anyhow::Resul
     }
     let accounts = Accounts::open(common)?;
     match arguments.action {
-        WorkspaceAction::List { json } => {
+        WorkspaceAction::List {
+            deleted: true,
+            json,
+        } => list_removed(&accounts, json)?,
+        WorkspaceAction::List {
+            deleted: false,
+            json,
+        } => {
             let all = accounts.every(|page| accounts.state.workspaces(page))?;
             if json {
                 say_json(&all.iter().map(body).collect::<Vec<_>>())?;
@@ -82,7 +92,21 @@ pub(crate) fn run(common: &Common, arguments: WorkspaceCommand) -> anyhow::Resul
             accounts.record("workspace.change", Some(&id), &id)?;
             show(&accounts, &changed, json)?;
         }
-        WorkspaceAction::Delete { id, yes } => delete(common, &accounts, &id, yes)?,
+        WorkspaceAction::Delete { id, keep_days, yes } => {
+            delete(common, &accounts, &id, Deleting { keep_days, yes })?;
+        }
+        WorkspaceAction::Restore { id, json } => {
+            let restored = accounts
+                .wait(accounts.state.restore_workspace(&id, Timestamp::now()))?
+                .with_context(|| {
+                    format!(
+                        "no deleted workspace {id} can be restored; `genie workspace list \
+                         --deleted` shows them"
+                    )
+                })?;
+            accounts.record("workspace.restore", Some(&id), &id)?;
+            show(&accounts, &restored, json)?;
+        }
     }
     Ok(Ended::Done)
 }
@@ -99,26 +123,96 @@ fn create(accounts: &Accounts, new: NewWorkspace) -> anyhow::Result<Workspace> {
         })
 }
 
-fn delete(common: &Common, accounts: &Accounts, id: &WorkspaceId, yes: bool) -> anyhow::Result<()> {
+fn list_removed(accounts: &Accounts, json: bool) -> anyhow::Result<()> {
+    let all = accounts.every(|page| accounts.state.removed_workspaces(page))?;
+    if json {
+        let bodies = all.iter().map(|removed| {
+            json!({
+                "id": removed.workspace.id.to_string(),
+                "name": removed.workspace.name,
+                "erase_after": removed.erase_after.to_string(),
+            })
+        });
+        return say_json(&bodies.collect::<Vec<_>>());
+    }
+    let rows: Vec<_> = all
+        .iter()
+        .map(|removed| {
+            [
+                removed.workspace.id.to_string(),
+                removed.workspace.name.clone(),
+                removed.erase_after.to_string(),
+            ]
+        })
+        .collect();
+    say(&table(["ID", "NAME", "ERASED AFTER"], &rows))
+}
+
+/// How a workspace is deleted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deleting {
+    /// Days for which it can be restored.
+    pub(crate) keep_days: Option<u32>,
+    /// Nobody is asked.
+    pub(crate) yes: bool,
+}
+
+impl Deleting {
+    pub(crate) fn question(self, id: &WorkspaceId) -> String {
+        let until = match self.keep_days {
+            Some(days) => format!(" It can be restored for {days} days."),
+            None => String::new(),
+        };
+        format!("Delete the workspace {id} with its documents and conversations?{until}")
+    }
+
+    pub(crate) fn done(self, id: &WorkspaceId) -> String {
+        match self.keep_days {
+            Some(days) => format!(
+                "deleted {id}; `genie workspace restore {id}` takes that back for {days} days\n"
+            ),
+            None => format!("deleted {id}\n"),
+        }
+    }
+}
+
+fn delete(
+    common: &Common,
+    accounts: &Accounts,
+    id: &WorkspaceId,
+    how: Deleting,
+) -> anyhow::Result<()> {
     let config = settings::read(common, &Serve::default())?;
     let workspace = found(accounts, id)?;
     // A running service has the documents of the workspaces open.
     if let Place::Service(service) = place(common, &config)? {
-        return remote::delete(&service, id, yes);
+        return remote::delete(&service, id, how);
     }
-    let question = format!("Delete the workspace {id} with its documents and conversations?");
-    if !confirmed(&question, yes)? {
+    if !confirmed(&how.question(id), how.yes)? {
         return Ok(());
     }
-    if !accounts.wait(accounts.state.delete_workspace(id))? {
+    let kept = Duration::from_secs(24 * 3600) * how.keep_days.unwrap_or_default();
+    let erase_after = Timestamp::now().after(kept);
+    if !accounts.wait(accounts.state.remove_workspace(id, erase_after))? {
         bail!("the workspace {id} was deleted meanwhile");
     }
-    if let Some(collection) = tenants::collection(&config, &workspace) {
+    if how.keep_days.is_none() {
+        erase(&config, &workspace)?;
+        accounts.wait(accounts.state.delete_workspace(id))?;
+    }
+    accounts.record("workspace.delete", Some(id), id)?;
+    say(&how.done(id))
+}
+
+/// Its files go first: what is cut off here, a service that starts does again.
+fn erase(config: &Config, workspace: &Workspace) -> anyhow::Result<()> {
+    let id = &workspace.id;
+    if let Some(collection) = tenants::collection(config, workspace) {
         ServerStore::remove_collection(&collection)
             .with_context(|| format!("the documents of {id} could not be removed"))?;
     }
     for folder in [
-        config.places.workspaces().join(tenants::name(&workspace)),
+        config.places.workspaces().join(tenants::name(workspace)),
         config.places.uploads().join(id.as_str()),
     ] {
         match std::fs::remove_dir_all(&folder) {
@@ -129,8 +223,7 @@ fn delete(common: &Common, accounts: &Accounts, id: &WorkspaceId, yes: bool) -> 
             _ => {}
         }
     }
-    accounts.record("workspace.delete", Some(id), id)?;
-    say(&format!("deleted {id}\n"))
+    Ok(())
 }
 
 fn found(accounts: &Accounts, id: &WorkspaceId) -> anyhow::Result<Workspace> {

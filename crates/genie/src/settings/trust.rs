@@ -1,11 +1,12 @@
 //! Whom the service believes beside its keys: an identity provider and a
-//! security server. Both hold lists, so there are no flags for them.
+//! security server; and whose pages may use it. All hold lists, so there are no
+//! flags for them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use genie_server::{Grant, IdentitySettings, RoadClient, SecurityServer};
+use genie_server::{Grant, IdentitySettings, PageOrigin, RoadClient, SecurityServer};
 use genie_state::{Role, WorkspaceId};
 use serde::Deserialize;
 
@@ -19,12 +20,15 @@ const EVERYWHERE: &str = "*";
 pub(crate) struct Trust {
     pub(crate) identity: Option<IdentitySettings>,
     pub(crate) security_server: Option<Road>,
+    pub(crate) page_origins: Vec<PageOrigin>,
 }
 
 /// A security server with the file of the authorities for its certificates.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Road {
     pub(crate) authorities: PathBuf,
+    /// What these authorities have called back.
+    pub(crate) revocation_lists: Option<PathBuf>,
     pub(crate) server: SecurityServer,
 }
 
@@ -47,24 +51,42 @@ pub(super) struct Oidc {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Mediator {
     authorities: Option<PathBuf>,
+    revocation_lists: Option<PathBuf>,
     certificates: Option<Vec<String>>,
     clients: Option<Vec<String>>,
     names_people: Option<bool>,
 }
 
+/// `[cors]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Pages {
+    origins: Option<Vec<String>>,
+}
+
+/// The sections of the file that this is about.
+pub(super) struct Sections {
+    pub(super) oidc: Oidc,
+    pub(super) mediator: Mediator,
+    pub(super) pages: Pages,
+}
+
 impl Trust {
     /// What the file and the environment say; relative files are the home's.
-    pub(super) fn read(
-        oidc: Oidc,
-        mediator: Mediator,
-        home: &Path,
-        has_tls: bool,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn read(sections: Sections, home: &Path, has_tls: bool) -> anyhow::Result<Self> {
+        let origins = list("GENIE_CORS_ORIGINS", ',').or(sections.pages.origins);
         Ok(Self {
-            identity: oidc.read().context("[oidc] makes no sense")?,
-            security_server: mediator
+            identity: sections.oidc.read().context("[oidc] makes no sense")?,
+            security_server: sections
+                .mediator
                 .read(home, has_tls)
                 .context("[security_server] makes no sense")?,
+            page_origins: origins
+                .unwrap_or_default()
+                .iter()
+                .map(|origin| origin.parse::<PageOrigin>())
+                .collect::<Result<_, _>>()
+                .context("[cors] makes no sense")?,
         })
     }
 }
@@ -119,10 +141,13 @@ impl Mediator {
         let authorities = variable("GENIE_SECURITY_SERVER_AUTHORITIES")
             .map(PathBuf::from)
             .or(self.authorities);
+        let revocation_lists = variable("GENIE_SECURITY_SERVER_REVOCATION_LISTS")
+            .map(PathBuf::from)
+            .or(self.revocation_lists);
         let certificates = list("GENIE_SECURITY_SERVER_CERTIFICATES", ',').or(self.certificates);
         let clients = list("GENIE_SECURITY_SERVER_CLIENTS", ';').or(self.clients);
         let Some(authorities) = authorities else {
-            if certificates.is_some() || clients.is_some() {
+            if certificates.is_some() || clients.is_some() || revocation_lists.is_some() {
                 bail!("there is no file of authorities; set security_server.authorities");
             }
             return Ok(None);
@@ -169,6 +194,7 @@ impl Mediator {
         };
         Ok(Some(Road {
             authorities: home.join(authorities),
+            revocation_lists: revocation_lists.map(|lists| home.join(lists)),
             server,
         }))
     }
@@ -227,15 +253,20 @@ mod tests {
 
     #[derive(Debug, Default, Deserialize)]
     #[serde(deny_unknown_fields, default)]
-    struct Both {
+    struct All {
         oidc: Oidc,
         security_server: Mediator,
+        cors: Pages,
     }
 
     fn read(text: &str, has_tls: bool) -> Result<Trust, String> {
-        let both: Both = toml::from_str(text).map_err(|error| error.to_string())?;
-        Trust::read(both.oidc, both.security_server, Path::new("home"), has_tls)
-            .map_err(|error| format!("{error:#}"))
+        let all: All = toml::from_str(text).map_err(|error| error.to_string())?;
+        let sections = Sections {
+            oidc: all.oidc,
+            mediator: all.security_server,
+            pages: all.cors,
+        };
+        Trust::read(sections, Path::new("home"), has_tls).map_err(|error| format!("{error:#}"))
     }
 
     #[test]
@@ -266,9 +297,24 @@ mod tests {
              clients = [\"EE/GOV/1/portal=health:editor\"]\n";
         let road = read(text, true).unwrap().security_server.unwrap();
         assert_eq!(road.authorities, Path::new("home/clients.pem"));
+        assert_eq!(road.revocation_lists, None);
+        let with_lists = format!("{text}revocation_lists = \"lists.pem\"\n");
+        let road_with_lists = read(&with_lists, true).unwrap().security_server.unwrap();
+        assert_eq!(
+            road_with_lists.revocation_lists.as_deref(),
+            Some(Path::new("home/lists.pem"))
+        );
         assert_eq!(road.server.clients[0].client, "EE/GOV/1/portal");
         assert!(!road.server.clients[0].names_people);
         assert!(read(text, false).unwrap_err().contains("TLS"));
+    }
+
+    #[test]
+    fn origins_of_pages_are_read() {
+        let text = "[cors]\norigins = [\"https://portal.example.org\"]\n";
+        let origins = read(text, false).unwrap().page_origins;
+        let origins: Vec<_> = origins.iter().map(PageOrigin::as_str).collect();
+        assert_eq!(origins, ["https://portal.example.org"]);
     }
 
     #[test]
@@ -298,8 +344,13 @@ mod tests {
                 "He alth",
             ),
             (oidc("clock_skew_seconds = 1000"), "1000 s"),
+            ("[cors]\norigins = [\"*\"]\n".to_owned(), "`*`"),
             (
                 "[security_server]\nclients = [\"a=health:reader\"]\n".to_owned(),
+                "authorities",
+            ),
+            (
+                "[security_server]\nrevocation_lists = \"a.pem\"\n".to_owned(),
                 "authorities",
             ),
             (

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use genie_core::{ChatMessage, ChatRole, Sampling};
+use genie_core::{ChatMessage, ChatRole};
 use genie_rag::Question;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::body::{Frame, Search};
 use crate::failure::Failure;
 use crate::openai::now;
+use crate::openai::request::{Check, is_zero, refuse, sampling};
 use crate::question::{LONGEST_HISTORY, MAX_TOKENS, TOP_K};
 
 /// As OpenAI's.
@@ -90,7 +91,7 @@ impl ResponsesRequest {
         self.refuse_what_cannot_be_honoured()?;
         let (text, history) = conversation(&self.input)?;
         let (search, top_k) = self.search()?;
-        let sampling = self.sampling()?;
+        let sampling = sampling(self.temperature, self.top_p)?;
         let max_tokens = match self.max_output_tokens {
             Some(0) => {
                 return Err(Failure::invalid(
@@ -121,24 +122,6 @@ impl ResponsesRequest {
             ..Question::new(text)
         };
         Ok((question, frame))
-    }
-
-    /// Greedy unless a temperature is given, as for chat completions.
-    fn sampling(&self) -> Result<Sampling, Failure> {
-        let mut sampling = Sampling::greedy();
-        if let Some(temperature) = self.temperature {
-            if !(0.0..=2.0).contains(&temperature) {
-                return Err(Failure::invalid("temperature", "has to be from 0 to 2"));
-            }
-            sampling.temperature = temperature;
-        }
-        if let Some(top_p) = self.top_p {
-            if !(0.0..=1.0).contains(&top_p) {
-                return Err(Failure::invalid("top_p", "has to be from 0 to 1"));
-            }
-            sampling.top_p = top_p;
-        }
-        Ok(sampling)
     }
 
     fn metadata(&self) -> Result<BTreeMap<String, String>, Failure> {
@@ -200,9 +183,7 @@ impl ResponsesRequest {
 
     fn refuse_what_cannot_be_honoured(&self) -> Result<(), Failure> {
         let no = |value: &Value| value == &Value::Bool(false);
-        let zero = |value: &Value| value.as_f64() == Some(0.0);
         let never = |_: &Value| false;
-        type Check<'a> = (&'static str, &'a Option<Value>, &'a dyn Fn(&Value) -> bool);
         let checks: [Check<'_>; 8] = [
             ("text", &self.text, &|text| {
                 let format = &text["format"]["type"];
@@ -215,23 +196,17 @@ impl ResponsesRequest {
             ("background", &self.background, &no),
             ("conversation", &self.conversation, &never),
             ("prompt", &self.prompt, &never),
-            ("top_logprobs", &self.top_logprobs, &zero),
+            ("top_logprobs", &self.top_logprobs, &is_zero),
             ("moderation", &self.moderation, &never),
             ("context_management", &self.context_management, &|value| {
                 value.as_array().is_some_and(Vec::is_empty)
             }),
         ];
-        for (field, value, is_harmless) in checks {
-            let is_harmless = |value: &Value| value.is_null() || is_harmless(value);
-            if value.as_ref().is_some_and(|value| !is_harmless(value)) {
-                return Err(Failure::invalid(
-                    field,
-                    "is not supported here: answers are single cited texts from the indexed \
-                     documents; previous_response_id goes on where a response ended",
-                ));
-            }
-        }
-        Ok(())
+        refuse(
+            &checks,
+            "is not supported here: answers are single cited texts from the indexed documents; \
+             previous_response_id goes on where a response ended",
+        )
     }
 }
 

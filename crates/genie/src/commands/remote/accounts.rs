@@ -11,14 +11,29 @@ use crate::cli::{
     KeyAction, KeyCommand, KeyName, UserAction, UserCommand, WorkspaceAction, WorkspaceCommand,
 };
 use crate::commands::confirmed;
-use crate::commands::workspace::{clear, merged};
+use crate::commands::workspace::{Deleting, clear, merged};
 use crate::remote::{Remote, Sending};
 
 /// `genie workspace` on a service.
 pub(crate) fn workspace(remote: &Remote, arguments: WorkspaceCommand) -> anyhow::Result<Ended> {
     const ALL: &str = "/api/v1/workspaces";
+    const REMOVED: &str = "/api/v1/removed-workspaces";
     match arguments.action {
-        WorkspaceAction::List { json } => {
+        WorkspaceAction::List {
+            deleted: true,
+            json,
+        } => {
+            let columns = [
+                ("ID", "id"),
+                ("NAME", "name"),
+                ("ERASED AFTER", "erase_after"),
+            ];
+            listed(&remote.every(REMOVED)?, json, columns)?;
+        }
+        WorkspaceAction::List {
+            deleted: false,
+            json,
+        } => {
             let columns = [("ID", "id"), ("NAME", "name"), ("CREATED", "created")];
             listed(&remote.every(ALL)?, json, columns)?;
         }
@@ -65,17 +80,23 @@ pub(crate) fn workspace(remote: &Remote, arguments: WorkspaceCommand) -> anyhow:
             });
             shown(&remote.send(Sending::Patch, &within(&id, ""), &body)?, json)?;
         }
-        WorkspaceAction::Delete { id, yes } => delete(remote, &id, yes)?,
+        WorkspaceAction::Delete { id, keep_days, yes } => {
+            delete(remote, &id, Deleting { keep_days, yes })?;
+        }
+        WorkspaceAction::Restore { id, json } => {
+            let path = format!("{REMOVED}/{id}/restore");
+            shown(&remote.send(Sending::Post, &path, &json!({}))?, json)?;
+        }
     }
     Ok(Ended::Done)
 }
 
 /// Deletes a workspace there, once its name is confirmed.
-pub(crate) fn delete(remote: &Remote, id: &WorkspaceId, yes: bool) -> anyhow::Result<()> {
-    let question = format!("Delete the workspace {id} with its documents and conversations?");
-    if confirmed(&question, yes)? {
-        remote.remove(&within(id, ""))?;
-        say(&format!("deleted {id}\n"))?;
+pub(crate) fn delete(remote: &Remote, id: &WorkspaceId, how: Deleting) -> anyhow::Result<()> {
+    if confirmed(&how.question(id), how.yes)? {
+        let kept = how.keep_days.map(|days| format!("?keep_days={days}"));
+        remote.remove(&within(id, &kept.unwrap_or_default()))?;
+        say(&how.done(id))?;
     }
     Ok(())
 }
