@@ -1,6 +1,7 @@
 //! What was deleted is in no file of the installation.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,11 +10,30 @@ use serde_json::json;
 use crate::genie::{LIMIT, with_articles};
 use crate::service::Service;
 
-/// Nothing in it comes twice, so a compressor keeps it as it is.
+/// Nothing in it comes twice, so a compressor that only looks for that keeps it.
 const CANARY: &str = "kanari qZ7vW3xJ9gH2mB5";
 
 fn canary() -> String {
     format!("# Birds of the harbour\n\nA passage with {CANARY} in it, about birds.\n")
+}
+
+/// How a text compressed by Zstandard begins (RFC 8878).
+const FRAME: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
+
+/// A file's bytes, and behind them what is compressed in it.
+fn unpacked(path: &Path) -> Vec<u8> {
+    // A running service removes files while they are looked at.
+    let mut bytes = fs::read(path).unwrap_or_default();
+    let begins = |at: &usize| bytes[*at..].starts_with(&FRAME);
+    let frames: Vec<usize> = (0..bytes.len()).filter(begins).collect();
+    for at in frames {
+        let mut text = Vec::new();
+        let frame = zstd::Decoder::new(&bytes[at..]).unwrap().single_frame();
+        // What only looks like a frame ends with an error.
+        let _ = frame.take(1 << 20).read_to_end(&mut text);
+        bytes.extend(text);
+    }
+    bytes
 }
 
 /// The files below `folder` that hold the canary, as UTF-8 or as UTF-16.
@@ -26,8 +46,7 @@ fn files_with_it(folder: &Path) -> Vec<PathBuf> {
             found.extend(files_with_it(&path));
             continue;
         }
-        // A running service removes files while they are looked at.
-        let bytes = fs::read(&path).unwrap_or_default();
+        let bytes = unpacked(&path);
         let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|part| part == needle);
         if holds(CANARY.as_bytes()) || holds(&wide) {
             found.push(path);
