@@ -329,13 +329,15 @@ mod tests {
 
         #[test]
         fn a_passage_is_found_by_its_own_words(
-            text in "[a-zéñ]{2,9}( [а-яё]{2,9}| [0-9]{1,6}| [ا-ي]{2,7}){0,5}",
+            // Without the stroke that only makes Arabic words longer.
+            text in "[a-zéñ]{2,9}( [а-яё]{2,9}| [0-9]{1,6}| [ا-غف-ي]{2,7}){0,5}",
             language in 0_usize..7,
         ) {
             let analyzer = LexicalAnalyzer::new();
             let passage = analyzer.lexical(TextRole::Passage, &text, LANGUAGES[language]);
             for word in text.split(' ') {
-                if stops::says_nothing(&fold::plain(word), LANGUAGES[language]) {
+                let plain = fold::plain(&fold::normalize(word));
+                if stops::says_nothing(&plain, LANGUAGES[language]) {
                     continue;
                 }
                 let query = analyzer.lexical(TextRole::Query, word, None);
