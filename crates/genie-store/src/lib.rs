@@ -58,6 +58,7 @@ mod identity;
 mod payload;
 mod protocol;
 mod server;
+mod snapshots;
 mod tuning;
 
 pub use edge::{EdgeStore, Holder, HolderNote, read_holder};

@@ -29,6 +29,7 @@ use crate::engine::{Condition, Engine};
 use crate::identity::StoredIdentity;
 use crate::payload::{self, Kind, REVISION};
 use crate::protocol::Documents;
+use crate::snapshots;
 
 const IDENTITY: &str = "identity.json";
 const SHARD: &str = "shard";
@@ -282,7 +283,7 @@ impl Store for EdgeStore {
         self.documents.engine().settle()?;
         fs::create_dir_all(folder).map_err(|source| disk::error(folder, source))?;
         disk::reserve(folder, disk::size_of_folder(&self.folder) + (1 << 20))?;
-        let target = free_name(folder);
+        let target = snapshots::free_name(folder, "");
         let partial = target.with_extension("partial");
         let beside = Sort::ALL.map(Sort::folder);
         let beside = beside.iter().filter(|name| self.folder.join(name).exists());
@@ -304,16 +305,4 @@ impl Store for EdgeStore {
         disk::sync_folder(folder)?;
         Ok(target)
     }
-}
-
-/// A name for a snapshot that nothing in `folder` has.
-fn free_name(folder: &Path) -> PathBuf {
-    let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-    let mut name = folder.join(format!("genie-index-{time}"));
-    let mut number = 1_u32;
-    while name.exists() {
-        number += 1;
-        name = folder.join(format!("genie-index-{time}-{number}"));
-    }
-    name
 }
