@@ -47,5 +47,5 @@ pub use processor::{ProcessorFeature, UnsupportedProcessor, check_processor, pro
 pub use quantized::{
     Kernel, NotAMatrix, QuantizedMatrix, QuantizedRows, ReadMatrixError, gated_feed_forward,
 };
-pub use threads::{ThreadsError, on_pool, physical_cores, set_threads};
+pub use threads::{ThreadsError, on_pool, on_pool_for_long, physical_cores, set_threads};
 pub use worker::{Appetite, SpawnError, SubmitError, Worker};

@@ -7,6 +7,10 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
 
+/// Jobs that go first, one after the other, after which another one has its
+/// turn: however many of them come, the others are not kept from going on.
+const MOST_IN_A_ROW: usize = 8;
+
 /// A thread that owns some state and works off a bounded queue of jobs, one
 /// at a time and in order; jobs of [`Worker::submit_first`] go before the
 /// others. Dropping the worker ends the thread after the job
@@ -35,36 +39,54 @@ struct Lanes<J> {
 struct Queues<J> {
     first: Receiver<J>,
     usual: Receiver<J>,
+    /// Jobs of the first queue taken one after the other.
+    in_a_row: usize,
 }
 
 impl<J> Queues<J> {
     /// Waits for the next job; `None` when nobody can submit one any more.
-    fn next(&self) -> Option<J> {
-        if let Ok(job) = self.first.try_recv() {
+    fn next(&mut self) -> Option<J> {
+        if self.in_a_row >= MOST_IN_A_ROW
+            && let Ok(job) = self.usual.try_recv()
+        {
+            self.in_a_row = 0;
             return Some(job);
         }
+        if let Ok(job) = self.first.try_recv() {
+            self.in_a_row += 1;
+            return Some(job);
+        }
+        self.in_a_row = 0;
         crossbeam_channel::select! {
             recv(self.first) -> job => job.ok(),
             recv(self.usual) -> job => job.ok(),
         }
     }
 
-    /// A job, if there is one that is wanted now; `None` when nobody can
-    /// submit one any more.
-    fn take(&self, appetite: Appetite) -> Option<Option<J>> {
+    /// The jobs that are there and wanted now, in their order; `None` when
+    /// nobody can submit one any more.
+    fn take(&mut self, appetite: Appetite) -> Option<Vec<J>> {
+        let mut jobs = Vec::new();
         let lanes: &[&Receiver<J>] = match appetite {
-            Appetite::Idle => return self.next().map(Some),
+            Appetite::One => return self.next().map(|job| vec![job]),
+            Appetite::Idle => {
+                jobs.push(self.next()?);
+                &[&self.first, &self.usual]
+            }
             Appetite::Some => &[&self.first, &self.usual],
             Appetite::Urgent => &[&self.first],
         };
         for lane in lanes {
-            match lane.try_recv() {
-                Ok(job) => return Some(Some(job)),
-                Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) => return None,
+            // Of those that are there now: more may come all the time.
+            for _ in 0..lane.len().max(1) {
+                match lane.try_recv() {
+                    Ok(job) => jobs.push(job),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return None,
+                }
             }
         }
-        Some(None)
+        Some(jobs)
     }
 
     /// Drops what is queued, which closes the reply channels in it.
@@ -78,9 +100,13 @@ impl<J> Queues<J> {
 /// Which jobs a state can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appetite {
-    /// It has nothing to do until one comes.
+    /// It has nothing to do until one comes, and takes one at a time: the
+    /// next may be one that goes first.
+    One,
+    /// It has nothing to do until one comes, and takes all that there are
+    /// then.
     Idle,
-    /// It has work in hand, and takes another job where there is one.
+    /// It has work in hand, and takes the jobs that there are.
     Some,
     /// It has as much work in hand as it can hold, and takes only what was
     /// submitted by [`Worker::submit_first`].
@@ -132,17 +158,17 @@ impl<J: Send + 'static> Worker<J> {
     where
         E: std::error::Error + Send + 'static,
     {
-        let step = move |state: &mut S, job: Option<J>| {
-            if let Some(job) = job {
+        let step = move |state: &mut S, jobs: Vec<J>| {
+            for job in jobs {
                 run(state, job);
             }
-            Appetite::Idle
+            Appetite::One
         };
         Self::spawn_stepping(name, capacity, make, step)
     }
 
     /// As [`Worker::spawn`], for a state that works on several jobs at once:
-    /// `step` takes a job where there is one, does a part of its work and
+    /// `step` takes the jobs that are there, does a part of their work and
     /// says whether it can go on without another job. When the worker is
     /// dropped, what is in hand is dropped with the state.
     ///
@@ -153,7 +179,7 @@ impl<J: Send + 'static> Worker<J> {
         name: &str,
         capacity: usize,
         make: impl FnOnce() -> Result<S, E> + Send + 'static,
-        mut step: impl FnMut(&mut S, Option<J>) -> Appetite + Send + 'static,
+        mut step: impl FnMut(&mut S, Vec<J>) -> Appetite + Send + 'static,
     ) -> Result<Self, SpawnError<E>>
     where
         E: std::error::Error + Send + 'static,
@@ -163,10 +189,12 @@ impl<J: Send + 'static> Worker<J> {
         let queues = Queues {
             first: first_queue,
             usual: usual_queue,
+            in_a_row: 0,
         };
-        let queue = Queues {
+        let mut queue = Queues {
             first: queues.first.clone(),
             usual: queues.usual.clone(),
+            in_a_row: 0,
         };
         let stopped = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stopped);
@@ -183,9 +211,9 @@ impl<J: Send + 'static> Worker<J> {
                     }
                 };
                 ready.send(Ok(())).ok();
-                let mut appetite = Appetite::Idle;
-                while let Some(job) = queue.take(appetite) {
-                    let stepped = AssertUnwindSafe(|| step(&mut state, job));
+                let mut appetite = Appetite::One;
+                while let Some(jobs) = queue.take(appetite) {
+                    let stepped = AssertUnwindSafe(|| step(&mut state, jobs));
                     let Ok(next) = std::panic::catch_unwind(stepped) else {
                         tracing::error!(worker = thread_name, "a job panicked; the worker stops");
                         // Raised before the queue is emptied: a job that comes
@@ -314,6 +342,33 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_first_does_not_keep_the_others_for_ever() {
+        let (started, wait_started) = mpsc::channel();
+        let (release, wait_release) = mpsc::channel::<()>();
+        let worker = Worker::spawn(
+            "turns",
+            64,
+            || Ok::<_, Infallible>(()),
+            move |(), number: u32| {
+                started.send(number).ok();
+                wait_release.recv().ok();
+            },
+        )
+        .expect("spawned");
+        worker.submit(0).expect("taken");
+        assert_eq!(wait_started.recv(), Ok(0));
+        worker.submit(100).expect("room");
+        for number in 1..=20 {
+            worker.submit_first(number).expect("room");
+        }
+        drop(release);
+        let order: Vec<u32> = wait_started.iter().take(21).collect();
+        assert_eq!(order[..8], [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(order[8], 100);
+        assert_eq!(order[9..], (9..=20).collect::<Vec<u32>>());
+    }
+
+    #[test]
     fn a_full_queue_is_an_answer() {
         let (started, wait_started) = mpsc::channel();
         let (release, wait_release) = mpsc::channel::<()>();
@@ -368,41 +423,90 @@ mod tests {
 
     #[test]
     fn a_state_with_work_in_hand_is_not_kept_from_it() {
-        /// Works three steps on each job, on two jobs at most.
+        /// Works three steps on each job, and wants no third one.
         struct State(Vec<(u32, mpsc::Sender<&'static str>)>);
-        // The first step is held until every job is submitted.
         let (release, wait_release) = mpsc::channel::<()>();
-        let step =
-            move |state: &mut State, job: Option<(&'static str, mpsc::Sender<&'static str>)>| {
-                wait_release.recv().ok();
-                if let Some((name, reply)) = job {
-                    reply.send(name).ok();
-                    state.0.push((3, reply));
-                }
-                state.0.retain_mut(|(left, reply)| {
-                    *left -= 1;
-                    *left > 0 || reply.send("done").is_err()
-                });
-                match state.0.len() {
-                    0 => Appetite::Idle,
-                    1 => Appetite::Some,
-                    _ => Appetite::Urgent,
-                }
-            };
+        let step = move |state: &mut State,
+                         jobs: Vec<(&'static str, mpsc::Sender<&'static str>)>| {
+            for (name, reply) in jobs {
+                reply.send(name).ok();
+                state.0.push((3, reply));
+            }
+            wait_release.recv().ok();
+            state.0.retain_mut(|(left, reply)| {
+                *left -= 1;
+                *left > 0 || reply.send("done").is_err()
+            });
+            match state.0.len() {
+                0 => Appetite::Idle,
+                1 => Appetite::Some,
+                _ => Appetite::Urgent,
+            }
+        };
         let worker =
             Worker::spawn_stepping("steps", 8, || Ok::<_, Infallible>(State(Vec::new())), step)
                 .expect("spawned");
         let (reply, answers) = mpsc::channel();
-        for name in ["a", "b", "c"] {
-            worker.submit((name, reply.clone())).expect("room");
-        }
+        worker.submit(("a", reply.clone())).expect("room");
+        assert_eq!(answers.recv(), Ok("a"));
+        worker.submit(("b", reply.clone())).expect("room");
+        release.send(()).expect("the step waits");
+        assert_eq!(answers.recv(), Ok("b"));
+        worker.submit(("c", reply.clone())).expect("room");
         worker.submit_first(("urgent", reply)).expect("room");
         drop(release);
-        let order: Vec<&str> = answers.iter().take(8).collect();
+        let order: Vec<&str> = answers.iter().take(6).collect();
         let at = |name: &str| order.iter().position(|it| *it == name).expect("it came");
         assert_eq!(order.iter().filter(|it| **it == "done").count(), 4);
-        assert!(at("urgent") < at("c"), "{order:?}");
+        assert_eq!(at("urgent"), 0, "{order:?}");
         // The third waits until there is room.
         assert!(at("done") < at("c"), "{order:?}");
+    }
+
+    #[test]
+    fn all_that_wait_are_taken_together() {
+        let (release, wait_release) = mpsc::channel::<()>();
+        let (started, wait_started) = mpsc::channel();
+        let step = move |(): &mut (), jobs: Vec<u32>| {
+            started.send(jobs).ok();
+            wait_release.recv().ok();
+            Appetite::Some
+        };
+        let worker = Worker::spawn_stepping("all", 8, || Ok::<_, Infallible>(()), step);
+        let worker = worker.expect("spawned");
+        worker.submit(0).expect("room");
+        assert_eq!(wait_started.recv(), Ok(vec![0]));
+        for job in 1..4 {
+            worker.submit(job).expect("room");
+        }
+        worker.submit_first(4).expect("room");
+        release.send(()).expect("the step waits");
+        assert_eq!(wait_started.recv(), Ok(vec![4, 1, 2, 3]));
+        // Nobody waits any more; it goes on all the same.
+        release.send(()).expect("the step waits");
+        assert_eq!(wait_started.recv(), Ok(Vec::new()));
+        // Before the worker, which waits for its thread.
+        drop(release);
+    }
+
+    #[test]
+    fn who_has_nothing_to_do_takes_all_that_wait_too() {
+        let (started, wait_started) = mpsc::channel();
+        let (release, wait_release) = mpsc::channel::<()>();
+        let step = move |(): &mut (), jobs: Vec<u32>| {
+            started.send(jobs).ok();
+            wait_release.recv().ok();
+            Appetite::Idle
+        };
+        let worker = Worker::spawn_stepping("idle", 8, || Ok::<_, Infallible>(()), step);
+        let worker = worker.expect("spawned");
+        worker.submit(0).expect("room");
+        assert_eq!(wait_started.recv(), Ok(vec![0]));
+        for job in 1..4 {
+            worker.submit(job).expect("room");
+        }
+        release.send(()).expect("the step waits");
+        assert_eq!(wait_started.recv(), Ok(vec![1, 2, 3]));
+        drop(release);
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentHash, EmbeddingIdentity, OutboundConfig, RetrievalConfig};
+use crate::{ContentHash, EmbeddingIdentity, Language, OutboundConfig, RetrievalConfig};
 
 /// Where models run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -74,8 +74,44 @@ impl Places {
     }
 }
 
+/// How an answer is worded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Style {
+    /// One or two complete sentences.
+    #[default]
+    Usual,
+    /// One short sentence.
+    Brief,
+    /// Points, one in a line, where there are several things to name.
+    List,
+}
+
+impl Style {
+    /// As it is written in settings.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Usual => "usual",
+            Self::Brief => "brief",
+            Self::List => "list",
+        }
+    }
+}
+
+impl std::str::FromStr for Style {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Usual, Self::Brief, Self::List]
+            .into_iter()
+            .find(|style| style.as_str() == text)
+            .ok_or("a style is usual, brief or list")
+    }
+}
+
 /// How answers are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AnswerConfig {
     /// Tokens of passages in a prompt at most.
     pub context_tokens: usize,
@@ -84,6 +120,12 @@ pub struct AnswerConfig {
     pub sentences: usize,
     /// Tokens of an answer at most.
     pub max_tokens: usize,
+    /// How they are worded.
+    pub style: Style,
+    /// The languages that its readers have, the usual one first; empty is any
+    /// of the six. A question that does not show its language, such as a name
+    /// alone, is taken to be in one of these.
+    pub languages: Vec<Language>,
 }
 
 /// Who may use the service without a key.
@@ -170,6 +212,9 @@ pub struct Config {
     /// Registry name of the language model; `None` answers with quoted
     /// passages.
     pub chat_model: Option<String>,
+    /// Language models that workspaces may choose instead of it; each is
+    /// loaded when it is first needed.
+    pub chat_models: Vec<String>,
     /// Where models run.
     pub device: DeviceChoice,
     /// Threads of inference; 0 is one for each core.
@@ -245,6 +290,14 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// The language models that a workspace may choose.
+    pub fn offered_models(&self) -> impl Iterator<Item = &str> {
+        self.chat_model
+            .iter()
+            .chain(&self.chat_models)
+            .map(String::as_str)
+    }
+
     /// Checks every range once, so that nobody has to later.
     ///
     /// # Errors
@@ -316,6 +369,7 @@ mod tests {
             },
             embedding_model: "e5".into(),
             chat_model: None,
+            chat_models: Vec::new(),
             device: DeviceChoice::Cpu,
             threads: 0,
             qdrant_url: None,
@@ -337,6 +391,8 @@ mod tests {
                 context_tokens: 1500,
                 sentences: 3,
                 max_tokens: 300,
+                style: Style::default(),
+                languages: Vec::new(),
             },
             server: ServerConfig {
                 listen: SocketAddr::from(([127, 0, 0, 1], 8080)),

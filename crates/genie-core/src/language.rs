@@ -20,6 +20,13 @@ pub enum Language {
     Spanish,
 }
 
+impl serde::Serialize for Language {
+    /// As its code.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
 impl Language {
     /// All languages, in the order of their English names.
     pub const ALL: [Self; 6] = [

@@ -38,7 +38,7 @@ pub use answer::{
 };
 pub use config::{
     AnswerConfig, Authentication, Config, ConfigError, DeviceChoice, LearntFor, Places,
-    ServerConfig, TlsFiles,
+    ServerConfig, Style, TlsFiles,
 };
 pub use constraint::{Constraint, TokenWeight, Tool, ToolCall};
 pub use date::{Date, DateRange, ParseDateError};

@@ -17,7 +17,7 @@ use crate::tokens::{self, TextTokenizer, Tokens};
 
 /// Tokens that go through the model together. More are hardly faster on a
 /// processor, and whoever asks next waits for the pack before.
-const PACK_TOKENS: usize = 1024;
+const PACK_TOKENS: usize = 512;
 /// Texts that are tokenized ahead of the model, and sorted by their length.
 const TOKENIZED_AHEAD: usize = 512;
 /// How long a call that is already under way waits before it tries a full
@@ -64,6 +64,9 @@ pub struct EmbedderOptions {
     /// Packs that may wait before [`EmbedError::Busy`] is answered.
     pub queue: usize,
 }
+
+/// Tokens of a text that goes first, at most: a question of some lines.
+const QUESTION: usize = 128;
 
 /// A dense embedding model, owned by one worker thread.
 ///
@@ -227,7 +230,8 @@ impl TextEmbedder {
     }
 
     /// Hands in a pack and waits for its vectors. `patient` calls wait for
-    /// room in the queue too.
+    /// room in the queue too. A short text by itself, as a question is, goes
+    /// before the packs of those who have many.
     fn pack(&self, texts: &Arc<[Tokens]>, patience: Patience) -> Result<Vec<Pooled>, EmbedError> {
         let caller = Arc::new(());
         let (reply, vectors) = mpsc::channel();
@@ -237,7 +241,11 @@ impl TextEmbedder {
                 caller: Arc::downgrade(&caller),
                 reply: reply.clone(),
             };
-            match (self.worker.submit(job), patience) {
+            let submitted = match &texts[..] {
+                [text] if text.ids.len() <= QUESTION => self.worker.submit_first(job),
+                _ => self.worker.submit(job),
+            };
+            match (submitted, patience) {
                 (Ok(()), _) => break,
                 (Err(SubmitError::Stopped), _) => return Err(EmbedError::Stopped),
                 (Err(SubmitError::Full), Patience::None) => return Err(EmbedError::Busy),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use genie_core::{
-    AnswerConfig, Embed, Fusion, FusionWeights, RerankConfig, RetrievalConfig, Store,
+    AnswerConfig, Embed, Fusion, FusionWeights, RerankConfig, RetrievalConfig, Store, Style,
 };
 use genie_ingest::{ChunkOptions, Limits};
 use genie_rag::{Engine, EngineParts, Indexer};
@@ -54,6 +54,8 @@ impl Indexes for InMemory {
                     context_tokens: 1000,
                     sentences: 3,
                     max_tokens: 100,
+                    style: Style::default(),
+                    languages: Vec::new(),
                 },
             }),
             indexer: Indexer {

@@ -23,12 +23,22 @@ impl LanguageDetector {
     /// a script that none of the six is written in.
     #[must_use]
     pub fn detect(&self, text: &str) -> Option<Language> {
-        match Script::of(text)? {
-            Script::Arabic => Some(Language::Arabic),
-            Script::Han => Some(Language::Chinese),
-            Script::Cyrillic => Some(Language::Russian),
-            Script::Latin => detect_latin(text),
-            Script::Other => None,
+        self.detect_among(text, &[])
+    }
+
+    /// As [`Self::detect`] where a text is likely to be in one of these
+    /// languages, the first one most of all: they decide where neither its
+    /// script nor the words that hold it together do. Any, where there are
+    /// none.
+    #[must_use]
+    pub fn detect_among(&self, text: &str, likely: &[Language]) -> Option<Language> {
+        match Script::of(text) {
+            None => likely.first().copied(),
+            Some(Script::Arabic) => Some(Language::Arabic),
+            Some(Script::Han) => Some(Language::Chinese),
+            Some(Script::Cyrillic) => Some(Language::Russian),
+            Some(Script::Latin) => detect_latin(text, likely).or_else(|| likely.first().copied()),
+            Some(Script::Other) => None,
         }
     }
 
@@ -47,7 +57,7 @@ impl LanguageDetector {
     }
 }
 
-fn detect_latin(text: &str) -> Option<Language> {
+fn detect_latin(text: &str, likely: &[Language]) -> Option<Language> {
     // No other language opens its questions and exclamations.
     if text
         .chars()
@@ -63,23 +73,34 @@ fn detect_latin(text: &str) -> Option<Language> {
     if let Some(language) = by_function_words(&words) {
         return Some(language);
     }
-    match whichlang::detect_language(&words) {
+    let three = [Language::English, Language::French, Language::Spanish];
+    let mut among: Vec<Language> = three.into_iter().filter(|it| likely.contains(it)).collect();
+    if among.is_empty() {
+        among = three.to_vec();
+    }
+    let found = match whichlang::detect_language(&words) {
         Lang::Eng => Some(Language::English),
         Lang::Fra => Some(Language::French),
         Lang::Spa => Some(Language::Spanish),
-        _ => by_trigrams(&words),
-    }
+        _ => None,
+    };
+    found
+        .filter(|found| among.contains(found))
+        .or_else(|| by_trigrams(&words, &among))
 }
 
-/// The likeliest of the three, for a text whose names look like a fourth
-/// language ("How are Ergänzungsschulen funded?").
-fn by_trigrams(words: &str) -> Option<Language> {
-    let three = vec![
-        whatlang::Lang::Eng,
-        whatlang::Lang::Fra,
-        whatlang::Lang::Spa,
-    ];
-    match whatlang::Detector::with_allowlist(three).detect_lang(words)? {
+/// The likeliest of some of the three, for a text whose names look like a
+/// fourth language ("How are Ergänzungsschulen funded?").
+fn by_trigrams(words: &str, among: &[Language]) -> Option<Language> {
+    if let [only] = among {
+        return Some(*only);
+    }
+    let among = among.iter().map(|language| match language {
+        Language::French => whatlang::Lang::Fra,
+        Language::Spanish => whatlang::Lang::Spa,
+        _ => whatlang::Lang::Eng,
+    });
+    match whatlang::Detector::with_allowlist(among.collect()).detect_lang(words)? {
         whatlang::Lang::Eng => Some(Language::English),
         whatlang::Lang::Fra => Some(Language::French),
         whatlang::Lang::Spa => Some(Language::Spanish),
@@ -225,6 +246,33 @@ fn words(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_shows_no_language_is_in_that_of_the_readers() {
+        use Language::{Arabic, English, French, Spanish};
+        for (text, likely, expected) in [
+            ("5G?", &[French, English][..], Some(French)),
+            ("ITU-T Y.3172", &[Arabic], Some(Arabic)),
+            ("Cable submarino", &[French, Spanish], Some(Spanish)),
+            (
+                "Interconnexion transatlantique",
+                &[Spanish, French],
+                Some(French),
+            ),
+            ("Interconnexion transatlantique", &[Spanish], Some(Spanish)),
+            // What shows its language is in it, whoever reads it.
+            ("What does ITU-T Y.3172 say?", &[French], Some(English)),
+            ("¿Qué es un IXP?", &[English], Some(Spanish)),
+            ("ما هو IXP؟", &[French], Some(Arabic)),
+            ("これは日本語の文です。", &[French], None),
+        ] {
+            assert_eq!(
+                LanguageDetector.detect_among(text, likely),
+                expected,
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn short_questions_are_told_apart() {

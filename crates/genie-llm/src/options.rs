@@ -3,6 +3,9 @@
 use candle_core::Device;
 use genie_core::ContentHash;
 
+/// Tokens of one request that a queue is made for.
+const TOKENS: usize = 6 << 10;
+
 /// How a model is loaded.
 #[derive(Debug, Clone)]
 pub struct ChatModelOptions {
@@ -45,11 +48,20 @@ impl ChatModelOptions {
             hash,
             device: Device::Cpu,
             queue: 16,
-            queue_tokens: 96 << 10,
+            queue_tokens: 16 * TOKENS,
             context: None,
             slots: 8,
             held: 2 << 30,
             kept: 256 << 20,
         }
+    }
+
+    /// With a queue of so many requests, 16 or more, and of tokens in
+    /// proportion.
+    #[must_use]
+    pub fn with_queue(mut self, requests: usize) -> Self {
+        self.queue = self.queue.max(requests);
+        self.queue_tokens = self.queue.saturating_mul(TOKENS);
+        self
     }
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use genie_compute::{Appetite, on_pool};
+use genie_compute::{Appetite, on_pool_for_long};
 use genie_core::{Tenant, Work};
 
 use crate::LlmError;
@@ -115,14 +115,17 @@ impl Scheduler {
         self.kept = Prefixes::new(bytes);
     }
 
-    /// Takes a job in hand, where there is one, and makes a pass.
-    pub(crate) fn run(&mut self, job: Option<Job>) -> Appetite {
+    /// Takes jobs in hand as far as there is room, and makes a pass.
+    pub(crate) fn run(&mut self, jobs: impl IntoIterator<Item = Job>) -> Appetite {
         self.running.retain(|running| !running.has_left());
-        match job {
-            // Whoever waits for its end holds a slot already.
-            Some(job) if job.is_first() => self.admit(job),
-            Some(job) => self.line.push(job),
-            None => {}
+        for job in jobs {
+            // Whoever waits for the end of one that goes first holds a slot
+            // already.
+            if job.is_first() {
+                self.admit(job);
+            } else {
+                self.line.push(job);
+            }
         }
         let running = &self.running;
         self.line
@@ -330,7 +333,7 @@ impl Scheduler {
             })
             .collect();
         let decoder = &self.decoder;
-        let logits = on_pool(|| match decoder.read(&mut parts)? {
+        let logits = on_pool_for_long(|| match decoder.read(&mut parts)? {
             Some(output) => decoder.logits(&output),
             None => Ok(Vec::new()),
         })?;

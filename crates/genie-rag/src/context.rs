@@ -215,10 +215,13 @@ fn excerpt(passage: &Passage, sentences: &[PlacedSentence], taken: &BTreeSet<usi
     let mut before = None;
     for position in taken {
         if let Some(before) = before {
-            text.push_str(if before + 1 == *position {
-                " "
-            } else {
+            text.push_str(if before + 1 != *position {
                 " … "
+            } else if is_point(&sentences[*position].text) {
+                // In one line a list can't be told from a sentence.
+                "\n"
+            } else {
+                " "
             });
         }
         text.push_str(&sentences[*position].text);
@@ -231,6 +234,14 @@ fn excerpt(passage: &Passage, sentences: &[PlacedSentence], taken: &BTreeSet<usi
         ..passage.hit.chunk.clone()
     };
     passage_text(&shown, &title, document.media_type)
+}
+
+/// Whether a line is a point of a list, in plain text as in Markdown.
+fn is_point(text: &str) -> bool {
+    let mut characters = text.chars();
+    let mark = characters.next();
+    mark.is_some_and(|mark| ['-', '•', '*', '·', '+'].contains(&mark))
+        && characters.next().is_some_and(char::is_whitespace)
 }
 
 /// Numbers texts while they fit, and says which of them did.
@@ -312,6 +323,23 @@ mod tests {
         assert!(text.starts_with("[1] Cables are laid by ships."), "{text}");
         assert!(text.contains("\n\n[2] Masts are built on hills. Wind bends them."));
         assert_eq!(places.len(), 7);
+    }
+
+    #[test]
+    fn points_of_a_list_stay_in_their_lines() {
+        let list = "The benefits are these.\n- A ship repairs a damaged cable\n- Anchors wait\n";
+        let passages = [passage("list.txt", list)];
+        let embed = FakeEmbed::new();
+        let comparison = Comparison {
+            late: None,
+            embed: &embed,
+        };
+        let packed = excerpts(&passages, ASKED, 9, 1000, &FakeGenerate::new(), comparison);
+        let text = packed.expect("the fakes never fail").text;
+        assert!(
+            text.contains("these.\n- A ship repairs a damaged cable\n- Anchors"),
+            "{text}"
+        );
     }
 
     #[test]

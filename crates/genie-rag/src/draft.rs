@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use genie_core::{
     ChatMessage, ChatRole, ChoiceRequest, Citation, Embed, FinishReason, Generate, GenerateRequest,
-    Language, Passage, Tenant, Usage,
+    Language, Passage, Style, Tenant, Usage,
 };
 use genie_ingest::LanguageDetector;
 
@@ -42,6 +42,7 @@ pub(crate) struct Drafting<'a> {
     pub(crate) embed: &'a dyn Embed,
     pub(crate) comparison: Comparison<'a>,
     pub(crate) max_tokens: usize,
+    pub(crate) style: Style,
 }
 
 /// A written answer; without citations the passages don't answer.
@@ -165,7 +166,7 @@ impl Drafting<'_> {
                 prefill: prefill.to_owned(),
                 sampling: self.question.sampling.clone(),
                 ..GenerateRequest::new(
-                    self.messages(&phrases::instruction(self.language)),
+                    self.messages(&phrases::instruction(self.language, self.style)),
                     self.max_tokens,
                 )
             },

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use genie_core::{
-    Answer, AnswerConfig, Fusion, FusionWeights, Language, RerankConfig, RetrievalConfig,
+    Answer, AnswerConfig, Fusion, FusionWeights, Language, RerankConfig, RetrievalConfig, Style,
 };
 use genie_ingest::{ChunkOptions, Limits, Source};
 use genie_testkit::{FakeEmbed, FakeGenerate, FakeLexical, MemoryStore};
@@ -64,6 +64,8 @@ fn answer_from(text: &str, question: &str, generate: FakeGenerate) -> Answer {
             context_tokens: 500,
             sentences: 3,
             max_tokens: 100,
+            style: Style::default(),
+            languages: Vec::new(),
         },
     });
     engine
@@ -84,6 +86,29 @@ fn what_its_quote_says_is_shown_with_the_quote() {
         answer.citations[0].quote,
         "A ship repairs a damaged submarine cable within about ten days."
     );
+}
+
+#[test]
+fn a_style_is_asked_for() {
+    let last = |style| super::phrases::instruction(Language::French, style);
+    assert!(last(Style::Usual).contains("in French, in one or two complete sentences"));
+    assert!(last(Style::Brief).contains("one short sentence"));
+    assert!(last(Style::List).contains("End each point with the number"));
+}
+
+#[test]
+fn points_are_shown_with_a_citation_each() {
+    let text = "The benefits are these.\n- A ship repairs a damaged cable within ten days\n\
+                - Anchors and fishing cause most of the damage to cables\n";
+    let said = "- A ship repairs a damaged cable within ten days - Anchors and fishing cause most \
+                of the damage to cables [1]";
+    let answer = answer_from(text, QUESTION, says(said).choosing(YES));
+    assert_eq!(
+        answer.text,
+        "- A ship repairs a damaged cable within ten days [1]\n\
+         - Anchors and fishing cause most of the damage to cables [2]"
+    );
+    assert_ne!(answer.citations[0].span, answer.citations[1].span);
 }
 
 #[test]

@@ -126,7 +126,7 @@ impl Engine {
     ) -> Result<SearchOutcome, RagError> {
         let query = checked(&request.query)?;
         let understood = Understood {
-            language: language_of(query, request.language),
+            language: self.language_of(query, request.language),
             search_text: query.to_owned(),
             filter: request.filter,
         };
@@ -196,7 +196,7 @@ impl Engine {
                 None => return Err(RagError::FormWithoutModel),
             }
         }
-        let language = language_of(&text, question.language);
+        let language = self.language_of(&text, question.language);
         let understood = Understood {
             language,
             search_text: question.search_text(),
@@ -240,6 +240,7 @@ impl Engine {
         let AnswerConfig {
             context_tokens: budget,
             sentences,
+            style,
             ..
         } = self.parts.answer;
         let passages = &retrieved.passages;
@@ -261,6 +262,7 @@ impl Engine {
             embed: self.embed(),
             comparison,
             max_tokens,
+            style,
         };
         let asked = Instant::now();
         let Draft {
@@ -366,6 +368,13 @@ impl Engine {
         })
     }
 
+    fn language_of(&self, text: &str, wanted: Option<Language>) -> Language {
+        let readers = &self.parts.answer.languages;
+        wanted
+            .or_else(|| LanguageDetector.detect_among(text, readers))
+            .unwrap_or(Language::English)
+    }
+
     #[tracing::instrument(name = "embed", skip_all)]
     fn vectors(
         &self,
@@ -443,12 +452,6 @@ impl Finish<'_> {
             formed: outcome.formed,
         }
     }
-}
-
-fn language_of(text: &str, wanted: Option<Language>) -> Language {
-    wanted
-        .or_else(|| LanguageDetector.detect(text))
-        .unwrap_or(Language::English)
 }
 
 fn checked(text: &str) -> Result<&str, RagError> {

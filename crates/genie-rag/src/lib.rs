@@ -14,7 +14,9 @@
 //! use std::ops::ControlFlow;
 //! use std::sync::Arc;
 //!
-//! use genie_core::{AnswerConfig, Fusion, FusionWeights, RerankConfig, RetrievalConfig};
+//! use genie_core::{
+//!     AnswerConfig, Fusion, FusionWeights, RerankConfig, RetrievalConfig, Style,
+//! };
 //! use genie_rag::{Engine, EngineParts, Question};
 //! use genie_testkit::{FakeEmbed, FakeLexical, MemoryStore};
 //!
@@ -32,7 +34,13 @@
 //!         min_similarity: 0.5,
 //!         rerank: RerankConfig::default(),
 //!     },
-//!     answer: AnswerConfig { context_tokens: 1000, sentences: 3, max_tokens: 100 },
+//!     answer: AnswerConfig {
+//!         context_tokens: 1000,
+//!         sentences: 3,
+//!         max_tokens: 100,
+//!         style: Style::default(),
+//!         languages: Vec::new(),
+//!     },
 //! });
 //! let answer = engine
 //!     .answer(Question::new("What is an IXP?"), &mut |_| ControlFlow::Continue(()))

@@ -1,6 +1,6 @@
 //! What the service itself says, in the six languages.
 
-use genie_core::Language;
+use genie_core::{Language, Style};
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Said when the documents don't cover a question.
@@ -60,12 +60,16 @@ pub(crate) const fn quoted_passages(language: Language) -> &'static str {
 /// The last line of the prompt. It is in English whatever the question's
 /// language: asked in their own, the small models wrote little more than the
 /// numbers of passages (`docs/benchmarks/answers.md`).
-pub(crate) fn instruction(language: Language) -> String {
+pub(crate) fn instruction(language: Language, style: Style) -> String {
+    let language = language.english_name();
+    let (form, each) = match style {
+        Style::Usual => ("in one or two complete sentences", "sentence"),
+        Style::Brief => ("in one short sentence", "sentence"),
+        Style::List => ("as a list with one short point a line", "point"),
+    };
     format!(
-        "Answer the question in {}, in one or two complete sentences, with every name, number and \
-         date that it asks for. End each sentence with the number of its passage in brackets, \
-         like [1].",
-        language.english_name()
+        "Answer the question in {language}, {form}, with every name, number and date that it asks \
+         for. End each {each} with the number of its passage in brackets, like [1]."
     )
 }
 

@@ -73,7 +73,7 @@ impl SentenceStream {
         let Some((last, complete)) = segments.split_last() else {
             return Vec::new();
         };
-        let sentences = complete.iter().filter_map(|raw| draft(raw)).collect();
+        let sentences = complete.iter().flat_map(|raw| drafts(raw)).collect();
         let rest = last.clone();
         self.pending = rest;
         sentences
@@ -83,7 +83,7 @@ impl SentenceStream {
     pub(crate) fn finish(self) -> Vec<DraftSentence> {
         segments(&self.pending)
             .iter()
-            .filter_map(|raw| draft(raw))
+            .flat_map(|raw| drafts(raw))
             .collect()
     }
 }
@@ -161,6 +161,57 @@ fn leading_markers(text: &str) -> usize {
         end += stop;
     }
     end
+}
+
+/// Marks of a list's points.
+const POINTS: [char; 4] = ['-', '•', '*', '·'];
+
+/// The sentences of a piece: one, or the points of a list that stands in one
+/// line, each to be verified and cited by itself. Markers behind the last point
+/// are those of all that have none.
+fn drafts(raw: &str) -> Vec<DraftSentence> {
+    let starts = points(raw);
+    let mut ends = starts.iter().skip(1).copied().chain([raw.len()]);
+    let lead = starts.first().map_or(raw.len(), |first| *first);
+    let pieces = starts
+        .iter()
+        .filter_map(|start| Some(&raw[*start..ends.next()?]));
+    let mut found: Vec<DraftSentence> = std::iter::once(&raw[..lead])
+        .chain(pieces)
+        .filter_map(draft)
+        .collect();
+    if let Some((last, before)) = found.split_last_mut() {
+        for sentence in before {
+            sentence.space = "\n".to_owned();
+            if sentence.cited.is_empty() {
+                sentence.cited.clone_from(&last.cited);
+            }
+        }
+    }
+    found
+}
+
+/// Where the points of a list begin that was written into one line: two or
+/// more of the same mark, each between blanks and with a capital, or a letter
+/// that has none, behind it. A dash in a sentence is not one.
+fn points(raw: &str) -> Vec<usize> {
+    let starts = |mark: char| {
+        let marks = raw.match_indices(mark).filter(|(at, _)| {
+            let behind = &raw[at + mark.len_utf8()..];
+            let mut next = behind.trim_start().chars();
+            (raw[..*at].is_empty() || raw[..*at].ends_with(char::is_whitespace))
+                && behind.starts_with(char::is_whitespace)
+                && next
+                    .next()
+                    .is_some_and(|first| first.is_alphabetic() && !first.is_lowercase())
+        });
+        marks.map(|(at, _)| at).collect::<Vec<usize>>()
+    };
+    let found = POINTS.into_iter().map(starts);
+    found
+        .max_by_key(Vec::len)
+        .filter(|found| found.len() > 1)
+        .unwrap_or_default()
 }
 
 fn draft(raw: &str) -> Option<DraftSentence> {
@@ -303,6 +354,28 @@ mod tests {
                 ("- spectrum", &[2]),
             ],
         );
+    }
+
+    #[test]
+    fn points_in_one_line_are_sentences() {
+        check(
+            "The benefits are: - Lower latency [1] - Better resilience - Lower cost [2]. More.",
+            &[
+                ("The benefits are:", &[2]),
+                ("- Lower latency", &[1]),
+                ("- Better resilience", &[2]),
+                ("- Lower cost.", &[2]),
+                ("More.", &[]),
+            ],
+        );
+        check(
+            "好处 • 延迟更低 • 成本更低。[1]",
+            &[("好处", &[1]), ("• 延迟更低", &[1]), ("• 成本更低。", &[1])],
+        );
+        let dashes = "An exchange - a place where networks meet - saves money.";
+        check(dashes, &[(dashes, &[])]);
+        let one = "An exchange - IXP - saves money.";
+        check(one, &[(one, &[])]);
     }
 
     proptest! {

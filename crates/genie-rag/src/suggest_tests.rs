@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use genie_core::{
     AnswerConfig, Fusion, FusionWeights, Language, RerankConfig, RetrievalConfig, Span, Store as _,
+    Style,
 };
 use genie_ingest::{ChunkOptions, Limits, Source};
 use genie_testkit::{FakeEmbed, FakeLexical, MemoryStore};
@@ -77,6 +78,8 @@ fn engine_with(min_similarity: f32, options: ChunkOptions) -> (Engine, Arc<Memor
             context_tokens: 1000,
             sentences: 3,
             max_tokens: 100,
+            style: Style::default(),
+            languages: Vec::new(),
         },
     });
     (engine, store)

@@ -293,10 +293,21 @@ impl Service {
         };
         let workspaces = Arc::clone(&accounts.workspaces);
         let workspace = workspace.clone();
-        tokio::task::spawn_blocking(move || workspaces.open(&workspace))
+        let opened = tokio::task::spawn_blocking(move || workspaces.open(&workspace))
             .await
             .map_err(|_| Failure::internal())?
-            .map_err(Failure::from)
+            .map_err(Failure::from)?;
+        if let Some(model) = opened.engine.generate() {
+            // One of its own may not be watched yet.
+            model.watch(Arc::clone(&self.metrics) as Arc<dyn WatchWork>);
+        }
+        Ok(opened)
+    }
+
+    /// The language models that a workspace may choose.
+    pub(crate) fn chat_models(&self) -> Vec<String> {
+        let accounts = self.state.accounts.as_ref();
+        accounts.map_or_else(Vec::new, |accounts| accounts.workspaces.chat_models())
     }
 
     /// Requests that are in work now.

@@ -34,6 +34,11 @@ pub trait Workspaces: Send + Sync {
     /// Fails when the index can't be opened.
     fn open(&self, workspace: &Workspace) -> Result<OpenWorkspace, StoreError>;
 
+    /// The language models that a workspace may choose.
+    fn chat_models(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Removes the index and the files of a workspace for good. Blocks.
     ///
     /// # Errors
@@ -67,7 +72,9 @@ pub struct OpenWorkspace {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SettingsBody {
-    /// Languages that its people use, as ISO 639-1 codes.
+    /// Languages that its people use, as ISO 639-1 codes, the usual one
+    /// first. A question that does not show its language is taken to be in
+    /// one of them.
     languages: Vec<String>,
     /// Passages put before the model.
     #[schemars(range(min = 1, max = 50))]
@@ -91,6 +98,22 @@ pub(crate) struct SettingsBody {
     requests_per_minute: Option<u32>,
     /// `generated`, or `quoted` for passages only.
     answers: Option<AnswersBody>,
+    /// The language model, of those that the installation offers.
+    model: Option<String>,
+    /// How answers are worded.
+    style: Option<StyleBody>,
+}
+
+/// How answers are worded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StyleBody {
+    /// In one or two complete sentences.
+    Usual,
+    /// In one short sentence.
+    Brief,
+    /// In points.
+    List,
 }
 
 /// How answers are made.
@@ -193,7 +216,7 @@ pub(crate) async fn create(
     let new = NewWorkspace {
         id,
         name,
-        settings: body.settings.checked()?,
+        settings: body.settings.checked(&service.chat_models())?,
         by: access.caller.subject(),
     };
     let made = state
@@ -230,9 +253,11 @@ pub(crate) async fn change(
     if let Some(name) = &body.name {
         check_name(name)?;
     }
+    let models = service.chat_models();
+    let settings = body.settings.map(|settings| settings.checked(&models));
     let change = WorkspaceChange {
         name: body.name,
-        settings: body.settings.map(SettingsBody::checked).transpose()?,
+        settings: settings.transpose()?,
     };
     let id = &access.workspace.id;
     let changed = state
@@ -272,8 +297,8 @@ fn check_name(name: &str) -> Result<(), Failure> {
 }
 
 impl SettingsBody {
-    /// The settings, if they are in their ranges.
-    fn checked(self) -> Result<WorkspaceSettings, Failure> {
+    /// The settings, if they are in their ranges and name one of these models.
+    fn checked(self, models: &[String]) -> Result<WorkspaceSettings, Failure> {
         let mut problems = Vec::new();
         let mut check = |field: &'static str, fits: bool, wanted: &str| {
             if !fits {
@@ -314,6 +339,11 @@ impl SettingsBody {
                 .is_none_or(|value| (0.0..=1.0).contains(&value)),
             "from 0 to 1",
         );
+        check(
+            "settings.model",
+            self.model.as_ref().is_none_or(|name| models.contains(name)),
+            &format!("one of those offered here: {}", models.join(", ")),
+        );
         if !problems.is_empty() {
             return Err(Failure::fields(problems));
         }
@@ -329,6 +359,12 @@ impl SettingsBody {
             answers: self.answers.map(|answers| match answers {
                 AnswersBody::Generated => "generated".to_owned(),
                 AnswersBody::Quoted => "quoted".to_owned(),
+            }),
+            model: self.model,
+            style: self.style.map(|style| match style {
+                StyleBody::Usual => "usual".to_owned(),
+                StyleBody::Brief => "brief".to_owned(),
+                StyleBody::List => "list".to_owned(),
             }),
         })
     }
@@ -350,6 +386,12 @@ impl From<&WorkspaceSettings> for SettingsBody {
                 Some(_) => Some(AnswersBody::Generated),
                 None => None,
             },
+            model: settings.model.clone(),
+            style: settings.style.as_deref().map(|style| match style {
+                "brief" => StyleBody::Brief,
+                "list" => StyleBody::List,
+                _ => StyleBody::Usual,
+            }),
         }
     }
 }

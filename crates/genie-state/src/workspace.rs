@@ -30,6 +30,10 @@ pub struct WorkspaceSettings {
     pub requests_per_minute: Option<u32>,
     /// `generated` or `quoted`.
     pub answers: Option<String>,
+    /// The language model, of those that the installation offers.
+    pub model: Option<String>,
+    /// How answers are worded: `usual`, `brief` or `list`.
+    pub style: Option<String>,
 }
 
 /// A workspace to be made.

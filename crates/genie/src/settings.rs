@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use genie_core::{
-    AnswerConfig, Authentication, Config, DeviceChoice, Places, ServerConfig, TlsFiles,
+    AnswerConfig, Authentication, Config, DeviceChoice, Places, ServerConfig, Style, TlsFiles,
 };
 use serde::Deserialize;
 
@@ -52,6 +52,7 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
             .or(file.embedding_model)
             .unwrap_or_else(|| EMBEDDING_MODEL.to_owned()),
         chat_model: (chat_model != "none").then_some(chat_model),
+        chat_models: file.chat_models.unwrap_or_default(),
         device: common
             .device
             .map(device)
@@ -70,6 +71,8 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
             context_tokens: file.answer.context_tokens.unwrap_or(2400),
             sentences: file.answer.sentences.unwrap_or(3),
             max_tokens: file.answer.max_tokens.unwrap_or(320),
+            style: file.answer.style.unwrap_or_default(),
+            languages: Vec::new(),
         },
         database_url: database_url().or(file.database_url),
         server: ServerConfig {
@@ -195,6 +198,7 @@ const fn device(device: Device) -> DeviceChoice {
 struct File {
     embedding_model: Option<String>,
     chat_model: Option<String>,
+    chat_models: Option<Vec<String>>,
     device: Option<DeviceChoice>,
     threads: Option<usize>,
     qdrant_url: Option<String>,
@@ -217,6 +221,7 @@ struct Answer {
     context_tokens: Option<usize>,
     sentences: Option<usize>,
     max_tokens: Option<usize>,
+    style: Option<Style>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -26,10 +26,16 @@ use crate::{interrupt, settings};
 /// Indexes that stay open; each holds its vectors in memory.
 const MOST_OPEN: usize = 64;
 
+/// Loads the language model of a name.
+pub(crate) type Load = Box<dyn Fn(&str) -> anyhow::Result<Arc<dyn Generate>> + Send + Sync>;
+
 /// The workspaces of an installation.
 pub(crate) struct Tenants {
     vectors: Vectors,
     generate: Option<Arc<dyn Generate>>,
+    load: Load,
+    /// Models that workspaces have chosen; `None` for one that can't be loaded.
+    chosen: Mutex<HashMap<String, Option<Arc<dyn Generate>>>>,
     config: Config,
     /// The index of the default workspace.
     default: Arc<dyn Store>,
@@ -41,16 +47,44 @@ impl Tenants {
     pub(crate) fn new(
         vectors: Vectors,
         generate: Option<Arc<dyn Generate>>,
+        load: Load,
         config: Config,
         default: Arc<dyn Store>,
     ) -> Self {
         Self {
             vectors,
             generate,
+            load,
+            chosen: Mutex::default(),
             config,
             default,
             open: Mutex::default(),
         }
+    }
+
+    /// The language model that a workspace has chosen, loaded where it is not
+    /// yet, or that of the installation. Blocks.
+    fn model(&self, workspace: &Workspace) -> Option<Arc<dyn Generate>> {
+        let usual = self.generate.clone();
+        let Some(name) = &workspace.settings.model else {
+            return usual;
+        };
+        if self.config.chat_model.as_ref() == Some(name) {
+            return usual;
+        }
+        if !self.config.chat_models.contains(name) {
+            tracing::warn!(model = name, "a workspace's model is not offered any more");
+            return usual;
+        }
+        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        let model = chosen.entry(name.clone()).or_insert_with(|| {
+            (self.load)(name)
+                .inspect_err(|error| {
+                    tracing::warn!(model = name, %error, "a workspace's model can't be loaded");
+                })
+                .ok()
+        });
+        model.clone().or(usual)
     }
 
     fn store(&self, workspace: &Workspace) -> Result<Arc<dyn Store>, StoreError> {
@@ -160,7 +194,12 @@ impl Tenants {
         if let Some(least) = settings.min_similarity {
             retrieval.min_similarity = least;
         }
-        let mut answer = self.config.answer;
+        let mut answer = self.config.answer.clone();
+        let languages = settings.languages.iter();
+        answer.languages = languages.filter_map(|code| code.parse().ok()).collect();
+        if let Some(style) = settings.style.as_ref().and_then(|it| it.parse().ok()) {
+            answer.style = style;
+        }
         if let Some(most) = settings.max_tokens {
             answer.max_tokens = most as usize;
         }
@@ -170,13 +209,12 @@ impl Tenants {
             lexical: Arc::clone(&self.vectors.lexical),
             tokens: self.vectors.tokens.clone(),
             store: Arc::clone(&store),
-            generate: self
-                .generate
-                .clone()
-                .filter(|_| writes)
+            generate: writes
+                .then(|| self.model(workspace))
+                .flatten()
                 .map(|model| Arc::new(OfTenant::new(model, workspace)) as Arc<dyn Generate>),
             retrieval: retrieval.clone(),
-            answer,
+            answer: answer.clone(),
         });
         Ok(TenantParts {
             engine,
@@ -230,6 +268,10 @@ pub(crate) fn name(workspace: &Workspace) -> String {
 }
 
 impl Workspaces for Tenants {
+    fn chat_models(&self) -> Vec<String> {
+        self.config.offered_models().map(str::to_owned).collect()
+    }
+
     fn open(&self, workspace: &Workspace) -> Result<OpenWorkspace, StoreError> {
         let parts = self.parts(workspace)?;
         Ok(OpenWorkspace {

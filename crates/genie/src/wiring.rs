@@ -227,7 +227,7 @@ impl Parts {
             store: Arc::clone(&self.store),
             generate,
             retrieval: config.retrieval.clone(),
-            answer: config.answer,
+            answer: config.answer.clone(),
         })
     }
 }
@@ -274,23 +274,32 @@ pub(crate) fn language_model(
     let Some(name) = &config.chat_model else {
         return Ok(None);
     };
-    let models = models(common, &config.places)?;
+    match loaded(common, config, name) {
+        Ok(model) => Ok(Some(model)),
+        Err(error) => match error.downcast_ref() {
+            Some(genie_models::ModelError::NotInstalled { .. }) => {
+                eprintln!("note: {error}; until then answers are quoted passages");
+                Ok(None)
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+/// The language model of this name.
+pub(crate) fn loaded(
+    common: &Common,
+    config: &Config,
+    name: &str,
+) -> anyhow::Result<Arc<dyn Generate>> {
     let name: ModelName = name.parse()?;
-    let installed = match models.locate(&name) {
-        Ok(installed) => installed,
-        Err(error @ genie_models::ModelError::NotInstalled { .. }) => {
-            eprintln!("note: {error}; until then answers are quoted passages");
-            return Ok(None);
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let installed = models(common, &config.places)?.locate(&name)?;
     let mut options = ChatModelOptions::new(name.as_str(), installed.hash);
     // Opened anew: two models on one GPU must not share a stream.
     options.device = choose_device(config.device)?.device;
-    Ok(Some(Arc::new(ChatModel::load(
-        &installed.weights,
-        options,
-    )?)))
+    // What the service lets in, the model lets wait.
+    options = options.with_queue(config.server.max_requests);
+    Ok(Arc::new(ChatModel::load(&installed.weights, options)?))
 }
 
 /// The index with the bytes of its documents beside it.

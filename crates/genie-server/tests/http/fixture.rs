@@ -9,7 +9,7 @@ use genie_core::{
     AnswerConfig, Authentication, ChoiceRequest, Chunk, ChunkId, Constraint, ContentHash,
     DocumentId, DocumentRecord, Embed, FinishReason, Fusion, FusionWeights, Generate,
     GenerateError, GenerateRequest, Generation, Language, Lexical, MediaType, ModelInfo, Point,
-    RerankConfig, RetrievalConfig, ServerConfig, Span, Store, TextRole, TokenCodes, Usage,
+    RerankConfig, RetrievalConfig, ServerConfig, Span, Store, Style, TextRole, TokenCodes, Usage,
 };
 use genie_rag::{Engine, EngineParts};
 use genie_server::{
@@ -77,6 +77,8 @@ pub(crate) fn opened(store: &Arc<dyn Store>, generate: Option<Arc<dyn Generate>>
             context_tokens: 1000,
             sentences: 3,
             max_tokens: 100,
+            style: Style::default(),
+            languages: Vec::new(),
         },
     });
     OpenWorkspace {

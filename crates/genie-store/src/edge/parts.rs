@@ -272,7 +272,11 @@ fn read_file(file: &mut File, magic: &[u8; MAGIC], chunks: &[Uuid]) -> io::Resul
     let mut table = vec![0; count * ENTRY];
     file.read_exact(&mut table)?;
     let (entries, _) = table.as_chunks::<ENTRY>();
+    // A few chunks of perhaps thousands.
+    let mut wanted: Vec<&[u8]> = chunks.iter().map(|id| &id.as_bytes()[..]).collect();
+    wanted.sort_unstable();
     let places = entries.iter().enumerate();
+    let places = places.filter(|(_, entry)| wanted.binary_search(&&entry[..16]).is_ok());
     let places: HashMap<&[u8], usize> = places.map(|(at, entry)| (&entry[..16], at)).collect();
     let mut found = Parts::default();
     let mut read: HashMap<&[u8], usize> = HashMap::new();

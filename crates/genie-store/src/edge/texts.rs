@@ -9,7 +9,9 @@
 use std::io;
 
 use genie_core::{DocumentId, StoreError};
+use serde_json::value::RawValue;
 use uuid::Uuid;
+use zstd::bulk::Decompressor;
 
 use super::parts::{PartFiles, Parts, damaged};
 use crate::engine::Fields;
@@ -59,14 +61,24 @@ pub(super) fn read(
     chunks: &[Uuid],
 ) -> Result<Vec<Option<Fields>>, StoreError> {
     let Parts { bytes, chunks } = files.read(document, revision, chunks)?;
-    let blocks = bytes.iter().map(|part| unpacked(part));
-    let blocks: io::Result<Vec<Vec<Fields>>> = blocks.collect();
-    let mut blocks = blocks.map_err(|source| files.failure(document, revision, source))?;
-    let mut taken = |(part, place): (usize, usize)| {
-        let fields = blocks.get_mut(part).and_then(|block| block.get_mut(place));
-        fields.map(std::mem::take)
-    };
-    Ok(chunks.into_iter().map(|chunk| taken(chunk?)).collect())
+    unpack(&bytes, &chunks).map_err(|source| files.failure(document, revision, source))
+}
+
+/// The objects at these places, each a block and a place in it. Of a block's
+/// objects only those are read: it has several, and most hits want one.
+fn unpack(parts: &[Vec<u8>], chunks: &[Option<(usize, usize)>]) -> io::Result<Vec<Option<Fields>>> {
+    // Making one takes as long as a block does.
+    let mut decompressor = Decompressor::new()?;
+    let blocks = parts.iter().map(|part| unpacked(&mut decompressor, part));
+    let blocks: Vec<String> = blocks.collect::<io::Result<_>>()?;
+    let blocks = blocks.iter().map(|block| objects(block));
+    let blocks: Vec<Vec<&RawValue>> = blocks.collect::<io::Result<_>>()?;
+    let fields = chunks.iter().map(|chunk| {
+        let object = chunk.and_then(|(part, place)| blocks.get(part)?.get(place));
+        let fields = object.map(|object| serde_json::from_str(object.get()));
+        fields.transpose().map_err(|_| no_objects())
+    });
+    fields.collect()
 }
 
 fn packed(block: &mut String) -> io::Result<Vec<u8>> {
@@ -83,7 +95,7 @@ fn packed(block: &mut String) -> io::Result<Vec<u8>> {
     Ok(part)
 }
 
-fn unpacked(part: &[u8]) -> io::Result<Vec<Fields>> {
+fn unpacked(decompressor: &mut Decompressor<'_>, part: &[u8]) -> io::Result<String> {
     let (length, packed) = part
         .split_at_checked(HEAD)
         .ok_or_else(|| damaged("a block has no length"))?;
@@ -92,9 +104,18 @@ fn unpacked(part: &[u8]) -> io::Result<Vec<Fields>> {
     if length > LARGEST {
         return Err(damaged("a block says that it is larger than any"));
     }
-    let json =
-        zstd::bulk::decompress(packed, length).map_err(|_| damaged("a block can't be unpacked"))?;
-    serde_json::from_slice(&json).map_err(|_| damaged("a block is no list of objects"))
+    let json = decompressor
+        .decompress(packed, length)
+        .map_err(|_| damaged("a block can't be unpacked"))?;
+    String::from_utf8(json).map_err(|_| no_objects())
+}
+
+fn objects(block: &str) -> io::Result<Vec<&RawValue>> {
+    serde_json::from_str(block).map_err(|_| no_objects())
+}
+
+fn no_objects() -> io::Error {
+    damaged("a block is no list of objects")
 }
 
 #[cfg(test)]
@@ -135,8 +156,10 @@ mod tests {
     #[test]
     fn a_damaged_block_is_an_error() {
         let mut block = "[{}".to_owned();
+        let first = [Some((0, 0))];
         let whole = packed(&mut block).expect("packed");
-        assert_eq!(unpacked(&whole).expect("whole").len(), 1);
+        let read = unpack(&[whole.clone()], &first).expect("whole");
+        assert_eq!(read, [Some(Fields::new())]);
         let mut large = whole.clone();
         large[3] = 255;
         let mut short = whole.clone();
@@ -150,7 +173,7 @@ mod tests {
             whole[..6].to_vec(),
             whole[..2].to_vec(),
         ] {
-            let error = unpacked(&damage).expect_err("it is damaged");
+            let error = unpack(&[damage], &first).expect_err("it is damaged");
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         }
     }

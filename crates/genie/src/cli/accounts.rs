@@ -90,8 +90,8 @@ pub(crate) enum WorkspaceAction {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Its settings")]
 pub(crate) struct Settings {
-    /// A language that its people read (ar, en, es, fr, ru, zh); several times
-    /// for several
+    /// A language that its people read (ar, en, es, fr, ru, zh), the usual one
+    /// first; several times for several
     #[arg(long = "language", value_name = "CODE")]
     pub(crate) languages: Vec<Language>,
     /// Passages that a search gives, 1 to 50
@@ -118,6 +118,12 @@ pub(crate) struct Settings {
     /// Whether answers are written by the language model or quoted only
     #[arg(long, value_name = "HOW", value_parser = ["generated", "quoted"])]
     pub(crate) answers: Option<String>,
+    /// The language model, of those that the installation offers
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// How answers are worded
+    #[arg(long, value_name = "HOW", value_parser = ["usual", "brief", "list"])]
+    pub(crate) style: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -131,6 +137,8 @@ pub(crate) enum Setting {
     MaxBytes,
     RequestsPerMinute,
     Answers,
+    Model,
+    Style,
 }
 
 #[derive(Debug, Args)]

@@ -193,6 +193,8 @@ impl Shown {
             ("answer.context_tokens", json!(config.answer.context_tokens)),
             ("answer.sentences", json!(config.answer.sentences)),
             ("answer.max_tokens", json!(config.answer.max_tokens)),
+            ("answer.style", json!(config.answer.style)),
+            ("chat_models", json!(config.chat_models)),
             ("server.authentication", json!(server.authentication)),
             (
                 "server.requests_per_minute",

@@ -77,6 +77,10 @@ pub(crate) fn run(common: &Common, arguments: &Doctor) -> anyhow::Result<Ended> 
                         ),
                     };
                     add("language model", verdict, detail);
+                    for name in &config.chat_models {
+                        let (verdict, detail) = model(&models, name, Verdict::Warning);
+                        add("offered model", verdict, detail);
+                    }
                 }
             }
             let (verdict, detail) = index(common, &config);

@@ -89,8 +89,8 @@ pub(crate) fn pull_configured(common: &Common, config: &Config) -> anyhow::Resul
 }
 
 fn configured(config: &Config) -> anyhow::Result<Vec<ModelName>> {
-    let names = std::iter::once(&config.embedding_model).chain(&config.chat_model);
-    Ok(names.map(|name| name.parse()).collect::<Result<_, _>>()?)
+    let names = std::iter::once(config.embedding_model.as_str()).chain(config.offered_models());
+    Ok(names.map(str::parse).collect::<Result<_, _>>()?)
 }
 
 fn parsed(names: &[String]) -> anyhow::Result<Vec<ModelName>> {

@@ -95,7 +95,12 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
         edge.set_holder_url(Some(format!("{scheme}://{address}")))?;
     }
     let store = Arc::clone(&parts.store);
-    let tenants = Arc::new(Tenants::new(vectors, generate, config.clone(), store));
+    let load = {
+        let (common, config) = (common.clone(), config.clone());
+        move |name: &str| wiring::loaded(&common, &config, name)
+    };
+    let load = Box::new(load);
+    let tenants = Arc::new(Tenants::new(vectors, generate, load, config.clone(), store));
     let backups = Live::new(config.clone(), Arc::clone(&tenants))?;
     let mut service = AppState::new(Arc::clone(&engine), config.server);
     service.server.listen = address;

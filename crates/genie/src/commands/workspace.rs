@@ -57,7 +57,7 @@ pub(crate) fn run(common: &Common, arguments: WorkspaceCommand) -> anyhow::Resul
             let new = NewWorkspace {
                 name: name.unwrap_or_else(|| id.to_string()),
                 id,
-                settings: merged(WorkspaceSettings::default(), settings),
+                settings: offered(common, merged(WorkspaceSettings::default(), settings))?,
                 by: Subject::local(),
             };
             let made = create(&accounts, new)?;
@@ -77,7 +77,7 @@ pub(crate) fn run(common: &Common, arguments: WorkspaceCommand) -> anyhow::Resul
             let before = found(&accounts, &id)?;
             let mut wanted = before.settings.clone();
             unset.into_iter().for_each(|one| clear(&mut wanted, one));
-            let wanted = merged(wanted, settings);
+            let wanted = offered(common, merged(wanted, settings))?;
             if name.is_none() && wanted == before.settings {
                 bail!("nothing is to be changed; `genie workspace set --help` shows what can be");
             }
@@ -296,6 +296,23 @@ fn body(workspace: &Workspace) -> Value {
     })
 }
 
+/// These settings, if the installation offers the model that they name.
+fn offered(common: &Common, wanted: WorkspaceSettings) -> anyhow::Result<WorkspaceSettings> {
+    let Some(name) = &wanted.model else {
+        return Ok(wanted);
+    };
+    let config = settings::read(common, &Serve::default())?;
+    let offered: Vec<&str> = config.offered_models().collect();
+    if !offered.contains(&name.as_str()) {
+        bail!(
+            "this installation does not offer the model {name}, only {}; chat_models in \
+             config.toml names what it offers",
+            offered.join(", ")
+        );
+    }
+    Ok(wanted)
+}
+
 pub(super) fn merged(mut before: WorkspaceSettings, given: Settings) -> WorkspaceSettings {
     if !given.languages.is_empty() {
         before.languages = given
@@ -314,6 +331,8 @@ pub(super) fn merged(mut before: WorkspaceSettings, given: Settings) -> Workspac
         max_bytes: given.max_bytes.or(before.max_bytes),
         requests_per_minute: given.requests_per_minute.or(before.requests_per_minute),
         answers: given.answers.or(before.answers),
+        model: given.model.or(before.model),
+        style: given.style.or(before.style),
     }
 }
 
@@ -328,6 +347,8 @@ pub(super) fn clear(settings: &mut WorkspaceSettings, setting: Setting) {
         Setting::MaxBytes => settings.max_bytes = None,
         Setting::RequestsPerMinute => settings.requests_per_minute = None,
         Setting::Answers => settings.answers = None,
+        Setting::Model => settings.model = None,
+        Setting::Style => settings.style = None,
     }
 }
 
