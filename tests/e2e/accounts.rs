@@ -43,10 +43,13 @@ fn a_workspace_is_made_changed_and_deleted() {
         "top-k",
         "--answers",
         "quoted",
+        "--style",
+        "list",
         "--json",
     ]);
     assert_eq!(changed["settings"]["top_k"], Value::Null);
     assert_eq!(changed["settings"]["answers"], "quoted");
+    assert_eq!(changed["settings"]["style"], "list");
     assert_eq!(changed["settings"]["languages"], json!(["fr"]));
     let history = changed["history"].as_array().unwrap();
     assert_eq!(history.len(), 2);
@@ -62,6 +65,9 @@ fn a_workspace_is_made_changed_and_deleted() {
     genie
         .run(&["workspace", "create", "health"])
         .refused(&["health", "taken"]);
+    genie
+        .run(&["workspace", "set", "health", "--model", "other"])
+        .refused(&["other", "chat_models"]);
     genie
         .run(&["workspace", "delete", "health"])
         .refused(&["--yes"]);
@@ -97,6 +103,7 @@ fn a_workspace_is_made_changed_and_deleted() {
         &["workspace", "create", "x", "--top-k", "51"],
         &["workspace", "create", "x", "--min-similarity", "2"],
         &["workspace", "create", "x", "--answers", "sung"],
+        &["workspace", "create", "x", "--style", "ornate"],
     ] {
         genie.run(wrong).ended(2);
     }

@@ -173,6 +173,63 @@ fn without_a_language_model_passages_are_quoted() {
     }
 }
 
+#[test]
+fn a_workspace_has_a_model_of_its_own() {
+    let Some(models) = models(&[MINILM, SMOLLM]) else {
+        return;
+    };
+    let _turn = alone();
+    let scratch = Scratch::new();
+    scratch.write(
+        "home/config.toml",
+        &format!("chat_models = [\"{SMOLLM}\"]\n[retrieval]\nmin_similarity = 0.1\n"),
+    );
+    let genie = Genie::quick(&scratch.home(), &models).set("GENIE_CHAT_MODEL", "none");
+    let service = Service::start(&genie);
+    let made = |settings: Value| {
+        let new = serde_json::json!({"id": "health", "settings": settings});
+        service.post("/api/v1/workspaces", &new)
+    };
+    let refused = made(serde_json::json!({"model": "olmo-2-1b-instruct"}));
+    assert_eq!(refused.status, 400);
+    assert!(refused.text.contains(SMOLLM), "{}", refused.text);
+    let settings = serde_json::json!({"model": SMOLLM, "style": "brief", "languages": ["fr"]});
+    assert_eq!(made(settings).status, 201);
+    let document = serde_json::json!({
+        "uri": "cable.md",
+        "text": "A repair ship lifts a broken cable and joins its ends.",
+    });
+    let ask = |base: &str, question: &str| {
+        let reply = service.post(
+            &format!("{base}/answer"),
+            &serde_json::json!({"question": question}),
+        );
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        reply.json()
+    };
+    let health = "/api/v1/workspaces/health";
+    for base in [health, "/api/v1"] {
+        let added = service.post(&format!("{base}/documents"), &document);
+        assert_eq!(added.status, 201, "{}", added.text);
+    }
+    let question = "What does a repair ship do with a broken cable?";
+    let answer = ask(health, question);
+    assert_eq!(answer["model"], SMOLLM, "{answer}");
+    assert_eq!(answer["language"], "en", "{answer}");
+    // A name alone shows no language.
+    assert_eq!(ask(health, "GENIE.AI?")["language"], "fr");
+    let others = ask("/api/v1", question);
+    assert_eq!(others["model"], Value::Null, "{others}");
+    assert_eq!(others["degraded"], true, "{others}");
+    let metrics = service.get("/metrics").ok().text;
+    let tokens = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("genie_model_pass_tokens_total "))
+        .expect("passes are counted");
+    assert_ne!(tokens.trim(), "0");
+    service.stop().ended(0);
+}
+
 fn models_has(folder: &Path, name: &str) -> bool {
     folder.join(name).exists()
 }

@@ -94,6 +94,10 @@ impl Workspaces for Memory {
         })
     }
 
+    fn chat_models(&self) -> Vec<String> {
+        vec!["offered".to_owned()]
+    }
+
     fn erase(&self, workspace: &Workspace) -> Result<(), StoreError> {
         let mut open = self.open.lock().expect("nobody panics with it");
         if let Some(store) = open.remove(&workspace.id) {

@@ -50,6 +50,8 @@ async fn a_workspace_is_made_changed_and_erased() {
         json!({"id": "x", "settings": {"top_k": 0}}),
         json!({"id": "x", "settings": {"languages": ["de"]}}),
         json!({"id": "x", "settings": {"colour": "red"}}),
+        json!({"id": "x", "settings": {"model": "not-offered"}}),
+        json!({"id": "x", "settings": {"style": "ornate"}}),
         json!({"id": "x", "name": " "}),
     ] {
         let reply = ask("POST", "/api/v1/workspaces", Some(wrong.clone())).await;
@@ -58,9 +60,13 @@ async fn a_workspace_is_made_changed_and_erased() {
     let changed = ask(
         "PATCH",
         "/api/v1/workspaces/transport",
-        Some(json!({"settings": {"top_k": 7, "answers": "quoted"}})),
+        Some(json!({"settings": {
+            "top_k": 7, "answers": "quoted", "model": "offered", "style": "list"
+        }})),
     )
     .await;
+    assert_eq!(changed.json()["settings"]["model"], "offered");
+    assert_eq!(changed.json()["settings"]["style"], "list");
     assert_eq!(changed.json()["version"], 2, "{}", changed.text);
     assert_eq!(changed.json()["name"], "Ministry of Transport");
     let history = ask("GET", "/api/v1/workspaces/transport/settings/history", None).await;
