@@ -16,10 +16,8 @@ use crate::service::Service;
 /// Threads that write at the same time.
 const WRITERS: usize = 4;
 
-/// A run of everything, as opposed to what each run of CI has time for.
-fn is_full() -> bool {
-    std::env::var_os("GENIE_TEST_FULL").is_some()
-}
+/// Times that it is killed.
+const KILLS: usize = 50;
 
 fn agent() -> Agent {
     Agent::config_builder()
@@ -102,7 +100,7 @@ fn killed_again_and_again_under_load_it_loses_nothing() {
     let mut messages = [0; WRITERS];
     let mut documents = Vec::new();
     let mut starts = Vec::new();
-    for round in 0..if is_full() { 50 } else { 5 } {
+    for round in 0..KILLS {
         let url = service.url.clone();
         let all = AtomicU64::new(0);
         let kept: Vec<Acknowledged> = std::thread::scope(|scope| {
