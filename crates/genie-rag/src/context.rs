@@ -8,6 +8,7 @@ use genie_core::{
 };
 
 use crate::index::passage_text;
+use crate::sentences::is_point;
 use crate::support::{PlacedSentence, dot, placed_sentences};
 
 /// Sentences before and behind a close one that are read with it.
@@ -234,14 +235,6 @@ fn excerpt(passage: &Passage, sentences: &[PlacedSentence], taken: &BTreeSet<usi
         ..passage.hit.chunk.clone()
     };
     passage_text(&shown, &title, document.media_type)
-}
-
-/// Whether a line is a point of a list, in plain text as in Markdown.
-fn is_point(text: &str) -> bool {
-    let mut characters = text.chars();
-    let mark = characters.next();
-    mark.is_some_and(|mark| ['-', '•', '*', '·', '+'].contains(&mark))
-        && characters.next().is_some_and(char::is_whitespace)
 }
 
 /// Numbers texts while they fit, and says which of them did.

@@ -14,7 +14,7 @@ use crate::context::Comparison;
 use crate::engine::{Context, OnText};
 use crate::phrases;
 use crate::question::{Question, RagError};
-use crate::sentences::{DraftSentence, SentenceStream};
+use crate::sentences::{DraftSentence, SentenceStream, is_point};
 use crate::support::{Claim, Evidence, Support, repeats};
 
 /// Natural logarithm of the odds, 1 to 1, below which the model itself holds
@@ -291,9 +291,17 @@ impl<'a> Verifier<'a> {
         let mut space = String::new();
         for sentence in std::mem::take(&mut self.waiting) {
             if let Some(shown) = self.verified(&sentence, draft)? {
-                let out = space + &shown;
+                let is_list = self.drafting.style == Style::List;
+                let out = match is_list && !is_point(&shown) {
+                    true => format!("{space}- {shown}"),
+                    false => space + &shown,
+                };
                 draft.text.push_str(&out);
-                space = sentence.space;
+                // Small models write points on one line, asked or not.
+                space = match is_list {
+                    true => "\n".to_owned(),
+                    false => sentence.space,
+                };
                 if on_text(&out).is_break() {
                     return Err(RagError::Cancelled);
                 }

@@ -27,6 +27,10 @@ fn answer(generate: FakeGenerate) -> Answer {
 }
 
 fn answer_from(text: &str, question: &str, generate: FakeGenerate) -> Answer {
+    answer_in(Style::Usual, text, question, generate)
+}
+
+fn answer_in(style: Style, text: &str, question: &str, generate: FakeGenerate) -> Answer {
     let (embed, lexical) = (Arc::new(FakeEmbed::new()), Arc::new(FakeLexical::new()));
     let store = Arc::new(MemoryStore::new());
     let indexer = Indexer {
@@ -64,7 +68,7 @@ fn answer_from(text: &str, question: &str, generate: FakeGenerate) -> Answer {
             context_tokens: 500,
             sentences: 3,
             max_tokens: 100,
-            style: Style::default(),
+            style,
             languages: Vec::new(),
         },
     });
@@ -109,6 +113,18 @@ fn points_are_shown_with_a_citation_each() {
          - Anchors and fishing cause most of the damage to cables [2]"
     );
     assert_ne!(answer.citations[0].span, answer.citations[1].span);
+}
+
+#[test]
+fn sentences_of_a_list_are_points() {
+    let said = "A ship repairs a damaged submarine cable within about ten days [1]. Anchors and \
+                fishing cause most of the damage [1].";
+    let answer = answer_in(Style::List, TEXT, QUESTION, says(said).choosing(YES));
+    assert_eq!(
+        answer.text,
+        "- A ship repairs a damaged submarine cable within about ten days [1].\n\
+         - Anchors and fishing cause most of the damage [2]."
+    );
 }
 
 #[test]

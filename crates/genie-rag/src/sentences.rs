@@ -166,6 +166,14 @@ fn leading_markers(text: &str) -> usize {
 /// Marks of a list's points.
 const POINTS: [char; 4] = ['-', '•', '*', '·'];
 
+/// Whether a line is a point of a list, in plain text as in Markdown.
+pub(crate) fn is_point(text: &str) -> bool {
+    let mut characters = text.chars();
+    let mark = characters.next();
+    mark.is_some_and(|mark| mark == '+' || POINTS.contains(&mark))
+        && characters.next().is_some_and(char::is_whitespace)
+}
+
 /// The sentences of a piece: one, or the points of a list that stands in one
 /// line, each to be verified and cited by itself. Markers behind the last point
 /// are those of all that have none.
