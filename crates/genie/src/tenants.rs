@@ -73,14 +73,23 @@ impl Tenants {
             return usual;
         }
         if !self.config.chat_models.contains(name) {
-            tracing::warn!(model = name, "a workspace's model is not offered any more");
+            tracing::warn!(
+                model = name,
+                workspace = %workspace.id,
+                "the workspace's model is not offered any more: add it to chat_models, or take \
+                 another one with `genie workspace set`"
+            );
             return usual;
         }
         let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
         let model = chosen.entry(name.clone()).or_insert_with(|| {
             (self.load)(name)
                 .inspect_err(|error| {
-                    tracing::warn!(model = name, %error, "a workspace's model can't be loaded");
+                    tracing::warn!(
+                        model = name,
+                        %error,
+                        "a workspace's model can't be loaded; it is tried again after a restart"
+                    );
                 })
                 .ok()
         });

@@ -57,7 +57,7 @@ pub(crate) fn run(common: &Common, arguments: WorkspaceCommand) -> anyhow::Resul
             let new = NewWorkspace {
                 name: name.unwrap_or_else(|| id.to_string()),
                 id,
-                settings: offered(common, merged(WorkspaceSettings::default(), settings))?,
+                settings: merged(WorkspaceSettings::default(), offered(common, settings)?),
                 by: Subject::local(),
             };
             let made = create(&accounts, new)?;
@@ -77,7 +77,7 @@ pub(crate) fn run(common: &Common, arguments: WorkspaceCommand) -> anyhow::Resul
             let before = found(&accounts, &id)?;
             let mut wanted = before.settings.clone();
             unset.into_iter().for_each(|one| clear(&mut wanted, one));
-            let wanted = offered(common, merged(wanted, settings))?;
+            let wanted = merged(wanted, offered(common, settings)?);
             if name.is_none() && wanted == before.settings {
                 bail!("nothing is to be changed; `genie workspace set --help` shows what can be");
             }
@@ -296,21 +296,21 @@ fn body(workspace: &Workspace) -> Value {
     })
 }
 
-/// These settings, if the installation offers the model that they name.
-fn offered(common: &Common, wanted: WorkspaceSettings) -> anyhow::Result<WorkspaceSettings> {
-    let Some(name) = &wanted.model else {
-        return Ok(wanted);
+/// What is to be set, if the installation offers the model that it names.
+fn offered(common: &Common, given: Settings) -> anyhow::Result<Settings> {
+    let Some(name) = &given.model else {
+        return Ok(given);
     };
     let config = settings::read(common, &Serve::default())?;
     let offered: Vec<&str> = config.offered_models().collect();
     if !offered.contains(&name.as_str()) {
         bail!(
-            "this installation does not offer the model {name}, only {}; chat_models in \
-             config.toml names what it offers",
+            "this installation does not offer the model {name}; what it offers ({}) is named by \
+             chat_model and chat_models in config.toml",
             offered.join(", ")
         );
     }
-    Ok(wanted)
+    Ok(given)
 }
 
 pub(super) fn merged(mut before: WorkspaceSettings, given: Settings) -> WorkspaceSettings {
