@@ -67,7 +67,7 @@ pub(super) fn read(
 /// The objects at these places, each a block and a place in it. Of a block's
 /// objects only those are read: it has several, and most hits want one.
 fn unpack(parts: &[Vec<u8>], chunks: &[Option<(usize, usize)>]) -> io::Result<Vec<Option<Fields>>> {
-    // Making one takes as long as a block does.
+    // One for all of them: it has tables to set up.
     let mut decompressor = Decompressor::new()?;
     let blocks = parts.iter().map(|part| unpacked(&mut decompressor, part));
     let blocks: Vec<String> = blocks.collect::<io::Result<_>>()?;
