@@ -35,6 +35,7 @@ mod pairs;
 mod panel;
 mod processor;
 mod quantized;
+mod sum;
 mod threads;
 mod worker;
 
@@ -47,5 +48,6 @@ pub use processor::{ProcessorFeature, UnsupportedProcessor, check_processor, pro
 pub use quantized::{
     Kernel, NotAMatrix, QuantizedMatrix, QuantizedRows, ReadMatrixError, gated_feed_forward,
 };
+pub use sum::sum;
 pub use threads::{ThreadsError, on_pool, on_pool_for_long, physical_cores, set_threads};
 pub use worker::{Appetite, SpawnError, SubmitError, Worker};

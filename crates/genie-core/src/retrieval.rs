@@ -31,8 +31,8 @@ pub struct RerankConfig {
     /// Whether passages are indexed with the vectors of their tokens, and
     /// compared with the query token by token.
     pub tokens: bool,
-    /// What the best match of words adds to a score between 0 and 1; lesser
-    /// matches add their share of it.
+    /// What the best match of words adds to a score, a cosine; lesser matches
+    /// add their share of it.
     pub lexical_bonus: f32,
     /// Milliseconds after which candidates that were not compared yet stay
     /// behind the others.
@@ -57,7 +57,7 @@ impl Default for RerankConfig {
     fn default() -> Self {
         Self {
             tokens: true,
-            lexical_bonus: 0.005,
+            lexical_bonus: 0.015,
             budget_ms: 200,
             cut: Cut::Fixed,
             merge_neighbours: false,

@@ -29,7 +29,7 @@ const FOLDS: usize = 5;
 /// their ratio matters.
 const LEXICAL: [f32; 5] = [0.05, 0.1, 0.2, 0.4, 0.8];
 /// Bonuses for words that are tried.
-const BONUS: [f32; 6] = [0.0, 0.0025, 0.005, 0.01, 0.02, 0.04];
+const BONUS: [f32; 6] = [0.0, 0.0075, 0.015, 0.03, 0.06, 0.12];
 
 /// What is learnt.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

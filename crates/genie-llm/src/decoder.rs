@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{Device, Result as TensorResult, Tensor};
 use candle_nn::ops;
-use genie_compute::{Gate, gated_product, windowed_attention};
+use genie_compute::{Gate, gated_product, sum, windowed_attention};
 
 use crate::cache::KvCache;
 use crate::config::DecoderConfig;
@@ -179,7 +179,7 @@ impl Decoder {
                 },
             };
             let seen = self.attend(&input, &scene, parts)?;
-            x = (x + self.after(seen, &layer.attention_norm)?)?;
+            x = sum(&x, &self.after(seen, &layer.attention_norm)?)?;
             if index + 1 == self.layers.len() {
                 // Nobody reads the other positions any more.
                 let Some(wanted) = wanted_rows(&x, parts)? else {
@@ -190,7 +190,7 @@ impl Decoder {
             }
             let input = self.before(&x, &layer.feed_forward_norm)?;
             let added = self.feed_forward(layer, &input)?;
-            x = (x + self.after(added, &layer.feed_forward_norm)?)?;
+            x = sum(&x, &self.after(added, &layer.feed_forward_norm)?)?;
         }
         advance(parts);
         Ok(Some(x))

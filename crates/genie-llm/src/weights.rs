@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
 use candle_core::{Device, Module, Result as TensorResult, Tensor};
-use genie_compute::{Gate, QuantizedMatrix, ReadMatrixError, gated_feed_forward};
+use genie_compute::{Gate, QuantizedMatrix, ReadMatrixError, gated_feed_forward, sum};
 
 use crate::LlmError;
 use crate::gguf::Gguf;
@@ -41,7 +41,7 @@ impl Linear {
     pub(crate) fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         let y = self.matrix.forward(x)?;
         match &self.bias {
-            Some(bias) => y.broadcast_add(bias),
+            Some(bias) => sum(&y, bias),
             None => Ok(y),
         }
     }

@@ -16,6 +16,8 @@ const NEIGHBOURS: usize = 1;
 /// Characters of a document's title before its sentences. A title may be
 /// longer than they are.
 const LONGEST_TITLE: usize = 80;
+/// The score of a text that has no token to compare: no cosine is below it.
+pub(crate) const FARTHEST: f32 = -1.0;
 
 /// The passages that the model reads, best first; the model knows them by
 /// their position, counted from 1.
@@ -77,8 +79,7 @@ impl Comparison<'_> {
             let (_, tokens) = late.query(text)?;
             let codes: Vec<&TokenCodes> = read.iter().map(|reading| &reading.codes).collect();
             let scores = late.scores(&tokens, &codes).into_iter();
-            // A text without tokens is as far from everything as can be.
-            return Ok(scores.map(Option::unwrap_or_default).collect());
+            return Ok(scores.map(|score| score.unwrap_or(FARTHEST)).collect());
         }
         let mut query = self.embed.embed(TextRole::Query, &[text.to_owned()])?;
         let query = query.pop().map(|query| query.vector).unwrap_or_default();

@@ -11,7 +11,7 @@ use genie_core::{
 };
 use genie_ingest::LanguageDetector;
 
-use crate::context::{Comparison, Packed, excerpts, pack};
+use crate::context::{Comparison, FARTHEST, Packed, excerpts, pack};
 use crate::draft::{Draft, Drafting};
 use crate::formed::Forming;
 use crate::phrases;
@@ -157,9 +157,8 @@ impl Engine {
         let scores = match late.zip(tokens.as_ref()) {
             Some((late, tokens)) => {
                 let codes: Vec<&TokenCodes> = read.iter().map(|(_, codes)| codes).collect();
-                // A text without tokens is as far from everything as can be.
                 let scores = late.scores(tokens, &codes).into_iter();
-                scores.map(Option::unwrap_or_default).collect()
+                scores.map(|score| score.unwrap_or(FARTHEST)).collect()
             }
             None => {
                 let cosine = |(text, _): &(Embedding, TokenCodes)| dot(&text.vector, &whole);

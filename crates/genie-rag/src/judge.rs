@@ -13,7 +13,7 @@ use genie_core::{
 use crate::index::passage_text;
 
 /// What a sure "Yes" adds to a score; see `docs/benchmarks/retrieval.md`.
-const SHARE: f32 = 0.05;
+const SHARE: f32 = 0.12;
 
 /// Asks about the best passages, as many as the configuration says and time
 /// allows, and puts them in order again. Where the model has other work

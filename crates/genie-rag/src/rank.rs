@@ -15,7 +15,7 @@ use crate::neighbours::merged;
 /// Candidates compared before the clock is looked at.
 const ROUND: usize = 16;
 /// How far below the best score [`Cut::Threshold`] keeps a passage.
-const MARGIN: f32 = 0.03;
+const MARGIN: f32 = 0.075;
 
 /// What decides the order of a query's candidates.
 pub(crate) struct Ranking<'a> {

@@ -62,7 +62,7 @@ impl TextEmbedder {
 
 impl LateInteraction for TextEmbedder {
     fn version(&self) -> &str {
-        "tokens-1"
+        "tokens-2"
     }
 
     fn passages(&self, texts: &[String]) -> Result<Vec<(Embedding, TokenCodes)>, EmbedError> {
