@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     fn three() -> Vec<Passage> {
-        let scores = [("a", 0.80), ("b", 0.79), ("c", 0.70)];
+        let scores = [("a", 0.80), ("b", 0.79), ("c", 0.55)];
         scores
             .map(|(uri, score)| {
                 let mut passage = passage(uri, "text");

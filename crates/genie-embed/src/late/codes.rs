@@ -257,7 +257,7 @@ mod tests {
             prop_assert_eq!(codes.len(), tokens * (8 + dimension.div_ceil(2)));
             let found = codec.prepare(&query).score(&codes).expect("there is something");
             let wanted = wanted(&query, &passage, &codec.mean);
-            prop_assert!((found - wanted).abs() < 0.05, "{} {}", found, wanted);
+            prop_assert!((found - wanted).abs() < 0.1, "{} {}", found, wanted);
         }
 
         #[test]
