@@ -1,9 +1,9 @@
 //! The gate of a feed-forward block on the processor.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
 
 use crate::math::{exp, fused};
+use crate::team::share_pieces;
 
 /// Floats that one job works on.
 const PART: usize = 8192;
@@ -84,20 +84,19 @@ impl CustomOp2 for GatedProduct {
         let gate = &gate.as_slice::<f32>()?[gate_from..gate_to];
         let up = &up.as_slice::<f32>()?[up_from..up_to];
         let mut product = vec![0.0; gate.len()];
-        product
-            .par_chunks_mut(PART)
-            .zip(gate.par_chunks(PART).zip(up.par_chunks(PART)))
-            .for_each(|(product, (gate, up))| {
-                let (gates, gate_rest) = gate.as_chunks::<LANES>();
-                let (ups, up_rest) = up.as_chunks::<LANES>();
-                let (products, rest) = product.as_chunks_mut::<LANES>();
-                for ((product, gates), ups) in products.iter_mut().zip(gates).zip(ups) {
-                    *product = self.0.apply(gates, ups);
-                }
-                for ((product, x), up) in rest.iter_mut().zip(gate_rest).zip(up_rest) {
-                    [*product] = self.0.apply(&[*x], &[*up]);
-                }
-            });
+        share_pieces(&mut product, PART, |job, product| {
+            let piece = job * PART..job * PART + product.len();
+            let (gate, up) = (&gate[piece.clone()], &up[piece]);
+            let (gates, gate_rest) = gate.as_chunks::<LANES>();
+            let (ups, up_rest) = up.as_chunks::<LANES>();
+            let (products, rest) = product.as_chunks_mut::<LANES>();
+            for ((product, gates), ups) in products.iter_mut().zip(gates).zip(ups) {
+                *product = self.0.apply(gates, ups);
+            }
+            for ((product, x), up) in rest.iter_mut().zip(gate_rest).zip(up_rest) {
+                [*product] = self.0.apply(&[*x], &[*up]);
+            }
+        });
         Ok((CpuStorage::F32(product), gate_layout.shape().clone()))
     }
 }

@@ -7,10 +7,10 @@
 use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
 
 use crate::math::exp;
 use crate::panel::{LANES, ROWS as TILE, product};
+use crate::team::collect;
 
 /// Keys that are scored together.
 const KEYS: usize = 64;
@@ -146,11 +146,10 @@ impl Scene<'_> {
                 (0..kv_heads).map(move |head| (head, positions.clone()))
             })
             .collect();
-        let parts: Vec<Vec<f32>> = jobs
-            .par_iter()
-            .with_max_len(1)
-            .map(|(head, positions)| self.job(*head, positions.clone()))
-            .collect();
+        let parts = collect(jobs.len(), |job| {
+            let (head, positions) = &jobs[job];
+            self.job(*head, positions.clone())
+        });
         let row = kv_heads * self.group * self.width;
         let mut mixed = vec![0.0; self.count * row];
         for ((head, positions), part) in jobs.into_iter().zip(&parts) {

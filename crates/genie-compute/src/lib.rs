@@ -36,6 +36,7 @@ mod panel;
 mod processor;
 mod quantized;
 mod sum;
+mod team;
 mod threads;
 mod worker;
 

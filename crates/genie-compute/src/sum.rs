@@ -1,7 +1,8 @@
-//! Sums of tensors on the threads of the caller's pool.
+//! Sums of tensors on the threads of the caller.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
+
+use crate::team::share_pieces;
 
 /// Floats that one job adds.
 const PART: usize = 16_384;
@@ -47,18 +48,18 @@ impl CustomOp2 for Sum {
         let mut sum = vec![0.0; x.len()];
         let (dims, other) = (x_layout.dims(), y_layout.dims());
         if dims == other {
-            sum.par_chunks_mut(PART)
-                .zip(x.par_chunks(PART).zip(y.par_chunks(PART)))
-                .for_each(|(sum, (x, y))| add(sum, x, y));
+            share_pieces(&mut sum, PART, |job, sum| {
+                let from = job * PART;
+                add(sum, &x[from..], &y[from..]);
+            });
         } else if matches!((dims, other), ([.., width], [columns]) if width == columns && *width > 0)
         {
             let part = PART.next_multiple_of(y.len());
-            sum.par_chunks_mut(part)
-                .zip(x.par_chunks(part))
-                .for_each(|(sum, x)| {
-                    let rows = sum.chunks_exact_mut(y.len()).zip(x.chunks_exact(y.len()));
-                    rows.for_each(|(sum, x)| add(sum, x, y));
-                });
+            share_pieces(&mut sum, part, |job, sum| {
+                let x = x[job * part..].chunks_exact(y.len());
+                let rows = sum.chunks_exact_mut(y.len()).zip(x);
+                rows.for_each(|(sum, x)| add(sum, x, y));
+            });
         } else {
             bail!("a sum of {x_layout:?} and {y_layout:?}");
         }

@@ -5,14 +5,14 @@
 //! or for each 256 (Q8_K).
 
 use half::f16;
-use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
 use super::format::{BLOCK, Format, PANEL};
 use super::portable::offset;
+use crate::team::share;
 
-/// Rows that one job rounds at least.
+/// Rows that one job rounds.
 const ROWS_A_JOB: usize = 16;
 
 /// Rows of eight-bit numbers with their scales and sums.
@@ -95,11 +95,13 @@ impl Activations {
             unsafe { places.write_row(0, x) };
             return;
         }
-        x.par_chunks_exact(columns)
-            .enumerate()
-            .with_min_len(ROWS_A_JOB)
-            // SAFETY: every row is written once.
-            .for_each(|(row, x)| unsafe { places.write_row(row, x) });
+        let rows = places.rows;
+        share(rows.div_ceil(ROWS_A_JOB), |job| {
+            for row in job * ROWS_A_JOB..rows.min((job + 1) * ROWS_A_JOB) {
+                // SAFETY: every row is written once.
+                unsafe { places.write_row(row, &x[row * columns..][..columns]) };
+            }
+        });
     }
 
     /// Makes room for that many rows, which are to be written one by one.

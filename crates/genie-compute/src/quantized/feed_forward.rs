@@ -4,12 +4,12 @@
 use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
 
 use super::activations::{Activations, Places};
 use super::format::{BLOCK, TILE};
 use super::{INPUT_ROWS, QuantizedMatrix, Scratch};
 use crate::activation::Gate;
+use crate::team::share_ranges;
 
 /// `x` of `[n, columns]` through the matrices `[gate, up]` of `[inner,
 /// columns]` and `down` of `[rows, inner]`: `[n, rows]`; `function` is what
@@ -76,33 +76,32 @@ impl FeedForward<'_> {
         let places = between.places(input.rows);
         let width = self.down.format.columns();
         let bands = self.down.columns / width;
-        let least = (bands / (rayon::current_num_threads() * 8)).max(1);
-        (0..bands)
-            .into_par_iter()
-            .with_min_len(least)
-            .for_each_init(
-                || (Scratch::new(), Scratch::new(), Vec::new()),
-                |(scratch, other, mixed), band| {
-                    for start in (0..input.rows).step_by(INPUT_ROWS) {
-                        let rows = start..input.rows.min(start + INPUT_ROWS);
-                        mixed.resize(rows.len() * width, 0.0);
-                        for part in 0..width / TILE {
-                            let tile = band * (width / TILE) + part;
-                            let gates =
-                                self.gate
-                                    .multiply_tile(tile, inputs[0], rows.clone(), scratch);
-                            let ups = self.up.multiply_tile(tile, inputs[1], rows.clone(), other);
-                            let pairs = gates.iter().zip(ups.iter());
-                            for (row, (gates, ups)) in mixed.chunks_exact_mut(width).zip(pairs) {
-                                let mixed: [f32; TILE] = self.function.apply(gates, ups);
-                                row[part * TILE..][..TILE].copy_from_slice(&mixed);
-                            }
+        share_ranges(bands, |bands| {
+            let (mut scratch, mut other) = (Scratch::new(), Scratch::new());
+            let mut mixed = Vec::new();
+            for band in bands {
+                for start in (0..input.rows).step_by(INPUT_ROWS) {
+                    let rows = start..input.rows.min(start + INPUT_ROWS);
+                    mixed.resize(rows.len() * width, 0.0);
+                    for part in 0..width / TILE {
+                        let tile = band * (width / TILE) + part;
+                        let gates =
+                            self.gate
+                                .multiply_tile(tile, inputs[0], rows.clone(), &mut scratch);
+                        let ups = self
+                            .up
+                            .multiply_tile(tile, inputs[1], rows.clone(), &mut other);
+                        let pairs = gates.iter().zip(ups.iter());
+                        for (row, (gates, ups)) in mixed.chunks_exact_mut(width).zip(pairs) {
+                            let mixed: [f32; TILE] = self.function.apply(gates, ups);
+                            row[part * TILE..][..TILE].copy_from_slice(&mixed);
                         }
-                        // SAFETY: only this job writes these columns.
-                        unsafe { write(&places, rows, band * width, mixed, width) };
                     }
-                },
-            );
+                    // SAFETY: only this job writes these columns.
+                    unsafe { write(&places, rows, band * width, &mixed, width) };
+                }
+            }
+        });
         between
     }
 }

@@ -14,6 +14,7 @@ mod check;
 mod dot;
 mod feed_forward;
 mod format;
+mod memory;
 mod pack;
 mod panel;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -26,16 +27,16 @@ use std::sync::LazyLock;
 
 use candle_core::quantized::GgmlDType;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
-#[cfg(target_os = "linux")]
-use memmap2::Advice;
-use memmap2::MmapMut;
 use rayon::prelude::*;
 
 use activations::Activations;
 pub use feed_forward::gated_feed_forward;
 use format::{Format, TILE};
+use memory::Memory;
 use pack::pack_tile;
 pub use rows::QuantizedRows;
+
+use crate::team::share_ranges;
 
 /// Rows of input that meet a tile before it is unpacked anew: as many as stay
 /// in the first-level cache with a panel of it.
@@ -51,10 +52,8 @@ pub struct QuantizedMatrix {
     format: Format,
     rows: usize,
     columns: usize,
-    /// One tile of sixteen rows after the other, in memory of its own: it
-    /// begins at a page, so that no load of a vector crosses a line of the
-    /// cache, and the system may give it large pages.
-    tiles: MmapMut,
+    /// One tile of sixteen rows after the other.
+    tiles: Memory,
     kernel: Kernel,
 }
 
@@ -134,6 +133,12 @@ impl Kernel {
                 Self::Avx2 => avx2::multiply(format, tile, input, rows, sums, panel),
                 #[cfg(target_arch = "x86_64")]
                 Self::AvxVnni => dot::multiply_avx(format, tile, input, rows, sums, panel),
+                #[cfg(target_arch = "x86_64")]
+                // One row waits for memory, and the kernel with halves of the
+                // vectors waits less.
+                Self::Avx512Vnni if rows.len() == 1 => {
+                    avx2::multiply(format, tile, input, rows, sums, panel)
+                }
                 #[cfg(target_arch = "x86_64")]
                 Self::Avx512Vnni => dot::multiply_avx512(format, tile, input, rows, sums, panel),
                 #[cfg(target_arch = "aarch64")]
@@ -266,13 +271,8 @@ impl QuantizedMatrix {
             return Err(refuse(format!("{wanted:?} bytes")));
         }
         let tile_bytes = columns / format.columns() * format.parts().end;
-        let tiles = MmapMut::map_anon(rows.div_ceil(TILE) * tile_bytes)
+        let tiles = Memory::zeros(rows.div_ceil(TILE) * tile_bytes)
             .map_err(|error| refuse(format!("memory that the system refuses ({error})")))?;
-        #[cfg(target_os = "linux")]
-        if let Err(error) = tiles.advise(Advice::HugePage) {
-            // Only slower: not every kernel has them.
-            tracing::debug!(%error, "no large pages");
-        }
         Ok(Self {
             format,
             rows,
@@ -350,18 +350,15 @@ impl QuantizedMatrix {
             start: product.as_mut_ptr(),
             width: self.rows,
         };
-        // A few jobs a thread: enough to even out, few enough to cost nothing.
-        let least = (tiles / (rayon::current_num_threads() * 8)).max(1);
-        (0..tiles)
-            .into_par_iter()
-            .with_min_len(least)
-            .for_each_init(Scratch::new, |scratch, tile| {
+        share_ranges(tiles, |tiles| {
+            let mut scratch = Scratch::new();
+            for tile in tiles {
                 let mut start = 0;
                 while start < input.rows {
                     let rows = start..input.rows.min(start + INPUT_ROWS);
                     start = rows.end;
                     let width = TILE.min(self.rows - tile * TILE);
-                    let sums = self.multiply_tile(tile, input, rows.clone(), scratch);
+                    let sums = self.multiply_tile(tile, input, rows.clone(), &mut scratch);
                     for (row, sums) in rows.zip(sums) {
                         // SAFETY: `product` has room for `input.rows` rows of
                         // `self.rows` floats, and no other job writes the
@@ -369,7 +366,8 @@ impl QuantizedMatrix {
                         unsafe { output.write(row, tile * TILE, &sums[..width]) };
                     }
                 }
-            });
+            }
+        });
         // SAFETY: there is room for that many, and every row of every tile was
         // written.
         unsafe { product.set_len(input.rows * self.rows) };
