@@ -134,7 +134,9 @@ impl Transfer<'_> {
                 }
                 // A server that never answered is out of reach; one that did
                 // may come back.
-                Err(SourceError::Unreachable { reason, .. }) if answered => {
+                Err(SourceError::Unreachable { reason, .. })
+                    if answered || client.has_answered(self.download.url) =>
+                {
                     io::Error::new(io::ErrorKind::NotConnected, reason)
                 }
                 Err(error) => return Err(error.into()),

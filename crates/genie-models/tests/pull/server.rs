@@ -15,6 +15,8 @@ pub(crate) struct Page {
     pub(crate) body: Vec<u8>,
     /// Break the connection after this many bytes of the body, once.
     pub(crate) cut_after: Option<usize>,
+    /// Break the connection without a word, once.
+    pub(crate) silent: bool,
     /// Answer 401 to requests without this `Authorization`.
     pub(crate) authorization: Option<String>,
     /// Take `Range` into account, as any server of files does.
@@ -116,12 +118,17 @@ fn answer(stream: &TcpStream, state: &State) -> Option<()> {
         let copy = page.as_deref().cloned();
         if let Some(page) = page {
             page.cut_after = None;
+            page.silent = false;
         }
         copy.unwrap_or(Page {
             status: 404,
             ..Page::default()
         })
     };
+    if page.silent {
+        let _ = stream.shutdown(std::net::Shutdown::Both);
+        return None;
+    }
     reply(stream, &page, &headers)
 }
 
