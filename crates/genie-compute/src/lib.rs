@@ -50,5 +50,6 @@ pub use quantized::{
     Kernel, NotAMatrix, QuantizedMatrix, QuantizedRows, ReadMatrixError, gated_feed_forward,
 };
 pub use sum::sum;
+pub use team::as_team;
 pub use threads::{ThreadsError, on_pool, on_pool_for_long, physical_cores, set_threads};
 pub use worker::{Appetite, SpawnError, SubmitError, Worker};

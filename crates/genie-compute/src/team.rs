@@ -19,16 +19,20 @@ use rayon::prelude::*;
 /// How often a thread looks for a job before it offers its core to others: some
 /// tens of microseconds, more than lies between two products.
 const LOOKS: u32 = 4096;
+/// After how many looks it looks for work of the pool.
+const LOOKS_AT_POOL: u32 = 64;
 
 thread_local! {
     /// The team that this thread leads, while it shares no job out.
     static LED: Cell<Option<*const Team>> = const { Cell::new(None) };
 }
 
-/// Runs `work` on this thread, which must be one of a pool of rayon's, while
-/// the pool's other threads wait awake for what it shares out by [`share`].
-/// Work for the pool itself is done too, a little later than otherwise.
-pub(crate) fn lead<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+/// Runs `work` on this thread, which must be one of a pool (see
+/// [`on_pool_for_long`](crate::on_pool_for_long)), while the pool's other
+/// threads wait awake for their parts of the products in it. It has to be what
+/// keeps them busy: not work of another device. Other work for the pool is
+/// done too, a little later than otherwise.
+pub fn as_team<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let helpers = rayon::current_num_threads() - 1;
     if helpers == 0 {
         return work();
@@ -54,7 +58,7 @@ pub(crate) fn share(jobs: usize, work: impl Fn(usize) + Sync) {
         return (0..jobs).into_par_iter().with_max_len(1).for_each(&work);
     };
     let _back = Back(team);
-    // SAFETY: `lead` takes a team from `LED` before it is gone.
+    // SAFETY: `as_team` takes a team from `LED` before it is gone.
     unsafe { &*team }.share(jobs, &work);
 }
 
@@ -225,14 +229,14 @@ impl Team {
 
 /// Waits for a moment, and longer when it has waited often.
 fn wait(looks: &mut u32, for_jobs: bool) {
-    if *looks < LOOKS {
-        *looks += 1;
-        std::hint::spin_loop();
-        return;
+    *looks = looks.saturating_add(1);
+    if for_jobs && looks.is_multiple_of(LOOKS_AT_POOL) {
+        // What others, or candle's operations, gave the pool.
+        while matches!(rayon::yield_now(), Some(rayon::Yield::Executed)) {}
     }
-    // What others gave the pool to do.
-    let idle = !for_jobs || !matches!(rayon::yield_now(), Some(rayon::Yield::Executed));
-    if idle {
+    if *looks < LOOKS {
+        std::hint::spin_loop();
+    } else {
         std::thread::yield_now();
     }
 }
@@ -292,7 +296,7 @@ mod tests {
     fn every_job_is_done_once_and_before_it_returns() {
         for threads in [1, 2, 5] {
             in_pool(threads, || {
-                lead(|| {
+                as_team(|| {
                     for jobs in (0..40).chain([1000; 50]) {
                         let counts: Vec<_> = (0..jobs).map(|_| AtomicUsize::new(0)).collect();
                         share(jobs, |job| {
@@ -339,7 +343,7 @@ mod tests {
         // Neither job ends before both have begun.
         let begun = AtomicUsize::new(0);
         in_pool(2, || {
-            lead(|| {
+            as_team(|| {
                 share(2, |_| {
                     begun.fetch_add(1, Ordering::SeqCst);
                     while begun.load(Ordering::SeqCst) < 2 {
@@ -354,7 +358,7 @@ mod tests {
     #[test]
     fn pieces_are_all_of_it() {
         in_pool(2, || {
-            lead(|| {
+            as_team(|| {
                 for size in [1, 3, 7, 100] {
                     let mut numbers = vec![0; 20];
                     share_pieces(&mut numbers, size, |job, piece| {
@@ -371,7 +375,7 @@ mod tests {
     #[test]
     fn other_work_of_the_pool_is_done_meanwhile() {
         let sum: usize = in_pool(2, || {
-            lead(|| (0..10_000_usize).into_par_iter().with_max_len(1).sum())
+            as_team(|| (0..10_000_usize).into_par_iter().with_max_len(1).sum())
         });
         assert_eq!(sum, 49_995_000);
     }
@@ -380,8 +384,8 @@ mod tests {
     fn jobs_of_jobs_and_teams_of_teams_work() {
         let count = AtomicUsize::new(0);
         in_pool(3, || {
-            lead(|| {
-                lead(|| {
+            as_team(|| {
+                as_team(|| {
                     share(4, |_| {
                         share(5, |_| {
                             count.fetch_add(1, Ordering::Relaxed);
@@ -405,7 +409,7 @@ mod tests {
             let leader = Mutex::new(None);
             let panic = catch_unwind(AssertUnwindSafe(|| {
                 pool.install(|| {
-                    lead(|| {
+                    as_team(|| {
                         *leader.lock().expect("no panic") = Some(std::thread::current().id());
                         share(2, |_| {
                             begun.fetch_add(1, Ordering::SeqCst);
@@ -420,7 +424,7 @@ mod tests {
                 });
             }));
             assert!(panic.is_err());
-            assert_eq!(pool.install(|| lead(|| collect(9, |job| job))).len(), 9);
+            assert_eq!(pool.install(|| as_team(|| collect(9, |job| job))).len(), 9);
         }
     }
 }

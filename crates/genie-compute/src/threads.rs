@@ -2,8 +2,6 @@
 
 use std::sync::OnceLock;
 
-use crate::team::lead;
-
 /// The thread pool is already running with another size.
 #[derive(Debug, thiserror::Error)]
 #[error("the number of inference threads can be set only once, before the first model is loaded")]
@@ -49,9 +47,6 @@ pub fn on_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 /// milliseconds would wait for seconds of a prompt; between two pools the
 /// operating system divides the cores.
 ///
-/// These threads wait awake for the parts of `work` that they are to do, so
-/// it has to be what keeps them busy: not work of another device.
-///
 /// `work` must not wait for other work of this kind.
 pub fn on_pool_for_long<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     static POOL: OnceLock<Option<rayon::ThreadPool>> = OnceLock::new();
@@ -64,7 +59,7 @@ pub fn on_pool_for_long<T: Send>(work: impl FnOnce() -> T + Send) -> T {
             .ok()
     });
     match pool {
-        Some(pool) => pool.install(|| lead(work)),
+        Some(pool) => pool.install(work),
         None => on_pool(work),
     }
 }

@@ -209,6 +209,11 @@ impl Decoder {
         self.device.is_cpu()
     }
 
+    /// Whether it computes on the processor.
+    pub(crate) fn is_on_processor(&self) -> bool {
+        self.device.is_cpu()
+    }
+
     fn feed_forward(&self, layer: &Layer, input: &Tensor) -> TensorResult<Tensor> {
         let function = self.config.gate;
         let linears = [&layer.gate, &layer.up, &layer.down];

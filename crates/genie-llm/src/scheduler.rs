@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use genie_compute::{Appetite, on_pool_for_long};
+use genie_compute::{Appetite, as_team, on_pool_for_long};
 use genie_core::{Tenant, Work};
 
 use crate::LlmError;
@@ -333,9 +333,13 @@ impl Scheduler {
             })
             .collect();
         let decoder = &self.decoder;
-        let logits = on_pool_for_long(|| match decoder.read(&mut parts)? {
+        let pass = || match decoder.read(&mut parts)? {
             Some(output) => decoder.logits(&output),
             None => Ok(Vec::new()),
+        };
+        let logits = on_pool_for_long(|| match decoder.is_on_processor() {
+            true => as_team(pass),
+            false => pass(),
         })?;
         let mut logits = logits.into_iter();
         let mut done = Vec::new();

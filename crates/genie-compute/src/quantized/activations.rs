@@ -352,6 +352,21 @@ fn largest(x: &[f32]) -> f32 {
     lanes.into_iter().fold(0.0, f32::max)
 }
 
+/// The smallest number and the largest, or zero where that lies beyond.
+fn ends(x: &[f32]) -> (f32, f32) {
+    let (mut lows, mut highs) = ([0f32; 16], [0f32; 16]);
+    for chunk in x.chunks_exact(16) {
+        for ((low, high), x) in lows.iter_mut().zip(&mut highs).zip(chunk) {
+            *low = if *x < *low { *x } else { *low };
+            *high = if *x > *high { *x } else { *high };
+        }
+    }
+    (
+        lows.into_iter().fold(0.0, f32::min),
+        highs.into_iter().fold(0.0, f32::max),
+    )
+}
+
 /// 32 columns, symmetric: the largest becomes 127.
 pub(super) fn round_block(x: &[f32; BLOCK], numbers: &mut [i8; BLOCK]) -> Rounded {
     #[cfg(target_arch = "x86_64")]
@@ -377,12 +392,19 @@ pub(super) fn round_block_portable(x: &[f32; BLOCK], numbers: &mut [i8; BLOCK]) 
 /// 256 columns: the number furthest from zero, whatever its sign, becomes
 /// -127.
 fn round_panel(x: &[f32], numbers: &mut [i8]) -> f32 {
-    let most = largest(x);
+    let (low, high) = ends(x);
+    let most = high.max(-low);
     if most == 0.0 || !most.is_finite() {
         numbers.fill(0);
         return 0.0;
     }
-    let furthest = x.iter().copied().find(|x| x.abs() == most).unwrap_or(most);
+    let furthest = if -low < high {
+        high
+    } else if -low > high {
+        low
+    } else {
+        x.iter().copied().find(|x| x.abs() == most).unwrap_or(most)
+    };
     let inverse = -127.0 / furthest;
     for (number, x) in numbers.iter_mut().zip(x) {
         *number = rounded(x * inverse).min(127) as i8;
