@@ -333,7 +333,7 @@ impl Scheduler {
             })
             .collect();
         let decoder = &self.decoder;
-        let pass = || match decoder.read(&mut parts)? {
+        let mut pass = || match decoder.read(&mut parts)? {
             Some(output) => decoder.logits(&output),
             None => Ok(Vec::new()),
         };
