@@ -25,6 +25,8 @@ const LOOKS_AT_POOL: u32 = 64;
 thread_local! {
     /// The team that this thread leads, while it shares no job out.
     static LED: Cell<Option<*const Team>> = const { Cell::new(None) };
+    /// How many passes this thread is in the middle of.
+    static PASSES: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Runs `work` on this thread, which must be one of a pool (see
@@ -189,8 +191,9 @@ impl Team {
 
     /// Does jobs until the leader is done.
     fn help(&self) {
-        // A leader that waits for other work of its pool may come by here.
-        if LED.get().is_some_and(|team| std::ptr::eq(team, self)) {
+        // A leader that waits for other work of its pool may come by here. It
+        // would wait for the end of its own pass, or of one that waits for it.
+        if PASSES.get() > 0 {
             return;
         }
         let (mut done, mut looks) = (0, 0);
@@ -263,6 +266,7 @@ struct Led<'a> {
 impl<'a> Led<'a> {
     fn of(team: &'a Team) -> Self {
         let before = LED.replace(Some(team));
+        PASSES.set(PASSES.get() + 1);
         Self { team, before }
     }
 }
@@ -270,6 +274,7 @@ impl<'a> Led<'a> {
 impl Drop for Led<'_> {
     fn drop(&mut self) {
         LED.set(self.before);
+        PASSES.set(PASSES.get() - 1);
         self.team.over.0.store(true, Ordering::Release);
     }
 }
@@ -398,6 +403,31 @@ mod tests {
             });
         });
         assert_eq!(count.load(Ordering::Relaxed), 23);
+    }
+
+    /// Two models: their passes come to the same threads.
+    #[test]
+    fn passes_beside_each_other_come_to_an_end() {
+        for threads in 1..4 {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let pool = pool.expect("a pool");
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        for round in 0..200_usize {
+                            let sum: usize = pool.install(|| {
+                                as_team(|| {
+                                    let squares = collect(7, |job| job * round);
+                                    let others = (0..50_usize).into_par_iter().with_max_len(1);
+                                    squares.iter().sum::<usize>() + others.sum::<usize>()
+                                })
+                            });
+                            assert_eq!(sum, 21 * round + 1225);
+                        }
+                    });
+                }
+            });
+        }
     }
 
     #[test]
