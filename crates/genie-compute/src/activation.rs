@@ -38,7 +38,7 @@ impl Gate {
 }
 
 /// `2 sqrt(2 / pi)`, and what the cube is weighed with.
-const TWICE_ROOT: f32 = 1.595_769_1;
+const TWICE_ROOT: f32 = 1.595_769;
 const CUBE: f32 = 0.044_715;
 
 /// `x` times the logistic function of `t`, times `up`.

@@ -20,11 +20,6 @@
 //!
 //! Every function needs AVX2, FMA and F16C; [`available`] tells.
 
-#![expect(
-    clippy::expect_used,
-    reason = "slices of a fixed length become arrays, which the compiler sees through"
-)]
-
 mod meet;
 mod one;
 mod rounding;
