@@ -100,6 +100,66 @@ fn a_document_deleted_by_command_is_in_no_file() {
 }
 
 #[test]
+fn a_document_kept_for_days_is_out_of_the_index_and_comes_back() {
+    let Some((scratch, genie)) = with_articles() else {
+        return;
+    };
+    scratch.write("docs/birds.md", canary());
+    genie.run(&["ingest", "docs"]).ended(0);
+    let id = |list: &serde_json::Value| {
+        let found = list.as_array().unwrap().iter().find(|one| {
+            let uri = one["uri"].as_str().unwrap();
+            uri.ends_with("birds.md")
+        });
+        found.map(|one| one["id"].as_str().unwrap().to_owned())
+    };
+    let birds = id(&genie.json(&["doc", "list", "--json"])).unwrap();
+    let kept = genie.run(&["doc", "delete", &birds, "--keep-days", "30", "--yes"]);
+    let said = kept.ended(0).out;
+    assert!(said.contains("genie doc restore"), "{said}");
+    assert_eq!(id(&genie.json(&["doc", "list", "--json"])), None);
+    let left = files_with_it(genie.home());
+    let [aside] = &left[..] else {
+        panic!("one file: {left:?}");
+    };
+    assert!(aside.starts_with(genie.home().join("originals")));
+    let found = genie.json(&["search", CANARY, "--json"]);
+    assert!(
+        !found["passages"].to_string().contains("birds.md"),
+        "{found}"
+    );
+    let removed = genie.json(&["doc", "list", "--deleted", "--json"]);
+    assert_eq!(id(&removed).as_ref(), Some(&birds), "{removed}");
+
+    genie.run(&["doc", "restore", &birds[..12]]).ended(0);
+    let found = genie.json(&["search", CANARY, "--json"]);
+    assert!(
+        found["passages"].to_string().contains("birds.md"),
+        "{found}"
+    );
+    assert_eq!(
+        genie.json(&["doc", "list", "--deleted", "--json"]),
+        json!([])
+    );
+    genie.run(&["doc", "restore", &birds]).ended(1);
+
+    // A service restores as well, and erases what was only removed.
+    let service = Service::start(&genie);
+    let days = ["doc", "delete", &birds, "--keep-days", "1", "--yes"];
+    genie.run(&days).ended(0);
+    genie.run(&["doc", "restore", &birds]).ended(0);
+    let found = service
+        .post("/api/v1/search", &json!({"query": CANARY}))
+        .ok();
+    assert!(found.text.contains("birds.md"), "{}", found.text);
+    genie.run(&days).ended(0);
+    genie.run(&days).ended(1);
+    genie.run(&["doc", "delete", &birds, "--yes"]).ended(0);
+    service.stop().ended(0);
+    assert_eq!(files_with_it(genie.home()), Vec::<PathBuf>::new());
+}
+
+#[test]
 fn a_document_deleted_from_a_service_is_soon_in_no_file() {
     let Some((_scratch, genie)) = with_articles() else {
         return;

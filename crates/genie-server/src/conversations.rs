@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::access::{Access, Done};
+use crate::access::Access;
 use crate::answer::{answered, events, next, told_in_full};
 use crate::app::Service;
 use crate::body::ApiJson;
@@ -173,22 +173,6 @@ pub(crate) async fn rename(
         .rename_conversation(&access.owner(), &id, &title)
         .await?;
     Ok(Json(renamed.ok_or_else(no_such_conversation)?.into()))
-}
-
-pub(crate) async fn remove(
-    State(service): State<Arc<Service>>,
-    access: Access,
-    Path(path): Path<IdPath>,
-) -> Result<StatusCode, Failure> {
-    let id = conversation_id(&path)?;
-    let state = service.accounts()?;
-    if !state.delete_conversation(&access.owner(), &id).await? {
-        return Err(no_such_conversation());
-    }
-    access
-        .record(state, Done::to("conversation.delete", &id))
-        .await?;
-    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) async fn messages(
@@ -384,11 +368,11 @@ pub(crate) async fn known(
     found.ok_or_else(no_such_conversation)
 }
 
-fn conversation_id(path: &IdPath) -> Result<ConversationId, Failure> {
+pub(crate) fn conversation_id(path: &IdPath) -> Result<ConversationId, Failure> {
     path.id.parse().map_err(|_| no_such_conversation())
 }
 
-fn no_such_conversation() -> Failure {
+pub(crate) fn no_such_conversation() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
         "conversation_not_found",

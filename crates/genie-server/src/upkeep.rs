@@ -65,11 +65,9 @@ impl Upkeep {
                 if let Err(failure) = forget_old(service).await {
                     tracing::warn!(code = failure.code, "old conversations could not be erased");
                 }
-                if let Err(failure) = removal::erase_due(service).await {
-                    tracing::warn!(
-                        code = failure.code,
-                        "removed workspaces could not be erased"
-                    );
+                let erased = removal::erase_due(service).await;
+                for (what, failure) in erased {
+                    tracing::warn!(code = failure.code, "removed {what} could not be erased");
                 }
                 if let Err(failure) = uploads::sweep(service, uploads::SETTLED).await {
                     tracing::warn!(

@@ -39,6 +39,10 @@ pub trait Workspaces: Send + Sync {
         Vec::new()
     }
 
+    /// Where the bytes of a workspace's documents are kept; `None` where they
+    /// are not. The default workspace has its own.
+    fn originals(&self, workspace: &Workspace) -> Option<Originals>;
+
     /// Removes the index and the files of a workspace for good. Blocks.
     ///
     /// # Errors

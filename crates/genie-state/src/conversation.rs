@@ -139,15 +139,18 @@ impl State {
         owner: &Owner,
         id: &ConversationId,
     ) -> Result<Option<Conversation>, StateError> {
-        sqlx::query("SELECT * FROM conversations WHERE id = $1 AND workspace = $2 AND subject = $3")
-            .bind(id.to_string())
-            .bind(owner.workspace.to_string())
-            .bind(owner.subject.to_string())
-            .fetch_optional(self.reader())
-            .await?
-            .as_ref()
-            .map(read_conversation)
-            .transpose()
+        sqlx::query(
+            "SELECT * FROM conversations \
+             WHERE id = $1 AND workspace = $2 AND subject = $3 AND erase_after IS NULL",
+        )
+        .bind(id.to_string())
+        .bind(owner.workspace.to_string())
+        .bind(owner.subject.to_string())
+        .fetch_optional(self.reader())
+        .await?
+        .as_ref()
+        .map(read_conversation)
+        .transpose()
     }
 
     /// The conversations of an owner, the one that changed last first.
@@ -161,14 +164,16 @@ impl State {
         page: Page,
     ) -> Result<Paged<Conversation>, StateError> {
         let count = sqlx::query(
-            "SELECT COUNT(*) AS n FROM conversations WHERE workspace = $1 AND subject = $2",
+            "SELECT COUNT(*) AS n FROM conversations \
+             WHERE workspace = $1 AND subject = $2 AND erase_after IS NULL",
         )
         .bind(owner.workspace.to_string())
         .bind(owner.subject.to_string())
         .fetch_one(self.reader())
         .await?;
         let rows = sqlx::query(
-            "SELECT * FROM conversations WHERE workspace = $1 AND subject = $2 \
+            "SELECT * FROM conversations \
+             WHERE workspace = $1 AND subject = $2 AND erase_after IS NULL \
              ORDER BY changed DESC, id LIMIT $3 OFFSET $4",
         )
         .bind(owner.workspace.to_string())
@@ -198,7 +203,8 @@ impl State {
         let mut write = self.begin().await?;
         let row = sqlx::query(
             "UPDATE conversations SET title = $1, changed = $2 \
-             WHERE id = $3 AND workspace = $4 AND subject = $5 RETURNING *",
+             WHERE id = $3 AND workspace = $4 AND subject = $5 AND erase_after IS NULL \
+             RETURNING *",
         )
         .bind(title.to_owned())
         .bind(Timestamp::now().as_micros())
@@ -215,7 +221,8 @@ impl State {
         Ok(Some(conversation))
     }
 
-    /// Deletes a conversation with its messages and what was said of them.
+    /// Deletes a conversation, removed before or not, with its messages and
+    /// what was said of them.
     /// `false` where it is not there or another's.
     ///
     /// # Errors
@@ -278,7 +285,7 @@ impl State {
         let mut write = self.begin().await?;
         let found = sqlx::query(
             "UPDATE conversations SET messages = messages + 2, changed = $1 \
-             WHERE id = $2 AND workspace = $3 AND subject = $4",
+             WHERE id = $2 AND workspace = $3 AND subject = $4 AND erase_after IS NULL",
         )
         .bind(now.as_micros())
         .bind(id.to_string())

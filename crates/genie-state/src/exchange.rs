@@ -31,7 +31,7 @@ impl State {
             "SELECT q.* FROM messages a JOIN conversations c ON c.id = a.conversation \
              JOIN messages q ON q.conversation = a.conversation \
              WHERE a.id = $1 AND a.author = $2 AND c.workspace = $3 AND c.subject = $4 \
-             AND (q.place = a.place - 1 OR q.place = a.place) ORDER BY q.place",
+             AND c.erase_after IS NULL AND (q.place = a.place - 1 OR q.place = a.place) ORDER BY q.place",
         )
         .bind(answer.to_string())
         .bind(Author::Assistant.as_str())
@@ -65,7 +65,8 @@ impl State {
         let found: Option<AnyRow> = sqlx::query(
             "SELECT a.conversation, a.place FROM messages a \
              JOIN conversations c ON c.id = a.conversation \
-             WHERE a.id = $1 AND a.author = $2 AND c.workspace = $3 AND c.subject = $4",
+             WHERE a.id = $1 AND a.author = $2 AND c.workspace = $3 AND c.subject = $4 \
+             AND c.erase_after IS NULL",
         )
         .bind(answer.to_string())
         .bind(Author::Assistant.as_str())

@@ -60,6 +60,7 @@ impl State {
              SELECT m.id, c.subject, c.workspace, $1, $2, $3, $4 \
              FROM messages m JOIN conversations c ON c.id = m.conversation \
              WHERE m.id = $5 AND m.author = $6 AND c.workspace = $7 AND c.subject = $8 \
+             AND c.erase_after IS NULL \
              ON CONFLICT (message, subject) DO UPDATE SET rating = excluded.rating, \
              remark = excluded.remark, wrong_citation = excluded.wrong_citation, \
              at = excluded.at RETURNING *",

@@ -28,7 +28,7 @@ const LEFT: Duration = Duration::from_secs(24 * 3600);
 /// A folder of originals, that of one workspace.
 #[derive(Debug, Clone)]
 pub struct Originals {
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 /// Bytes that are on disk, and kept or forgotten by what comes of their
@@ -55,6 +55,15 @@ impl Originals {
     ///
     /// Where they can't be written.
     pub fn stage(&self, bytes: &[u8]) -> Result<StagedOriginal, StateError> {
+        self.stage_as(self.place(&DocumentId::of(bytes)), &[bytes])
+    }
+
+    /// Writes these parts, one behind the other, as the file of that name.
+    pub(crate) fn stage_as(
+        &self,
+        place: PathBuf,
+        parts: &[&[u8]],
+    ) -> Result<StagedOriginal, StateError> {
         let failed = |error| StateError::file(&self.folder)(error);
         std::fs::create_dir_all(&self.folder).map_err(failed)?;
         self.remove_left(SystemTime::now()).map_err(failed)?;
@@ -63,12 +72,11 @@ impl Originals {
             .prefix(UNFINISHED)
             .tempfile_in(&self.folder)
             .map_err(failed)?;
-        file.write_all(bytes).map_err(failed)?;
+        for part in parts {
+            file.write_all(part).map_err(failed)?;
+        }
         file.as_file().sync_all().map_err(failed)?;
-        Ok(StagedOriginal {
-            file,
-            place: self.place(&DocumentId::of(bytes)),
-        })
+        Ok(StagedOriginal { file, place })
     }
 
     /// The bytes of a document; `None` where they are not kept.
@@ -86,11 +94,7 @@ impl Originals {
         if DocumentId::of(&bytes) == *document {
             return Ok(Some(bytes));
         }
-        let damaged = io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the file is not what was kept under its name; send the document again",
-        );
-        Err(StateError::file(&place)(damaged))
+        Err(damaged(&place))
     }
 
     /// Whether the bytes of a document are kept.
@@ -109,15 +113,10 @@ impl Originals {
     ///
     /// Where they can't be removed.
     pub fn remove(&self, document: &DocumentId) -> Result<bool, StateError> {
-        let place = self.place(document);
-        match std::fs::remove_file(&place) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(StateError::file(&place)(error)),
-        }
+        remove_file(&self.place(document))
     }
 
-    /// How many bytes are kept.
+    /// How many bytes are kept, those of removed documents among them.
     ///
     /// # Errors
     ///
@@ -164,6 +163,24 @@ impl Originals {
     fn place(&self, document: &DocumentId) -> PathBuf {
         self.folder.join(document.to_string())
     }
+}
+
+/// `false` where there is none.
+pub(crate) fn remove_file(place: &Path) -> Result<bool, StateError> {
+    match std::fs::remove_file(place) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StateError::file(place)(error)),
+    }
+}
+
+/// The file under this name is not what was written there.
+pub(crate) fn damaged(place: &Path) -> StateError {
+    let damaged = io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the file is not what was kept under its name; send the document again",
+    );
+    StateError::file(place)(damaged)
 }
 
 impl StagedOriginal {

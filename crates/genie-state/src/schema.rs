@@ -13,6 +13,7 @@ const APPLIED: &str = "_sqlx_migrations";
 
 const TABLES: &str = include_str!("../migrations/0001_tables.sql");
 const REMOVED_WORKSPACES: &str = include_str!("../migrations/0003_removed_workspaces.sql");
+const REMOVED_CONVERSATIONS: &str = include_str!("../migrations/0004_removed_conversations.sql");
 const APPEND_ONLY_SQLITE: &str = include_str!("../migrations/0002_append_only.sqlite.sql");
 const APPEND_ONLY_POSTGRES: &str = include_str!("../migrations/0002_append_only.postgres.sql");
 
@@ -27,6 +28,7 @@ pub(crate) fn migrator(engine: Engine) -> Migrator {
         migration(1, "tables", TABLES.replace(" NAME", &format!(" {name}"))),
         migration(2, "append only", append_only.to_owned()),
         migration(3, "removed workspaces", REMOVED_WORKSPACES.to_owned()),
+        migration(4, "removed conversations", REMOVED_CONVERSATIONS.to_owned()),
     ])
 }
 

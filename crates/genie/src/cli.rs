@@ -21,7 +21,7 @@ pub(crate) use self::eval::{
 };
 pub(crate) use self::records::{
     AuditAction, AuditCommand, BackupAction, BackupCommand, ConfigAction, ConfigCommand,
-    ConversationAction, ConversationCommand, JobAction, JobCommand, ManCommand, Whose,
+    ConversationAction, ConversationCommand, Deleting, JobAction, JobCommand, ManCommand, Whose,
 };
 
 const EXAMPLES: &str = "\
@@ -261,7 +261,9 @@ pub(crate) struct Ingest {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  genie doc list --json\n  genie doc delete 3f1a… --yes")]
+#[command(
+    after_help = "Examples:\n  genie doc list --json\n  genie doc delete 3f1a… --yes\n  genie doc delete 3f1a… --keep-days 30\n  genie doc list --deleted\n  genie doc restore 3f1a…"
+)]
 pub(crate) struct Doc {
     #[command(subcommand)]
     pub(crate) action: DocAction,
@@ -271,6 +273,9 @@ pub(crate) struct Doc {
 pub(crate) enum DocAction {
     /// Indexed documents
     List {
+        /// Those that were deleted and can be restored
+        #[arg(long)]
+        deleted: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -279,9 +284,15 @@ pub(crate) enum DocAction {
     Delete {
         /// The id that `genie doc list` shows, or its beginning if that is unique
         id: String,
-        /// Don't ask
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        how: Deleting,
+    },
+    /// Take back that a document was deleted with `--keep-days`: it is indexed
+    /// anew
+    Restore {
+        /// The id that `genie doc list --deleted` shows, or its beginning if
+        /// that is unique
+        id: String,
     },
 }
 

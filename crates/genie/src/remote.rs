@@ -279,9 +279,10 @@ impl Remote {
         Ok(self.checked(response)?.into_body().read_json()?)
     }
 
-    /// Removes a document.
-    pub(crate) fn delete(&self, id: &str) -> anyhow::Result<()> {
-        self.remove(&format!("/api/v1/documents/{id}")).map(drop)
+    /// Removes a document; the query says for how long it can be restored.
+    pub(crate) fn delete(&self, id: &str, query: &str) -> anyhow::Result<()> {
+        self.remove(&format!("/api/v1/documents/{id}{query}"))
+            .map(drop)
     }
 
     /// Passes a message of the Model Context Protocol on; `None` where it

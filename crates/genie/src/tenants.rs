@@ -183,14 +183,6 @@ impl Tenants {
         Ok(names)
     }
 
-    /// Where the bytes of its documents are.
-    fn originals(&self, workspace: &Workspace) -> Originals {
-        if workspace.id == WorkspaceId::default_workspace() {
-            return Originals::at(self.config.places.originals());
-        }
-        Originals::at(self.folder(workspace).join("originals"))
-    }
-
     /// What answers and indexes in a workspace, and what its settings make of
     /// those of the installation.
     pub(crate) fn parts(&self, workspace: &Workspace) -> Result<TenantParts, StoreError> {
@@ -286,8 +278,17 @@ impl Workspaces for Tenants {
         Ok(OpenWorkspace {
             engine: Arc::new(parts.engine),
             indexer: Some(Arc::new(Sink::new(parts.indexer))),
-            originals: Some(self.originals(workspace)),
+            originals: self.originals(workspace),
         })
+    }
+
+    fn originals(&self, workspace: &Workspace) -> Option<Originals> {
+        let folder = if workspace.id == WorkspaceId::default_workspace() {
+            self.config.places.originals()
+        } else {
+            self.folder(workspace).join("originals")
+        };
+        Some(Originals::at(folder))
     }
 
     fn erase(&self, workspace: &Workspace) -> Result<(), StoreError> {

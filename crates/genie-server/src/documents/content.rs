@@ -85,7 +85,7 @@ pub(crate) async fn original(
     Ok(Original::Kept(response))
 }
 
-pub(super) fn not_kept() -> Failure {
+pub(crate) fn not_kept() -> Failure {
     Failure::new(
         StatusCode::CONFLICT,
         "original_not_kept",

@@ -202,7 +202,9 @@ async fn record(
     Ok(())
 }
 
-fn outcome(added: Result<Result<AddedBody, SinkError>, tokio::task::JoinError>) -> JobOutcome {
+pub(crate) fn outcome(
+    added: Result<Result<AddedBody, SinkError>, tokio::task::JoinError>,
+) -> JobOutcome {
     match added {
         Ok(Ok(added)) => JobOutcome::Done {
             result: serde_json::to_string(&added).unwrap_or_default(),

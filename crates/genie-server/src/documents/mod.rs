@@ -36,11 +36,12 @@ use crate::workspaces::OpenWorkspace;
 
 pub(crate) use self::certificate::{CertificateBody, certify};
 pub(crate) use self::change::{ChangeBody, change, reindex};
+pub(crate) use self::content::not_kept;
 pub(crate) use self::content::{Original, content, original};
 pub use self::jobs::format_of;
 pub(crate) use self::sending::prefers_job;
 use self::sending::{Sent, sent};
-pub(crate) use self::taking::take;
+pub(crate) use self::taking::{take, take_back};
 pub(crate) use self::text::{PageTextBody, PassageTextBody, TextQuery, page, text};
 
 /// A document may be larger than a question, and takes longer to arrive.
@@ -243,27 +244,23 @@ pub(crate) async fn read(
     .ok_or_else(no_such_document)
 }
 
-pub(crate) async fn remove(
-    State(service): State<Arc<Service>>,
-    access: Access,
-    Path(path): Path<DocumentPath>,
-) -> Result<StatusCode, Failure> {
-    let id = known_form(&path.id)?;
-    if erase(&service, &access, id).await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(no_such_document())
-    }
-}
-
-/// Removes a document with all that was made of it; `false` where there is
-/// none.
+/// Removes a document with all that was made of it, also where it was removed
+/// before and could be restored; `false` where there is none.
 pub(crate) async fn erase(
     service: &Arc<Service>,
     access: &Access,
     id: DocumentId,
 ) -> Result<bool, Failure> {
-    let removed = with_engine(service, access, move |engine| engine.store().delete(&id)).await??;
+    let permit = service.in_turn().await?;
+    let opened = access.open(service).await?;
+    let removed = blocking(service, permit, move |_| {
+        let aside = match &opened.originals {
+            Some(originals) => originals.erase_removed(&id)?,
+            None => false,
+        };
+        Ok::<_, Failure>(opened.engine.store().delete(&id)? || aside)
+    })
+    .await??;
     if !removed {
         return Ok(false);
     }
@@ -395,7 +392,7 @@ fn quota_reached(message: String) -> Failure {
     Failure::new(StatusCode::CONFLICT, "quota_reached", message)
 }
 
-fn no_indexer() -> Failure {
+pub(crate) fn no_indexer() -> Failure {
     Failure::new(
         StatusCode::NOT_IMPLEMENTED,
         "no_indexer",
@@ -426,7 +423,7 @@ impl From<SinkError> for Failure {
     }
 }
 
-fn known_form(id: &str) -> Result<DocumentId, Failure> {
+pub(crate) fn known_form(id: &str) -> Result<DocumentId, Failure> {
     // What can't be an id is no document either.
     id.parse().map_err(|_| no_such_document())
 }

@@ -32,6 +32,7 @@ pub(crate) use self::uploads::{Upload, forget, keep, kept, waiting_files};
 pub(crate) const DOCUMENT_ADD: &str = "document.add";
 pub(crate) const DOCUMENT_FETCH: &str = "document.fetch";
 pub(crate) const DOCUMENT_REINDEX: &str = "document.reindex";
+pub(crate) const DOCUMENT_RESTORE: &str = "document.restore";
 pub(crate) const EVALUATION: &str = "evaluation";
 /// Kinds that begin so are seen by nobody but whoever asked.
 const PRIVATE: &str = "answer";
@@ -52,7 +53,12 @@ pub(crate) enum Lane {
 impl Lane {
     pub(crate) const fn kinds(self) -> &'static [&'static str] {
         match self {
-            Self::Documents => &[DOCUMENT_ADD, DOCUMENT_FETCH, DOCUMENT_REINDEX],
+            Self::Documents => &[
+                DOCUMENT_ADD,
+                DOCUMENT_FETCH,
+                DOCUMENT_REINDEX,
+                DOCUMENT_RESTORE,
+            ],
             Self::Answers => &[ANSWER, ANSWER_MESSAGE],
             Self::Deliveries => &[ANSWER_DELIVERY],
             Self::Evaluations => &[EVALUATION],
@@ -74,8 +80,9 @@ impl Lanes {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct JobBody {
     id: String,
-    /// `document.add`, `document.fetch`, `document.reindex`, `answer`,
-    /// `answer.message`, `answer.delivery` or `evaluation`.
+    /// `document.add`, `document.fetch`, `document.reindex`,
+    /// `document.restore`, `answer`, `answer.message`, `answer.delivery` or
+    /// `evaluation`.
     kind: String,
     state: JobStateBody,
     /// How often it was begun; after the third time it is set aside.

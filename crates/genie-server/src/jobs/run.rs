@@ -9,13 +9,13 @@ use tokio::time::Instant;
 
 use super::{
     ANSWER, ANSWER_DELIVERY, ANSWER_MESSAGE, DOCUMENT_ADD, DOCUMENT_FETCH, DOCUMENT_REINDEX,
-    EVALUATION, Lane, forget,
+    DOCUMENT_RESTORE, EVALUATION, Lane, forget,
 };
 use crate::app::{Accounts, Service};
 use crate::failure::{Failure, log};
 use crate::watch::Watch;
 use crate::workspaces::OpenWorkspace;
-use crate::{deferred, documents, evaluations, webhook};
+use crate::{deferred, documents, evaluations, removal, webhook};
 
 /// A worker that says nothing for this long has died; another takes its job.
 const LEASE: Duration = Duration::from_secs(60);
@@ -74,6 +74,7 @@ async fn work(
         DOCUMENT_ADD => documents::jobs::add(service, accounts, &workspace, job, watch).await,
         DOCUMENT_FETCH => documents::jobs::fetch(service, accounts, &workspace, job, watch).await,
         DOCUMENT_REINDEX => documents::jobs::reindex(service, &workspace, job, watch).await,
+        DOCUMENT_RESTORE => removal::documents::run(service, &workspace, job, watch).await,
         ANSWER | ANSWER_MESSAGE => deferred::run(service, &workspace, job, watch).await,
         ANSWER_DELIVERY => webhook::run(service, &workspace, job).await,
         EVALUATION => evaluations::run(service, accounts, &workspace, job, watch).await,

@@ -6,6 +6,7 @@ mod content;
 mod declare;
 mod mcp;
 mod openai;
+mod removal;
 mod service;
 mod workspace;
 
@@ -51,6 +52,7 @@ pub(crate) fn routes() -> Vec<Route> {
     all.extend(openai::routes());
     all.extend(mcp::routes());
     all.extend(content::routes());
+    all.extend(removal::routes());
     all
 }
 

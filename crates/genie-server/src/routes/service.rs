@@ -2,9 +2,7 @@
 
 use super::declare::{Doc, Route};
 use crate::access::{Need, Permission};
-use crate::{
-    backup, health, keys, openai, openapi, page, paging, person, removal, trail, workspaces,
-};
+use crate::{backup, health, keys, openai, openapi, page, paging, person, trail, workspaces};
 
 const JSON_OR_EVENTS: &[&str] = &["application/json", "text/event-stream"];
 
@@ -151,20 +149,6 @@ fn installation() -> Vec<Route> {
             Doc::new("Makes a workspace.")
                 .takes::<workspaces::NewWorkspaceBody>()
                 .gives::<workspaces::WorkspaceBody>(201),
-        ),
-        Route::get(
-            "/api/v1/removed-workspaces",
-            operator,
-            removal::list,
-            Doc::paged("The workspaces that were removed and can be restored.")
-                .gives::<paging::PageBody<removal::RemovedBody>>(200),
-        ),
-        Route::post(
-            "/api/v1/removed-workspaces/{id}/restore",
-            operator,
-            removal::restore,
-            Doc::new("Takes the removal of a workspace back.")
-                .gives::<workspaces::WorkspaceBody>(200),
         ),
         Route::get(
             "/api/v1/keys",

@@ -5,9 +5,7 @@ use super::declare::{Doc, JSON, Route, both, under};
 use crate::access::{Need, Permission};
 use crate::conversations as talk;
 use crate::paging::PageBody;
-use crate::{
-    answer, documents, jobs, keys, members, person, question, removal, trail, wire, workspaces,
-};
+use crate::{answer, documents, jobs, keys, members, person, question, trail, wire, workspaces};
 
 const JSON_OR_EVENTS: &[&str] = &["application/json", "text/event-stream"];
 const DOCUMENT: &[&str] = &[
@@ -65,13 +63,6 @@ pub(super) fn routes() -> Vec<Route> {
             Doc::new("What the index knows of a document.").gives::<documents::DocumentBody>(200)
         ),
         both!(
-            delete,
-            "/documents/{id}",
-            WriteDocuments,
-            documents::remove,
-            Doc::new("Removes a document with all that was made of it.").gives_nothing(204)
-        ),
-        both!(
             get,
             "/jobs",
             ReadDocuments,
@@ -125,13 +116,6 @@ pub(super) fn routes() -> Vec<Route> {
             Doc::new("Renames a conversation.")
                 .takes::<talk::TitleBody>()
                 .gives::<talk::ConversationBody>(200)
-        ),
-        both!(
-            delete,
-            "/conversations/{id}",
-            Answer,
-            talk::remove,
-            Doc::new("Erases a conversation with its messages.").gives_nothing(204)
         ),
         both!(
             get,
@@ -215,14 +199,6 @@ pub(super) fn routes() -> Vec<Route> {
                 .takes::<workspaces::WorkspaceChangeBody>()
                 .gives::<workspaces::WorkspaceBody>(200)
         ),
-        vec![Route::delete(
-            "/api/v1/workspaces/{workspace}",
-            Need::Operator,
-            removal::remove,
-            Doc::new("Erases a workspace with all that is in it, at once or after some days.")
-                .asks::<removal::Keep>()
-                .gives_nothing(204),
-        )],
         under!(
             get,
             "/settings/history",

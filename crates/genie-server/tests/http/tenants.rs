@@ -81,7 +81,7 @@ struct Memory {
 
 impl Workspaces for Memory {
     fn open(&self, workspace: &Workspace) -> Result<OpenWorkspace, StoreError> {
-        let originals = Originals::at(self.folder.join(workspace.id.as_str()));
+        let originals = self.originals(workspace).expect("a folder");
         let mut open = self.open.lock().expect("nobody panics with it");
         let store = open.entry(workspace.id.clone()).or_insert_with(|| {
             let store = Arc::new(MemoryStore::new());
@@ -96,6 +96,10 @@ impl Workspaces for Memory {
 
     fn chat_models(&self) -> Vec<String> {
         vec!["offered".to_owned()]
+    }
+
+    fn originals(&self, workspace: &Workspace) -> Option<Originals> {
+        Some(Originals::at(self.folder.join(workspace.id.as_str())))
     }
 
     fn erase(&self, workspace: &Workspace) -> Result<(), StoreError> {

@@ -158,6 +158,8 @@ fn an_older_schema_is_copied_before_it_changes() {
             file,
             "DROP TRIGGER audit_no_update; DROP TRIGGER audit_no_delete; \
              ALTER TABLE workspaces DROP COLUMN erase_after; \
+             DROP INDEX conversations_due; \
+             ALTER TABLE conversations DROP COLUMN erase_after; \
              DELETE FROM _sqlx_migrations WHERE version > 1;",
         )
         .await;

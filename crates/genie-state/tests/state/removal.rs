@@ -1,14 +1,19 @@
-//! Workspaces that are removed, restored and erased.
+//! Workspaces and conversations that are removed, restored and erased.
 
 crate::both!(
     what_was_removed_is_found_nowhere_and_comes_back_whole,
     what_is_due_is_erased_and_nothing_else,
+    a_removed_conversation_is_found_nowhere_and_comes_back_whole,
+    conversations_that_are_due_are_erased_and_no_others,
 );
 
 mod cases {
     use std::time::Duration;
 
-    use genie_state::{NewJob, Role, StateError, Subject, Timestamp, WorkspaceChange, WorkspaceId};
+    use genie_state::{
+        Conversation, MessageId, NewConversation, NewFeedback, NewJob, NewMessage, Owner, Role,
+        StateError, Subject, Timestamp, WorkspaceChange, WorkspaceId,
+    };
 
     use crate::place::{Place, subject, whole};
 
@@ -115,5 +120,124 @@ mod cases {
         ));
         let nowhere = "nowhere".parse().expect("a name");
         assert!(!state.remove_workspace(&nowhere, now).await.expect("read"));
+    }
+
+    fn owner(name: &str) -> Owner {
+        Owner {
+            workspace: WorkspaceId::default_workspace(),
+            subject: subject(name),
+        }
+    }
+
+    /// A conversation with one exchange, and the answer in it.
+    async fn spoken(place: &Place, owner: &Owner, text: &str) -> (Conversation, MessageId) {
+        let state = &place.state;
+        let new = NewConversation {
+            owner: owner.clone(),
+            title: format!("title {text}"),
+        };
+        let id = state.create_conversation(new).await.expect("begun").id;
+        let said = NewMessage {
+            text: text.to_owned(),
+            language: None,
+            answer: None,
+        };
+        let added = state.add_exchange(owner, &id, said.clone(), said).await;
+        let (_, answer) = added.expect("written").expect("there");
+        let found = state.conversation(owner, &id).await.expect("read");
+        (found.expect("there"), answer.id)
+    }
+
+    pub(crate) async fn a_removed_conversation_is_found_nowhere_and_comes_back_whole(place: Place) {
+        let state = &place.state;
+        let (ana, bo) = (owner("user:1:ana"), owner("user:1:bo"));
+        let (before, answer) = spoken(&place, &ana, "one").await;
+        let (other, _) = spoken(&place, &ana, "two").await;
+        let id = before.id;
+        let now = Timestamp::now();
+        let until = now.after(DAY);
+        let removed = state.remove_conversation(&bo, &id, until).await;
+        assert!(!removed.expect("read"), "it is another's");
+        let removed = state.remove_conversation(&ana, &id, until).await;
+        assert!(removed.expect("written"));
+        let sooner = state.remove_conversation(&ana, &id, now).await;
+        assert!(!sooner.expect("read"), "it keeps its time");
+
+        assert_eq!(state.conversation(&ana, &id).await.expect("read"), None);
+        let listed = state.conversations(&ana, whole()).await.expect("a list");
+        assert_eq!((listed.count, &listed.results[..]), (1, &[other][..]));
+        let messages = state.messages(&ana, &id, whole()).await.expect("read");
+        assert_eq!(messages, None);
+        let renamed = state.rename_conversation(&ana, &id, "new").await;
+        assert_eq!(renamed.expect("read"), None);
+        let said = NewMessage {
+            text: "more".to_owned(),
+            language: None,
+            answer: None,
+        };
+        let added = state.add_exchange(&ana, &id, said.clone(), said).await;
+        assert_eq!(added.expect("read"), None);
+        assert_eq!(state.exchange(&ana, &answer).await.expect("read"), None);
+        assert!(!state.delete_exchange(&ana, &answer).await.expect("read"));
+        let said = NewFeedback {
+            rating: Some(4),
+            comment: None,
+            wrong_citation: None,
+        };
+        let said = state.give_feedback(&ana, &answer, said).await;
+        assert_eq!(said.expect("read"), None);
+        let data = state.export_subject(&ana.workspace, &ana.subject).await;
+        assert_eq!(
+            data.expect("given out").conversations.len(),
+            2,
+            "it is kept"
+        );
+
+        let of_bo = state.removed_conversations(&bo, whole()).await;
+        assert_eq!(of_bo.expect("a list").count, 0);
+        let of_ana = state.removed_conversations(&ana, whole()).await;
+        let of_ana = of_ana.expect("a list");
+        assert_eq!(of_ana.count, 1);
+        assert_eq!(of_ana.results[0].conversation, before);
+        assert_eq!(of_ana.results[0].erase_after, until);
+        for (who, at) in [(&bo, now), (&ana, until)] {
+            let restored = state.restore_conversation(who, &id, at).await;
+            assert_eq!(restored.expect("read"), None);
+        }
+        let restored = state.restore_conversation(&ana, &id, now).await;
+        assert_eq!(restored.expect("written"), Some(before));
+        let messages = state.messages(&ana, &id, whole()).await.expect("read");
+        assert_eq!(messages.expect("there").count, 2);
+        let again = state.restore_conversation(&ana, &id, now).await;
+        assert_eq!(again.expect("read"), None, "it is not removed any more");
+
+        let removed = state.remove_conversation(&ana, &id, until).await;
+        assert!(removed.expect("written"));
+        assert!(state.delete_conversation(&ana, &id).await.expect("erased"));
+        let left = state.removed_conversations(&ana, whole()).await;
+        assert_eq!(left.expect("a list").count, 0);
+    }
+
+    pub(crate) async fn conversations_that_are_due_are_erased_and_no_others(place: Place) {
+        let state = &place.state;
+        let ana = owner("user:1:ana");
+        let now = Timestamp::now();
+        let (stays, _) = spoken(&place, &ana, "stays").await;
+        let (due, _) = spoken(&place, &ana, "due").await;
+        let (later, _) = spoken(&place, &ana, "later").await;
+        for (one, until) in [(&due, now), (&later, now.after(DAY))] {
+            let removed = state.remove_conversation(&ana, &one.id, until).await;
+            assert!(removed.expect("written"));
+        }
+        let erased = state.erase_conversations_due(now).await.expect("erased");
+        assert_eq!(erased, [(ana.workspace.clone(), due.id)]);
+        let again = state.erase_conversations_due(now).await.expect("erased");
+        assert_eq!(again, []);
+        let left = state.removed_conversations(&ana, whole()).await;
+        assert_eq!(left.expect("a list").results[0].conversation, later);
+        let found = state.conversation(&ana, &stays.id).await.expect("read");
+        assert_eq!(found, Some(stays));
+        let messages = place.number_by_hand("SELECT COUNT(*) AS n FROM messages");
+        assert_eq!(messages.await, 4, "two of each that is left");
     }
 }

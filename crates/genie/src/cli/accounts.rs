@@ -6,6 +6,8 @@ use clap::{Args, Subcommand};
 use genie_core::Language;
 use genie_state::{KeyId, Role, Subject, WorkspaceId};
 
+use super::Deleting;
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  genie workspace create health --name \"Ministry of Health\" --language fr\n  genie workspace set health --top-k 8 --retention-days 365\n  genie workspace set health --unset top-k\n  genie workspace list --json"
@@ -68,13 +70,8 @@ pub(crate) enum WorkspaceAction {
     Delete {
         /// Which one
         id: WorkspaceId,
-        /// Days for which it can be restored; a running service erases it then
-        /// [default: it is erased at once]
-        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=365))]
-        keep_days: Option<u32>,
-        /// Don't ask
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        how: Deleting,
     },
     /// Take back that a workspace was deleted with `--keep-days`
     Restore {

@@ -17,6 +17,18 @@ pub(crate) struct ConversationCommand {
     pub(crate) action: ConversationAction,
 }
 
+/// How something is deleted.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Deleting {
+    /// Days for which it can be restored; a running service erases it then
+    /// [default: it is erased at once]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=365))]
+    pub(crate) keep_days: Option<u32>,
+    /// Don't ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
 /// Whose conversations.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Whose {
@@ -31,6 +43,9 @@ pub(crate) struct Whose {
 pub(crate) enum ConversationAction {
     /// Conversations of somebody, the latest first
     List {
+        /// Those that were deleted and can be restored
+        #[arg(long)]
+        deleted: bool,
         #[command(flatten)]
         whose: Whose,
         /// As JSON
@@ -53,9 +68,15 @@ pub(crate) enum ConversationAction {
         id: ConversationId,
         #[command(flatten)]
         whose: Whose,
-        /// Don't ask
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        how: Deleting,
+    },
+    /// Take back that one was deleted with `--keep-days`
+    Restore {
+        /// Its id
+        id: ConversationId,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Print everything that a workspace holds of somebody, as JSON:
     /// conversations, feedback and usage

@@ -3,18 +3,21 @@
 
 use anyhow::{Context, bail};
 use genie_state::{
-    Conversation, ConversationId, Feedback, Job, JobState, Message, Owner, UsageRow,
+    Conversation, ConversationId, Feedback, Job, JobState, Message, Owner, RemovedConversation,
+    Timestamp, UsageRow,
 };
 use serde_json::{Value, json};
 
 use crate::Ended;
 use crate::accounts::Accounts;
-use crate::cli::{Common, ConversationAction, ConversationCommand, JobAction, JobCommand, Whose};
+use crate::cli::{
+    Common, ConversationAction, ConversationCommand, Deleting, JobAction, JobCommand, Whose,
+};
 use crate::remote::Remote;
 use crate::render::plain;
 use crate::table::table;
 
-use super::{confirmed, remote, say, say_json};
+use super::{remote, say, say_json};
 
 /// Runs `genie conversation`.
 pub(crate) fn run(common: &Common, arguments: ConversationCommand) -> anyhow::Result<Ended> {
@@ -23,7 +26,35 @@ pub(crate) fn run(common: &Common, arguments: ConversationCommand) -> anyhow::Re
     }
     let accounts = Accounts::open(common)?;
     match arguments.action {
-        ConversationAction::List { whose, json } => {
+        ConversationAction::List {
+            whose,
+            deleted: true,
+            json,
+        } => {
+            let owner = owner(&accounts, whose)?;
+            let all = accounts.every(|page| accounts.state.removed_conversations(&owner, page))?;
+            if json {
+                say_json(&all.iter().map(removed).collect::<Vec<_>>())?;
+            } else {
+                let rows: Vec<_> = all
+                    .iter()
+                    .map(|one| {
+                        [
+                            one.conversation.id.to_string(),
+                            one.erase_after.to_string(),
+                            one.conversation.messages.to_string(),
+                            one.conversation.title.clone(),
+                        ]
+                    })
+                    .collect();
+                say(&table(["ID", "ERASED AFTER", "MESSAGES", "TITLE"], &rows))?;
+            }
+        }
+        ConversationAction::List {
+            whose,
+            deleted: false,
+            json,
+        } => {
             let owner = owner(&accounts, whose)?;
             let all = accounts.every(|page| accounts.state.conversations(&owner, page))?;
             if json {
@@ -59,18 +90,24 @@ pub(crate) fn run(common: &Common, arguments: ConversationCommand) -> anyhow::Re
                 }
             }
         }
-        ConversationAction::Delete { id, whose, yes } => {
+        ConversationAction::Delete { id, whose, how } => {
             let owner = owner(&accounts, whose)?;
-            let found = found(&accounts, &owner, &id)?;
-            let question = format!(
-                "Delete the conversation {id} with its {} messages?",
-                found.messages
-            );
-            if confirmed(&question, yes)? {
-                accounts.wait(accounts.state.delete_conversation(&owner, &id))?;
-                accounts.record("conversation.delete", Some(&owner.workspace), id)?;
-                say(&format!("deleted {id}\n"))?;
-            }
+            delete(&accounts, &owner, &id, how)?;
+        }
+        ConversationAction::Restore { id, whose } => {
+            let owner = owner(&accounts, whose)?;
+            let now = Timestamp::now();
+            accounts
+                .wait(accounts.state.restore_conversation(&owner, &id, now))?
+                .with_context(|| {
+                    format!(
+                        "no deleted conversation {id} of {} can be restored; `genie conversation \
+                         list --deleted` shows them",
+                        owner.subject
+                    )
+                })?;
+            accounts.record("conversation.restore", Some(&owner.workspace), id)?;
+            say(&format!("restored {id}\n"))?;
         }
         ConversationAction::Export { whose } => {
             let owner = owner(&accounts, whose)?;
@@ -99,6 +136,38 @@ pub(crate) fn run(common: &Common, arguments: ConversationCommand) -> anyhow::Re
         }
     }
     Ok(Ended::Done)
+}
+
+fn delete(
+    accounts: &Accounts,
+    owner: &Owner,
+    id: &ConversationId,
+    how: Deleting,
+) -> anyhow::Result<()> {
+    let found = found(accounts, owner, id)?;
+    let question = format!(
+        "Delete the conversation {id} with its {} messages?",
+        found.messages
+    );
+    if !how.is_meant(&question)? {
+        return Ok(());
+    }
+    let state = &accounts.state;
+    let (deleted, action) = match how.erase_after() {
+        Some(until) => (
+            accounts.wait(state.remove_conversation(owner, id, until))?,
+            "conversation.remove",
+        ),
+        None => (
+            accounts.wait(state.delete_conversation(owner, id))?,
+            "conversation.delete",
+        ),
+    };
+    if !deleted {
+        bail!("the conversation {id} was deleted meanwhile");
+    }
+    accounts.record(action, Some(&owner.workspace), id)?;
+    how.done(id, &format!("genie conversation restore {id}"))
 }
 
 fn owner(accounts: &Accounts, whose: Whose) -> anyhow::Result<Owner> {
@@ -138,6 +207,12 @@ fn conversation(conversation: &Conversation) -> Value {
         "changed": conversation.changed.to_string(),
         "message_count": conversation.messages,
     })
+}
+
+fn removed(removed: &RemovedConversation) -> Value {
+    let mut body = conversation(&removed.conversation);
+    body["erase_after"] = removed.erase_after.to_string().into();
+    body
 }
 
 fn message(message: &Message) -> Value {

@@ -8,6 +8,7 @@ pub(crate) mod chat;
 pub(crate) mod config;
 pub(crate) mod conversation;
 pub(crate) mod corpus;
+mod deleting;
 pub(crate) mod doc;
 pub(crate) mod doctor;
 pub(crate) mod eval;

@@ -1,7 +1,5 @@
 //! `genie workspace` and `genie user`: workspaces and their members.
 
-use std::time::Duration;
-
 use anyhow::{Context, bail};
 use genie_core::Config;
 use genie_state::{
@@ -13,14 +11,15 @@ use serde_json::{Value, json};
 
 use crate::accounts::Accounts;
 use crate::cli::{
-    Common, Serve, Setting, Settings, UserAction, UserCommand, WorkspaceAction, WorkspaceCommand,
+    Common, Deleting, Serve, Setting, Settings, UserAction, UserCommand, WorkspaceAction,
+    WorkspaceCommand,
 };
 use crate::remote::Remote;
 use crate::table::table;
 use crate::wiring::{Place, place};
 use crate::{Ended, settings, tenants};
 
-use super::{confirmed, remote, say, say_json};
+use super::{remote, say, say_json};
 
 /// Runs `genie workspace`.
 pub(crate) fn run(common: &Common, arguments: WorkspaceCommand) -> anyhow::Result<Ended> {
@@ -92,8 +91,8 @@ pub(crate) fn run(common: &Common, arguments: WorkspaceCommand) -> anyhow::Resul
             accounts.record("workspace.change", Some(&id), &id)?;
             show(&accounts, &changed, json)?;
         }
-        WorkspaceAction::Delete { id, keep_days, yes } => {
-            delete(common, &accounts, &id, Deleting { keep_days, yes })?;
+        WorkspaceAction::Delete { id, how } => {
+            delete(common, &accounts, &id, how)?;
         }
         WorkspaceAction::Restore { id, json } => {
             let restored = accounts
@@ -148,32 +147,16 @@ fn list_removed(accounts: &Accounts, json: bool) -> anyhow::Result<()> {
     say(&table(["ID", "NAME", "ERASED AFTER"], &rows))
 }
 
-/// How a workspace is deleted.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Deleting {
-    /// Days for which it can be restored.
-    pub(crate) keep_days: Option<u32>,
-    /// Nobody is asked.
-    pub(crate) yes: bool,
+/// Asks whether a workspace is to be deleted.
+pub(crate) fn is_meant(id: &WorkspaceId, how: Deleting) -> anyhow::Result<bool> {
+    how.is_meant(&format!(
+        "Delete the workspace {id} with its documents and conversations?"
+    ))
 }
 
-impl Deleting {
-    pub(crate) fn question(self, id: &WorkspaceId) -> String {
-        let until = match self.keep_days {
-            Some(days) => format!(" It can be restored for {days} days."),
-            None => String::new(),
-        };
-        format!("Delete the workspace {id} with its documents and conversations?{until}")
-    }
-
-    pub(crate) fn done(self, id: &WorkspaceId) -> String {
-        match self.keep_days {
-            Some(days) => format!(
-                "deleted {id}; `genie workspace restore {id}` takes that back for {days} days\n"
-            ),
-            None => format!("deleted {id}\n"),
-        }
-    }
+/// That a workspace is deleted.
+pub(crate) fn deleted(id: &WorkspaceId, how: Deleting) -> anyhow::Result<()> {
+    how.done(id, &format!("genie workspace restore {id}"))
 }
 
 fn delete(
@@ -188,11 +171,10 @@ fn delete(
     if let Place::Service(service) = place(common, &config)? {
         return remote::delete(&service, id, how);
     }
-    if !confirmed(&how.question(id), how.yes)? {
+    if !is_meant(id, how)? {
         return Ok(());
     }
-    let kept = Duration::from_secs(24 * 3600) * how.keep_days.unwrap_or_default();
-    let erase_after = Timestamp::now().after(kept);
+    let erase_after = how.erase_after().unwrap_or_else(Timestamp::now);
     if !accounts.wait(accounts.state.remove_workspace(id, erase_after))? {
         bail!("the workspace {id} was deleted meanwhile");
     }
@@ -201,7 +183,7 @@ fn delete(
         accounts.wait(accounts.state.delete_workspace(id))?;
     }
     accounts.record("workspace.delete", Some(id), id)?;
-    say(&how.done(id))
+    deleted(id, how)
 }
 
 /// Its files go first: what is cut off here, a service that starts does again.

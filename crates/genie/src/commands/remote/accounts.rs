@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use super::{listed, say, say_json, shown, text, within};
 use crate::Ended;
 use crate::cli::{
-    KeyAction, KeyCommand, KeyName, UserAction, UserCommand, WorkspaceAction, WorkspaceCommand,
+    Deleting, KeyAction, KeyCommand, KeyName, UserAction, UserCommand, WorkspaceAction,
+    WorkspaceCommand,
 };
 use crate::commands::confirmed;
-use crate::commands::workspace::{Deleting, clear, merged};
+use crate::commands::workspace::{clear, deleted, is_meant, merged};
 use crate::remote::{Remote, Sending};
 
 /// `genie workspace` on a service.
@@ -80,8 +81,8 @@ pub(crate) fn workspace(remote: &Remote, arguments: WorkspaceCommand) -> anyhow:
             });
             shown(&remote.send(Sending::Patch, &within(&id, ""), &body)?, json)?;
         }
-        WorkspaceAction::Delete { id, keep_days, yes } => {
-            delete(remote, &id, Deleting { keep_days, yes })?;
+        WorkspaceAction::Delete { id, how } => {
+            delete(remote, &id, how)?;
         }
         WorkspaceAction::Restore { id, json } => {
             let path = format!("{REMOVED}/{id}/restore");
@@ -93,10 +94,9 @@ pub(crate) fn workspace(remote: &Remote, arguments: WorkspaceCommand) -> anyhow:
 
 /// Deletes a workspace there, once its name is confirmed.
 pub(crate) fn delete(remote: &Remote, id: &WorkspaceId, how: Deleting) -> anyhow::Result<()> {
-    if confirmed(&how.question(id), how.yes)? {
-        let kept = how.keep_days.map(|days| format!("?keep_days={days}"));
-        remote.remove(&within(id, &kept.unwrap_or_default()))?;
-        say(&how.done(id))?;
+    if is_meant(id, how)? {
+        remote.remove(&within(id, &how.query()))?;
+        deleted(id, how)?;
     }
     Ok(())
 }

@@ -12,8 +12,7 @@ use crate::cli::{
     AuditAction, AuditCommand, ConversationAction, ConversationCommand, JobAction, JobCommand,
     Whose,
 };
-use crate::commands::confirmed;
-use crate::remote::Remote;
+use crate::remote::{Remote, Sending};
 use crate::render::plain;
 
 /// `genie conversation` on a service. Conversations there are shown to those
@@ -23,7 +22,25 @@ pub(crate) fn conversation(
     arguments: ConversationCommand,
 ) -> anyhow::Result<Ended> {
     match arguments.action {
-        ConversationAction::List { whose, json } => {
+        ConversationAction::List {
+            whose,
+            deleted: true,
+            json,
+        } => {
+            let found = remote.every(&own(remote, &whose, "/removed-conversations")?)?;
+            let columns = [
+                ("ID", "id"),
+                ("ERASED AFTER", "erase_after"),
+                ("MESSAGES", "message_count"),
+                ("TITLE", "title"),
+            ];
+            listed(&found, json, columns)?;
+        }
+        ConversationAction::List {
+            whose,
+            deleted: false,
+            json,
+        } => {
             let found = remote.every(&own(remote, &whose, "/conversations")?)?;
             let columns = [
                 ("ID", "id"),
@@ -49,15 +66,21 @@ pub(crate) fn conversation(
                 }
             }
         }
-        ConversationAction::Delete { id, whose, yes } => {
+        ConversationAction::Delete { id, whose, how } => {
             let path = own(remote, &whose, &format!("/conversations/{id}"))?;
             let found = remote.get(&path)?;
             let count = &found["message_count"];
             let question = format!("Delete the conversation {id} with its {count} messages?");
-            if confirmed(&question, yes)? {
-                remote.remove(&path)?;
-                say(&format!("deleted {id}\n"))?;
+            if how.is_meant(&question)? {
+                remote.remove(&format!("{path}{}", how.query()))?;
+                how.done(id, &format!("genie conversation restore {id}"))?;
             }
+        }
+        ConversationAction::Restore { id, whose } => {
+            let path = format!("/removed-conversations/{id}/restore");
+            let path = own(remote, &whose, &path)?;
+            remote.send(Sending::Post, &path, &json!({}))?;
+            say(&format!("restored {id}\n"))?;
         }
         ConversationAction::Export { whose } => {
             say_json(&remote.get(&own(remote, &whose, "/me/data")?)?)?;

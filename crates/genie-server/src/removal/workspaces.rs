@@ -1,15 +1,15 @@
 //! Removing workspaces, at once or with time to think better of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use genie_state::{NewAudit, RemovedWorkspace, StateError, Subject, Timestamp, Workspace};
+use genie_state::{RemovedWorkspace, StateError, Timestamp, Workspace};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::{Keep, record_erasure};
 use crate::access::{Access, Done, no_such_workspace};
 use crate::app::{Accounts, Service};
 use crate::conversations::IdPath;
@@ -17,18 +17,6 @@ use crate::documents::ApiQuery;
 use crate::failure::{Failure, log};
 use crate::paging::{PageBody, Paging};
 use crate::workspaces::WorkspaceBody;
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
-const MOST_DAYS: u32 = 365;
-
-/// How long a workspace can be restored.
-#[derive(Debug, Deserialize, JsonSchema)]
-pub(crate) struct Keep {
-    /// Days for which it can be restored; without it, it is erased at once.
-    #[serde(default)]
-    #[schemars(range(min = 1, max = 365))]
-    keep_days: Option<u32>,
-}
 
 /// A workspace that was removed and is not erased yet.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -45,21 +33,12 @@ pub(crate) async fn remove(
     access: Access,
     ApiQuery(keep): ApiQuery<Keep>,
 ) -> Result<StatusCode, Failure> {
-    if keep
-        .keep_days
-        .is_some_and(|days| !(1..=MOST_DAYS).contains(&days))
-    {
-        return Err(Failure::invalid(
-            "keep_days",
-            format!("has to be from 1 to {MOST_DAYS}"),
-        ));
-    }
+    let erase_after = keep.until(Timestamp::now())?;
     let accounts = service.with_accounts()?;
     let id = &access.workspace.id;
-    let kept = DAY * keep.keep_days.unwrap_or_default();
     let removed = accounts
         .state
-        .remove_workspace(id, Timestamp::now().after(kept))
+        .remove_workspace(id, erase_after.unwrap_or_else(Timestamp::now))
         .await
         .map_err(|error| match error {
             StateError::Protected => Failure::new(
@@ -72,7 +51,7 @@ pub(crate) async fn remove(
     if !removed {
         return Err(no_such_workspace());
     }
-    if keep.keep_days.is_none() {
+    if erase_after.is_none() {
         erase(accounts, access.workspace.clone()).await?;
     }
     access
@@ -133,20 +112,7 @@ pub(crate) async fn erase_due(service: &Service) -> Result<(), Failure> {
             tracing::warn!(workspace = %id, code = failure.code, "a removed workspace could not be erased; it is tried again");
             continue;
         }
-        accounts
-            .state
-            .audit(NewAudit {
-                subject: Subject::local(),
-                workspace: Some(id.clone()),
-                action: "workspace.erase".to_owned(),
-                object: Some(id.to_string()),
-                outcome: "ok".to_owned(),
-                correlation: "upkeep".to_owned(),
-                intent: None,
-                model: None,
-                logic: env!("CARGO_PKG_VERSION").to_owned(),
-            })
-            .await?;
+        record_erasure(&accounts.state, &id, "workspace.erase", &id).await?;
         tracing::info!(workspace = %id, "erased a removed workspace");
     }
     Ok(())
