@@ -193,3 +193,33 @@ fn a_document_deleted_from_a_service_is_soon_in_no_file() {
     service.stop().ended(0);
     assert_eq!(files_with_it(genie.home()), Vec::<PathBuf>::new());
 }
+
+#[test]
+fn a_conversation_kept_for_days_comes_back_here_and_from_afar() {
+    let Some((_scratch, genie)) = with_articles() else {
+        return;
+    };
+    let service = Service::start(&genie);
+    let body = json!({"title": format!("About {CANARY}")});
+    let begun = service.post("/api/v1/conversations", &body).json();
+    let id = begun["id"].as_str().unwrap();
+    let far = genie.clone().set("GENIE_SERVER", &service.url);
+    for side in [&genie, &far] {
+        let listed = side.run(&["conversation", "list"]).ended(0).out;
+        assert!(listed.contains("  0         About kanari"), "{listed}");
+        let days = ["conversation", "delete", id, "--keep-days", "5", "--yes"];
+        let said = side.run(&days).ended(0).out;
+        assert!(said.contains("genie conversation restore"), "{said}");
+        side.run(&["conversation", "show", id]).ended(1);
+        side.run(&days).ended(1);
+        let deleted = side.json(&["conversation", "list", "--deleted", "--json"]);
+        assert_eq!(deleted[0]["id"], id, "{deleted}");
+        assert!(!files_with_it(genie.home()).is_empty());
+        side.run(&["conversation", "restore", id]).ended(0);
+        side.run(&["conversation", "restore", id]).ended(1);
+    }
+    let gone = ["conversation", "delete", id, "--yes"];
+    genie.run(&gone).ended(0);
+    service.stop().ended(0);
+    assert_eq!(files_with_it(genie.home()), Vec::<PathBuf>::new());
+}

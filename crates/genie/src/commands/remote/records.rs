@@ -31,7 +31,7 @@ pub(crate) fn conversation(
             let columns = [
                 ("ID", "id"),
                 ("ERASED AFTER", "erase_after"),
-                ("MESSAGES", "message_count"),
+                ("MESSAGES", "messages"),
                 ("TITLE", "title"),
             ];
             listed(&found, json, columns)?;
@@ -45,7 +45,7 @@ pub(crate) fn conversation(
             let columns = [
                 ("ID", "id"),
                 ("CHANGED", "changed"),
-                ("MESSAGES", "message_count"),
+                ("MESSAGES", "messages"),
                 ("TITLE", "title"),
             ];
             listed(&found, json, columns)?;
@@ -69,7 +69,7 @@ pub(crate) fn conversation(
         ConversationAction::Delete { id, whose, how } => {
             let path = own(remote, &whose, &format!("/conversations/{id}"))?;
             let found = remote.get(&path)?;
-            let count = &found["message_count"];
+            let count = &found["messages"];
             let question = format!("Delete the conversation {id} with its {count} messages?");
             if how.is_meant(&question)? {
                 remote.remove(&format!("{path}{}", how.query()))?;
