@@ -282,6 +282,28 @@ pub trait Store: Send + Sync {
         Ok(false)
     }
 
+    /// Much is about to be written: what only makes searches faster may wait
+    /// for [`Store::end_bulk_load`]. All that is written is found meanwhile,
+    /// and a process that ends before leaves nothing undone for good.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::put`].
+    fn begin_bulk_load(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Does what has waited since [`Store::begin_bulk_load`]; takes as long as
+    /// writing the index anew at worst, during which writes wait and searches
+    /// don't.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::put`].
+    fn end_bulk_load(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// All documents, ordered by URI.
     ///
     /// # Errors

@@ -252,6 +252,14 @@ impl Store for KeepingStore {
         self.store.purge()
     }
 
+    fn begin_bulk_load(&self) -> Result<(), StoreError> {
+        self.store.begin_bulk_load()
+    }
+
+    fn end_bulk_load(&self) -> Result<(), StoreError> {
+        self.store.end_bulk_load()
+    }
+
     fn documents(&self) -> Result<Vec<DocumentRecord>, StoreError> {
         self.store.documents()
     }

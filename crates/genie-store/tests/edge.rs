@@ -198,6 +198,45 @@ fn optimizing_changes_no_answer() {
     assert_eq!(store.count().expect("a count"), 904);
 }
 
+#[test]
+fn a_bulk_load_is_found_while_it_goes_on_and_after_it_was_cut_off() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    let load = |store: &EdgeStore, numbers: std::ops::Range<usize>| {
+        for number in numbers {
+            let sample = sample(&format!("d{number}"), number, 900);
+            store.put(&sample.record, sample.points).expect("written");
+        }
+    };
+    let mut asked = query(2, &[1316]);
+    asked.filter.documents = vec![sample("d2", 2, 900).record.id];
+    asked.weights.dense = 0.0;
+    store.begin_bulk_load().expect("begun");
+    // More than the store waits for before it tends to its segments.
+    load(&store, 0..6);
+    let before = found(&store, &asked);
+    assert_eq!(before.len(), 1);
+    // Cut off: what was set for the load is not kept.
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!(found(&store, &asked), before);
+    assert_eq!(store.count().expect("a count"), 5_400);
+    store.begin_bulk_load().expect("begun");
+    load(&store, 6..12);
+    store.end_bulk_load().expect("ended");
+    assert_eq!(found(&store, &asked), before);
+    assert_eq!(store.count().expect("a count"), 10_800);
+    // Nothing waits for it any more.
+    store.end_bulk_load().expect("ended");
+    drop(store);
+    let config = fs::read_to_string(folder.path().join("shard/edge_config.json"));
+    let config = config.expect("the engine's settings");
+    assert!(
+        !config.contains("\"default_segment_number\":64"),
+        "{config}"
+    );
+}
+
 /// Documents that the killed writer writes; the last write of each counts.
 const DOCUMENTS: usize = 24;
 

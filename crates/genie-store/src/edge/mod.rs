@@ -263,6 +263,16 @@ impl Store for EdgeStore {
         self.documents.search(query)
     }
 
+    fn begin_bulk_load(&self) -> Result<(), StoreError> {
+        let _writing = self.documents.pause_writes();
+        self.documents.engine().begin_bulk_load()
+    }
+
+    fn end_bulk_load(&self) -> Result<(), StoreError> {
+        let _writing = self.documents.pause_writes();
+        self.documents.engine().end_bulk_load()
+    }
+
     fn purge(&self) -> Result<bool, StoreError> {
         let _writing = self.documents.pause_writes();
         self.documents.engine().purge()

@@ -34,6 +34,7 @@ pub(crate) fn run(common: &Common, arguments: &Ingest) -> anyhow::Result<Ended> 
             Target::here(&parts, &config)
         }
     };
+    target.begin()?;
     let bar = progress::items("indexing", files.len() as u64);
     let mut tally = Tally::default();
     for file in &files {
@@ -86,10 +87,19 @@ impl Target {
         }))
     }
 
-    /// To be called once all files are added: versions that were replaced
-    /// leave the disk.
+    /// To be called before many files are added.
+    pub(crate) fn begin(&self) -> anyhow::Result<()> {
+        if let Self::Here(here) = self {
+            here.indexer.store.begin_bulk_load()?;
+        }
+        Ok(())
+    }
+
+    /// To be called once all files are added: what waited for that is done,
+    /// and versions that were replaced leave the disk.
     pub(crate) fn finish(&self) -> anyhow::Result<()> {
         if let Self::Here(here) = self {
+            here.indexer.store.end_bulk_load()?;
             here.indexer.store.purge().context(
                 "the files are indexed, but the index still holds the texts of earlier versions",
             )?;

@@ -143,6 +143,7 @@ impl Job<'_> {
     fn run(&self, place: Place, results: &mut Results) -> anyhow::Result<()> {
         let identity = self.encoders.identity.clone();
         let store = place.open(identity.clone())?;
+        store.as_store().begin_bulk_load()?;
         let (exact, writing) = self.write(store.as_store(), place.name())?;
         let waiting = progress::waiting("building the index");
         let started = Instant::now();

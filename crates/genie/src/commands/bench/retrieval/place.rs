@@ -159,7 +159,10 @@ impl Built {
     /// Builds what is left to build.
     pub(super) fn finish(&self) -> anyhow::Result<()> {
         match self {
-            Self::Edge(store) => Ok(store.optimize()?),
+            Self::Edge(store) => {
+                store.end_bulk_load()?;
+                Ok(store.optimize()?)
+            }
             Self::Server(store) => Ok(store.wait_until_indexed(&crate::interrupt::requested)?),
         }
     }
