@@ -173,6 +173,15 @@ fn a_document_deleted_from_a_service_is_soon_in_no_file() {
     assert_eq!(added.status, 201, "{}", added.text);
     assert!(!files_with_it(genie.home()).is_empty());
     let id = added.json()["id"].as_str().unwrap().to_owned();
+    // Kept answers quote it by now.
+    let talk = service.post("/api/v1/conversations", &json!({"title": "Harbour"}));
+    let talk = talk.json()["id"].as_str().unwrap().to_owned();
+    let talk = format!("/api/v1/conversations/{talk}/messages");
+    let asked = json!({"question": "Which passage is about birds of the harbour?"});
+    let answered = service.post(&talk, &asked);
+    assert!(answered.text.contains(CANARY), "{}", answered.text);
+    let cables = json!({"question": "What does a repair ship do?"});
+    let other = service.post(&talk, &cables).json();
     genie.run(&["doc", "delete", &id, "--yes"]).ended(0);
     let begin = Instant::now();
     loop {
@@ -190,6 +199,12 @@ fn a_document_deleted_from_a_service_is_soon_in_no_file() {
         )
         .ok();
     assert!(found.text.contains("cable.md"), "{}", found.text);
+    let left = service.get(&talk).json();
+    assert_eq!(left["results"][1]["text"], "[…]", "{left}");
+    assert_eq!(
+        left["results"][3]["text"], other["answer"]["text"],
+        "{left}"
+    );
     service.stop().ended(0);
     assert_eq!(files_with_it(genie.home()), Vec::<PathBuf>::new());
 }

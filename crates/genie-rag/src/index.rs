@@ -88,7 +88,7 @@ impl Indexer {
     ///
     /// Fails when the file can't be read as a document, and when the
     /// embedding model or the index fails.
-    #[tracing::instrument(skip_all, fields(uri = source.uri))]
+    #[tracing::instrument(skip_all)]
     pub fn index(
         &self,
         source: &Source<'_>,

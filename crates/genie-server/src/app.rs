@@ -51,6 +51,8 @@ pub struct Accounts {
     pub workspaces: Arc<dyn Workspaces>,
     /// The folder where documents wait for their indexing.
     pub uploads: PathBuf,
+    /// The file that gets an anchor of the trail each day.
+    pub anchors: PathBuf,
 }
 
 /// Gets a span that was just made and the value of a `traceparent`.

@@ -10,7 +10,9 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use genie_rag::RagError;
-use genie_state::{ConversationId, Job, JobOutcome, MessageId, Subject, Workspace};
+use genie_state::{
+    ApiKey, ConversationId, Job, JobOutcome, MessageId, Subject, Timestamp, Workspace,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -225,13 +227,16 @@ async fn exchanged(
     }))
 }
 
-/// A key that was revoked meanwhile gets no more answers.
+/// A key that was revoked or has ended meanwhile gets no more answers.
 async fn check_key(service: &Service, subject: &Subject) -> Result<(), Failure> {
     let Some(id) = subject.as_key() else {
         return Ok(());
     };
     let key = service.accounts()?.key(&id).await?;
-    if key.is_some_and(|key| key.revoked.is_none()) {
+    let now = Timestamp::now();
+    let is_valid =
+        |key: &ApiKey| key.revoked.is_none() && key.expires.is_none_or(|expires| expires > now);
+    if key.as_ref().is_some_and(is_valid) {
         return Ok(());
     }
     Err(Failure::forbidden())

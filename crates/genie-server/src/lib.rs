@@ -26,6 +26,7 @@
 //! ```
 
 mod access;
+mod anchors;
 mod answer;
 mod app;
 mod backup;

@@ -207,12 +207,21 @@ fn body(content: &Content, generator: &mut SchemaGenerator) -> Value {
             _ if *kind == "application/octet-stream" => {
                 json!({"type": "string", "format": "binary"})
             }
-            _ if *kind == "application/json" => json!({
-                "type": "object",
-                "properties": {"uri": {"type": "string"}, "text": {"type": "string"}},
-                "required": ["uri", "text"],
-                "additionalProperties": false,
-            }),
+            // A document as text, or where it is to be fetched from.
+            _ if *kind == "application/json" => json!({"oneOf": [
+                {
+                    "type": "object",
+                    "properties": {"uri": {"type": "string"}, "text": {"type": "string"}},
+                    "required": ["uri", "text"],
+                    "additionalProperties": false,
+                },
+                {
+                    "type": "object",
+                    "properties": {"uri": {"type": "string"}, "url": {"type": "string"}},
+                    "required": ["url"],
+                    "additionalProperties": false,
+                },
+            ]}),
             // Each event has a name and data of its own; `docs/api.md` says which.
             _ if *kind == "text/event-stream" => {
                 json!({"description": "Server-sent events."})

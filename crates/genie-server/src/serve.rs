@@ -1,39 +1,57 @@
 //! Running a router on a listener until it is told to stop.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::middleware::from_fn_with_state;
-use axum::serve::{IncomingStream, Listener};
+use axum::serve::Listener;
 use axum::{Extension, Router};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tower::{Layer as _, ServiceExt as _};
 
 use crate::tls::{Certificate, Peer, TlsListener, introduce, renew};
 use crate::work::Stop;
 
-/// How long requests may go on after the service was told to stop; whoever
-/// stops it usually kills it after 30 seconds.
-const GRACE: Duration = Duration::from_secs(20);
+/// How long the service waits for others.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// For requests in work, after it was told to stop; whoever stops it
+    /// usually kills it after 30 seconds.
+    grace: Duration,
+    /// For the head of the next request of a connection.
+    head: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    grace: Duration::from_secs(15),
+    head: Duration::from_secs(30),
+};
 /// How long those that were then cut get to say so.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+const MOST_HEADERS: usize = 100;
+const LONGEST_HEAD: usize = 64 << 10;
+/// Connections at a time; more wait to be accepted.
+const CONNECTIONS: usize = 2048;
 
 /// The service could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The listener failed.
-    #[error("the service can't accept connections")]
-    Accept(#[source] io::Error),
     /// TLS can't be set up.
     #[error("TLS can't be set up")]
     Tls(#[from] rustls::Error),
 }
 
 /// Serves `app` until `shutdown` is done, then accepts nothing more, gives
-/// requests in work 20 seconds, and cuts what is still there.
+/// requests in work 15 seconds, and cuts what is still there.
 ///
 /// A model that was cut while it reads a prompt notices only at its next
 /// token: end the runtime with a timeout.
@@ -46,7 +64,8 @@ pub async fn serve(
     app: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    serve_with_grace::<_, SocketAddr>(listener, app, shutdown, GRACE).await
+    serve_with_grace::<_, SocketAddr>(listener, app, shutdown, PATIENCE).await;
+    Ok(())
 }
 
 /// As [`serve`] over TLS 1.3; a renewed certificate is taken into use within
@@ -64,52 +83,79 @@ pub async fn serve_tls(
 ) -> Result<(), ServeError> {
     let greeted = TlsListener::new(listener, &certificate)?;
     let app = app.layer(from_fn_with_state(Arc::clone(&certificate), introduce));
-    let serving = serve_with_grace::<_, Peer>(greeted, app, shutdown, GRACE);
+    let serving = serve_with_grace::<_, Peer>(greeted, app, shutdown, PATIENCE);
     tokio::select! {
-        ended = serving => ended,
+        () = serving => Ok(()),
         () = renew(certificate) => Ok(()),
     }
 }
 
+/// What the service is told of each connection of a listener.
+pub(crate) trait Introduced<L: Listener>: Clone + Send + Sync + 'static {
+    fn of(io: &L::Io, address: &L::Addr) -> Self;
+}
+
+impl Introduced<TcpListener> for SocketAddr {
+    fn of(_io: &TcpStream, address: &SocketAddr) -> Self {
+        *address
+    }
+}
+
+/// axum's own loop sets no limit of time for what comes before a handler, so a
+/// client that sends a letter a minute could hold a connection for ever.
 async fn serve_with_grace<L, P>(
-    listener: L,
+    mut listener: L,
     app: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
-    grace: Duration,
-) -> Result<(), ServeError>
-where
-    L: Listener<Addr = SocketAddr>,
-    P: for<'a> Connected<IncomingStream<'a, L>>,
+    patience: Patience,
+) where
+    L: Listener,
+    P: Introduced<L>,
 {
-    let (told, mut is_told) = watch::channel(false);
     let (cut, is_cut) = watch::channel(false);
-    let app = app
-        .layer(Extension(Stop::new(is_cut)))
-        .into_make_service_with_connect_info::<P>();
-    let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
-        shutdown.await;
-        tracing::info!("stopping: no more connections are accepted");
-        // Fails only when serving has ended, and then nobody waits for it.
-        let _ = told.send(true);
-    });
-    let mut serving = std::pin::pin!(serving.into_future());
-    let out_of_patience = async {
-        if is_told.wait_for(|told| *told).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        tokio::time::sleep(grace).await;
-    };
+    let app = app.layer(Extension(Stop::new(is_cut)));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(patience.head)
+        .max_headers(MOST_HEADERS)
+        .max_header_size(LONGEST_HEAD);
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let connections = GracefulShutdown::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepting = async {
+            // Never closed, so there is always one in the end.
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, (io, address)) = tokio::select! {
+            accepted = accepting => accepted,
+            () = &mut shutdown => break,
+        };
+        let peer = Extension(ConnectInfo(P::of(&io, &address)));
+        let service = peer
+            .layer(app.clone())
+            .map_request(|request: hyper::Request<Incoming>| request.map(Body::new));
+        let connection = http.serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::trace!(%error, "a connection ended early");
+            }
+            drop(place);
+        });
+    }
+    tracing::info!("stopping: no more connections are accepted");
+    drop(listener);
+    let mut ending = std::pin::pin!(connections.shutdown());
     tokio::select! {
-        ended = &mut serving => return ended.map_err(ServeError::Accept),
-        () = out_of_patience => {}
+        () = &mut ending => return,
+        () = tokio::time::sleep(patience.grace) => {}
     }
     tracing::warn!("requests that are still in work are cut");
     let _ = cut.send(true);
-    match tokio::time::timeout(LAST_WORDS, serving).await {
-        Ok(ended) => ended.map_err(ServeError::Accept),
-        // Connections that don't end by themselves end with the runtime.
-        Err(_) => Ok(()),
-    }
+    // Connections that don't end by themselves end with the runtime.
+    let _ = tokio::time::timeout(LAST_WORDS, ending).await;
 }
 
 #[cfg(test)]
@@ -138,12 +184,15 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let grace = Duration::from_millis(50);
+        let patience = Patience {
+            grace: Duration::from_millis(50),
+            ..PATIENCE
+        };
         let shutdown = async {
             stopped.await.expect("it is stopped");
         };
         let serving = tokio::spawn(serve_with_grace::<_, SocketAddr>(
-            listener, app, shutdown, grace,
+            listener, app, shutdown, patience,
         ));
         let mut connection = TcpStream::connect(address).expect("a connection");
         connection
@@ -154,6 +203,50 @@ mod tests {
         let mut text = String::new();
         connection.read_to_string(&mut text).expect("a response");
         assert!(text.ends_with("cut"), "{text}");
-        serving.await.expect("no panic").expect("no error");
+        serving.await.expect("no panic");
+    }
+
+    /// What a service that is impatient with heads answers to this one.
+    async fn answer_to(head: &str) -> String {
+        let app = Router::new().route("/", get(|| async { "here" }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let patience = Patience {
+            head: Duration::from_millis(200),
+            ..PATIENCE
+        };
+        let never = std::future::pending();
+        let serving = tokio::spawn(serve_with_grace::<_, SocketAddr>(
+            listener, app, never, patience,
+        ));
+        let mut connection = TcpStream::connect(address).expect("a connection");
+        connection.write_all(head.as_bytes()).expect("sent");
+        let mut text = String::new();
+        // Ends when the service closes the connection.
+        let read =
+            tokio::task::spawn_blocking(move || connection.read_to_string(&mut text).map(|_| text));
+        let text = read.await.expect("no panic").expect("a response");
+        serving.abort();
+        text
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_head_that_does_not_end_is_not_waited_for() {
+        let half = answer_to("GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await;
+        assert!(!half.contains("here"), "{half}");
+        // Neither is a next request that does not come.
+        let whole = answer_to("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        assert!(whole.ends_with("here"), "{whole}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn heads_have_a_size() {
+        let many = "A: b\r\n".repeat(MOST_HEADERS + 1);
+        let long = format!("A: {}\r\n", "b".repeat(LONGEST_HEAD));
+        for headers in [many, long] {
+            let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+            let refused = answer_to(&head).await;
+            assert!(refused.starts_with("HTTP/1.1 431"), "{refused}");
+        }
     }
 }

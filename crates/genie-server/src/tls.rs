@@ -10,11 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::serve::{IncomingStream, Listener};
+use axum::serve::Listener;
 use genie_state::Timestamp;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -30,6 +29,7 @@ use tokio_rustls::server::TlsStream;
 
 use self::clients::{Clients, Shown};
 use crate::access::ClientCertificate;
+use crate::serve::Introduced;
 
 /// How often the files of a certificate are looked at.
 const RELOAD: Duration = Duration::from_secs(10);
@@ -320,12 +320,12 @@ pub(crate) struct Peer {
     certificate: Option<(ClientCertificate, Arc<Shown>)>,
 }
 
-impl Connected<IncomingStream<'_, TlsListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
-        let (_, connection) = stream.io().get_ref();
+impl Introduced<TlsListener> for Peer {
+    fn of(io: &TlsStream<TcpStream>, address: &SocketAddr) -> Self {
+        let (_, connection) = io.get_ref();
         let certificates = connection.peer_certificates().unwrap_or_default();
         Self {
-            address: *stream.remote_addr(),
+            address: *address,
             certificate: certificates.first().map(|own| {
                 let shown = Arc::new(Shown::new(certificates));
                 (ClientCertificate::new(own), shown)

@@ -10,7 +10,7 @@ use crate::app::Service;
 use crate::failure::{Failure, log};
 use crate::jobs::{Lane, work_on_next};
 use crate::purging::purge_when_due;
-use crate::{removal, uploads};
+use crate::{anchors, removal, uploads};
 
 /// How long counted usage stays in memory at most.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -68,6 +68,9 @@ impl Upkeep {
                 let erased = removal::erase_due(service).await;
                 for (what, failure) in erased {
                     tracing::warn!(code = failure.code, "removed {what} could not be erased");
+                }
+                if let Err(failure) = anchors::keep(service, Timestamp::now()).await {
+                    tracing::warn!(code = failure.code, "the trail could not be anchored");
                 }
                 if let Err(failure) = uploads::sweep(service, uploads::SETTLED).await {
                     tracing::warn!(

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use genie_core::ContentHash;
 use uuid::Uuid;
 
 /// The text is not what it should be.
@@ -100,6 +101,18 @@ impl Subject {
     #[must_use]
     pub fn as_key(&self) -> Option<KeyId> {
         self.0.strip_prefix("key:")?.parse().ok()
+    }
+
+    /// The subject as logs have it, where no person is to be named: of a
+    /// person the issuer, and a part of the SHA-256 of the whole.
+    #[must_use]
+    pub fn for_logs(&self) -> String {
+        let Some(person) = self.0.strip_prefix("user:") else {
+            return self.0.clone();
+        };
+        let issuer = person.split(':').next().unwrap_or_default();
+        let hash = ContentHash::of(self.0.as_bytes()).to_string();
+        format!("user:{issuer}:#{}", hash.get(..16).unwrap_or_default())
     }
 
     /// The subject as text.

@@ -156,21 +156,15 @@ impl Originals {
         remove_file(&self.place_aside(document))
     }
 
-    /// Removes what was set aside and may be erased by `now`, and gives what
-    /// it was.
+    /// What was set aside and may be erased by `now`.
     ///
     /// # Errors
     ///
     /// As [`Self::removed`].
-    pub fn erase_due(&self, now: Timestamp) -> Result<Vec<DocumentId>, StateError> {
-        let mut erased = Vec::new();
-        for removed in self.removed()? {
-            let id = removed.record.id;
-            if removed.erase_after <= now && self.erase_removed(&id)? {
-                erased.push(id);
-            }
-        }
-        Ok(erased)
+    pub fn due(&self, now: Timestamp) -> Result<Vec<RemovedDocument>, StateError> {
+        let mut removed = self.removed()?;
+        removed.retain(|one| one.erase_after <= now);
+        Ok(removed)
     }
 
     fn write_aside(&self, removed: &RemovedDocument, bytes: &[u8]) -> Result<(), StateError> {
@@ -358,9 +352,14 @@ mod tests {
         assert!(originals.keep_removed(&kept, now, long).unwrap());
         // Sooner than it is kept anyway.
         assert!(originals.keep_removed(&kept, now, now).unwrap());
-        assert_eq!(originals.erase_due(now).unwrap(), [due]);
-        assert_eq!(originals.erase_due(now).unwrap(), []);
-        assert_eq!(originals.erase_due(now.after(DAY * 2)).unwrap(), [later]);
+        let due_by = |time| {
+            let due = originals.due(time).unwrap();
+            due.iter().map(|one| one.record.id).collect::<Vec<_>>()
+        };
+        assert_eq!(due_by(now), [due]);
+        assert!(originals.erase_removed(&due).unwrap());
+        assert!(due_by(now).is_empty());
+        assert_eq!(due_by(now.after(DAY * 2)), [later]);
         let left = originals.read_removed(&kept).unwrap();
         let (left, bytes) = left.expect("it is there");
         assert_eq!((left.erase_after, &bytes[..]), (long, &b"kept"[..]));

@@ -8,7 +8,7 @@ pub(crate) const LINKS: u16 = 16;
 pub(crate) const BUILD_BREADTH: u16 = 100;
 
 /// The fewest neighbours that a search keeps in view.
-const LEAST_BREADTH: usize = 256;
+const LEAST_BREADTH: usize = 384;
 
 /// Neighbours that a search for so many keeps in view: more find more of what
 /// is nearest, in more time.

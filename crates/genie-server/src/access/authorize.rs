@@ -80,10 +80,16 @@ async fn decide(
     service.limits.check_caller(&caller)?;
     let decided = admit(service, parts, &caller, need, &correlation).await;
     let subject = caller.subject();
+    let who = subject.for_logs();
     match &decided {
-        Ok(_) => tracing::info!(security = true, %subject, "access allowed"),
+        Ok(_) => tracing::info!(security = true, subject = who, "access allowed"),
         Err(failure) => {
-            tracing::warn!(security = true, %subject, code = failure.code, "access denied");
+            tracing::warn!(
+                security = true,
+                subject = who,
+                code = failure.code,
+                "access denied"
+            );
         }
     }
     if let (Err(failure), Some(accounts)) = (&decided, &service.state.accounts)

@@ -253,6 +253,16 @@ pub(crate) async fn erase(
 ) -> Result<bool, Failure> {
     let permit = service.in_turn().await?;
     let opened = access.open(service).await?;
+    let named = {
+        let opened = opened.clone();
+        blocking(service, permit, move |_| name_of(&opened, &id)).await??
+    };
+    // Kept answers first, so that what is cut off between is done again.
+    if let (Some(uri), Some(accounts)) = (&named, &service.state.accounts) {
+        let workspace = &access.workspace.id;
+        accounts.state.forget_document(workspace, uri).await?;
+    }
+    let permit = service.in_turn().await?;
     let removed = blocking(service, permit, move |_| {
         let aside = match &opened.originals {
             Some(originals) => originals.erase_removed(&id)?,
@@ -272,6 +282,18 @@ pub(crate) async fn erase(
     }
     tracing::info!(document = %id, "removed a document");
     Ok(true)
+}
+
+/// What a document is cited by, also where it was removed and can be restored.
+fn name_of(opened: &OpenWorkspace, id: &DocumentId) -> Result<Option<String>, Failure> {
+    if let Some(record) = opened.engine.store().document(id)? {
+        return Ok(Some(record.uri));
+    }
+    let removed = match &opened.originals {
+        Some(originals) => originals.removed_document(id)?,
+        None => None,
+    };
+    Ok(removed.map(|removed| removed.record.uri))
 }
 
 /// Takes the bytes of a document as they are, a form with a file, or JSON with

@@ -264,16 +264,29 @@ async fn erase_due_of(service: &Service, workspace: &Workspace) -> Result<(), Fa
     let Some(originals) = originals else {
         return Ok(());
     };
-    let erasing = tokio::task::spawn_blocking(move || originals.erase_due(Timestamp::now()));
-    match erasing.await.map_err(|_| Failure::internal())? {
-        Ok(erased) => {
-            for id in erased {
-                record_erasure(&accounts.state, &workspace.id, "document.erase", id).await?;
-                tracing::info!(workspace = %workspace.id, document = %id, "erased a removed document");
-            }
-        }
+    let looking = {
+        let originals = originals.clone();
+        tokio::task::spawn_blocking(move || originals.due(Timestamp::now()))
+    };
+    let due = match looking.await.map_err(|_| Failure::internal())? {
+        Ok(due) => due,
         // Those of other workspaces are not to wait for it.
-        Err(error) => log(&error),
+        Err(error) => {
+            log(&error);
+            return Ok(());
+        }
+    };
+    for removed in due {
+        let record = removed.record;
+        // First what leads to it, so that it is done again where this ends.
+        let state = &accounts.state;
+        state.forget_document(&workspace.id, &record.uri).await?;
+        let (originals, id) = (originals.clone(), record.id);
+        let erasing = tokio::task::spawn_blocking(move || originals.erase_removed(&id));
+        if erasing.await.map_err(|_| Failure::internal())?? {
+            record_erasure(state, &workspace.id, "document.erase", id).await?;
+            tracing::info!(workspace = %workspace.id, document = %id, "erased a removed document");
+        }
     }
     Ok(())
 }

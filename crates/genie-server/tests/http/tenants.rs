@@ -56,6 +56,7 @@ pub(crate) async fn service(
             open: Mutex::default(),
         }),
         uploads: folder.path().join("uploads"),
+        anchors: folder.path().join("anchors.jsonl"),
     });
     change(&mut service);
     let (app, upkeep) = app_with_upkeep(service);

@@ -3,6 +3,7 @@
 crate::both!(
     everything_of_a_person_is_given_out,
     what_is_erased_is_in_no_file,
+    a_document_is_forgotten_in_the_answers_of_its_workspace_alone,
 );
 
 mod cases {
@@ -115,6 +116,82 @@ mod cases {
                 .delete_workspace(&place.workspace("gone").await)
                 .await
                 .expect("ok")
+        );
+    }
+
+    /// A kept answer that cites one document and has read another.
+    fn answer(cited: &str, read: &str) -> String {
+        serde_json::json!({
+            "answer": format!("It says so in {cited} [1]."),
+            "citations": [{"number": 1, "document": cited, "quote": format!("quote of {cited}")}],
+            "passages": [{"document": read, "text": format!("text of {read}")}],
+        })
+        .to_string()
+    }
+
+    pub(crate) async fn a_document_is_forgotten_in_the_answers_of_its_workspace_alone(
+        place: Place,
+    ) {
+        let state = &place.state;
+        let ana = owner(&place, "ana").await;
+        let elsewhere = Owner {
+            workspace: place.workspace("health").await,
+            ..ana.clone()
+        };
+        let gone = "reports/50%_\"a\".md";
+        let mut talks = Vec::new();
+        for (owner, cited, read) in [
+            (&ana, gone, "b.md"),
+            (&ana, "b.md", gone),
+            (&ana, "b.md", "reports/50xx\"a\".md"),
+            (&elsewhere, gone, "b.md"),
+        ] {
+            let new = NewConversation {
+                owner: owner.clone(),
+                title: "t".to_owned(),
+            };
+            let id = state.create_conversation(new).await.expect("begun").id;
+            let said = |text: &str, answer: Option<String>| NewMessage {
+                text: text.to_owned(),
+                language: None,
+                answer,
+            };
+            let written = said("It says so.", Some(answer(cited, read)));
+            let added = state.add_exchange(owner, &id, said("Who?", None), written);
+            added.await.expect("written").expect("there");
+            talks.push((owner, id));
+        }
+        let job = NewJob {
+            workspace: ana.workspace.clone(),
+            kind: "answer.delivery".to_owned(),
+            subject: ana.subject.clone(),
+            content: "c".to_owned(),
+            payload: answer(gone, "b.md"),
+        };
+        let job = state.enqueue(job).await.expect("queued");
+
+        let forgotten = state.forget_document(&ana.workspace, gone).await;
+        assert_eq!(forgotten.expect("forgotten"), 3);
+        let again = state.forget_document(&ana.workspace, gone).await;
+        assert_eq!(again.expect("nothing"), 0);
+        let mut left = Vec::new();
+        for (owner, id) in talks {
+            let messages = state.messages(owner, &id, whole()).await.expect("read");
+            let [asked, answered] = messages.expect("there").results.try_into().expect("two");
+            assert_eq!(asked.text, "Who?");
+            left.push((answered.text, answered.answer.expect("an answer")));
+        }
+        assert_eq!(left[0].0, genie_state::ERASED);
+        assert!(!left[0].1.contains("50%") && left[0].1.contains("text of b.md"));
+        assert_eq!(left[1].0, "It says so.", "it does not rest on it");
+        assert!(!left[1].1.contains("50%") && left[1].1.contains("quote of b.md"));
+        assert!(left[2].1.contains("text of reports/50xx"), "{}", left[2].1);
+        assert_eq!(left[3], ("It says so.".to_owned(), answer(gone, "b.md")));
+        let job = state.job(&ana.workspace, &job.id).await.expect("read");
+        let payload = job.expect("there").payload;
+        assert!(
+            !payload.contains("50%") && payload.contains("text of b.md"),
+            "{payload}"
         );
     }
 }

@@ -190,7 +190,7 @@ pub(crate) enum ConfigAction {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A backup holds state, indexes, documents that wait and config.toml (with the passwords in it), but no models. A running service has the index to itself: stop it for the moment of the backup.\n\nExamples:\n  genie backup create genie-2026-05-17.tar\n  genie backup verify genie-2026-05-17.tar\n  genie --home /srv/genie backup restore genie-2026-05-17.tar"
+    after_help = "A backup holds state, indexes, documents that wait and config.toml (with the passwords in it), but no models. A running service makes it itself and goes on answering; what is to be indexed waits meanwhile.\n\nExamples:\n  genie backup create genie-2026-05-17.tar\n  genie backup verify genie-2026-05-17.tar\n  genie --home /srv/genie backup restore genie-2026-05-17.tar"
 )]
 pub(crate) struct BackupCommand {
     #[command(subcommand)]

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use genie_core::DocumentId;
+use genie_core::{Config, DocumentId};
 use genie_rag::IndexProgress;
 use genie_server::DocumentBody;
-use genie_state::{Originals, RemovedDocument, Subject, Timestamp};
+use genie_state::{Database, Originals, RemovedDocument, Subject, Timestamp, WorkspaceId};
 use serde_json::{Value, json};
 
+use crate::accounts::{self, Accounts};
 use crate::cli::{Common, Deleting, Doc, DocAction, Serve};
 use crate::remote::{Remote, Sending};
 use crate::table::table;
@@ -28,6 +29,7 @@ pub(crate) fn run(common: &Common, arguments: Doc) -> anyhow::Result<Ended> {
         Place::Here => Index::Here(Box::new(Here {
             parts: Parts::open(common, &config)?,
             originals: Originals::at(config.places.originals()),
+            config: config.clone(),
         })),
     };
     match arguments.action {
@@ -104,6 +106,7 @@ enum Index {
 struct Here {
     parts: Parts,
     originals: Originals,
+    config: Config,
 }
 
 impl Index {
@@ -164,6 +167,16 @@ impl Here {
                 );
             }
         } else {
+            let uri = match store.document(&id)? {
+                Some(record) => Some(record.uri),
+                None => {
+                    let removed = self.originals.removed_document(&id)?;
+                    removed.map(|removed| removed.record.uri)
+                }
+            };
+            if let Some(uri) = uri {
+                self.forget(&uri)?;
+            }
             self.originals.erase_removed(&id)?;
         }
         store.delete(&id)?;
@@ -171,6 +184,20 @@ impl Here {
             "the document is deleted, but the files of the index still hold its text; the next \
              deletion or `genie serve` tries again",
         )?;
+        Ok(())
+    }
+
+    /// Takes a document out of the answers that are kept of it.
+    fn forget(&self, uri: &str) -> anyhow::Result<()> {
+        let database = accounts::database(&self.config);
+        if matches!(&database, Database::Sqlite(file) if !file.exists()) {
+            return Ok(());
+        }
+        let accounts = Accounts::at(&database)?;
+        let workspace = WorkspaceId::default_workspace();
+        accounts
+            .wait(accounts.state.forget_document(&workspace, uri))
+            .context("the answers that quote the document could not be changed")?;
         Ok(())
     }
 

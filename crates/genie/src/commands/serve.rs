@@ -119,6 +119,7 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
         state: state.clone(),
         workspaces: tenants,
         uploads: config.places.uploads(),
+        anchors: config.places.uploads().with_file_name("anchors.jsonl"),
     });
     service.backups = Some(Arc::new(backups));
     let model = engine

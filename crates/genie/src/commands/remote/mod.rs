@@ -21,7 +21,8 @@ fn within(workspace: &WorkspaceId, rest: &str) -> String {
     format!("/api/v1/workspaces/{workspace}{rest}")
 }
 
-/// Prints a list: as JSON, or these fields as columns.
+/// Prints a list: as JSON, or these fields as columns; a field of a field is
+/// named by its path, as in `/progress/done`.
 fn listed<const N: usize>(
     found: &[Value],
     json: bool,
@@ -32,7 +33,7 @@ fn listed<const N: usize>(
     }
     let rows: Vec<_> = found
         .iter()
-        .map(|one| columns.map(|(_, field)| cell(&one[field])))
+        .map(|one| columns.map(|(_, field)| column(one, field)))
         .collect();
     say(&table(columns.map(|(heading, _)| heading), &rows))
 }
@@ -61,6 +62,14 @@ fn fields(path: &str, value: &Value, rows: &mut Vec<[String; 2]>) {
         }
         value => rows.push([path.to_owned(), cell(value)]),
     }
+}
+
+fn column(of: &Value, field: &str) -> String {
+    let value = match field.starts_with('/') {
+        true => of.pointer(field),
+        false => of.get(field),
+    };
+    value.map(cell).unwrap_or_default()
 }
 
 fn cell(value: &Value) -> String {

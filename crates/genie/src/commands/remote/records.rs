@@ -116,8 +116,8 @@ pub(crate) fn job(remote: &Remote, arguments: JobCommand) -> anyhow::Result<Ende
                 ("ID", "id"),
                 ("KIND", "kind"),
                 ("STATE", "state"),
-                ("DONE", "done"),
-                ("TOTAL", "total"),
+                ("DONE", "/progress/done"),
+                ("TOTAL", "/progress/total"),
                 ("CHANGED", "changed"),
                 ("REASON", "reason"),
             ];
