@@ -320,9 +320,14 @@ fn conversations_are_read_exported_and_deleted() {
     genie
         .run(&["conversation", "delete", &id])
         .refused(&["--yes"]);
+    genie.run(&["conversation", "erase"]).refused(&["--yes"]);
     genie
-        .run(&["conversation", "delete", &id, "--yes"])
+        .run(&["conversation", "erase", "--subject", "another", "--yes"])
         .ended(0);
+    let list = genie.json(&["conversation", "list", "--json"]);
+    assert_eq!(list.as_array().unwrap().len(), 1);
+    let erased = genie.run(&["conversation", "erase", "--yes"]).ended(0).out;
+    assert!(erased.contains("erased 1 conversations"), "{erased}");
     let list = genie.json(&["conversation", "list", "--json"]);
     assert!(list.as_array().unwrap().is_empty());
     let jobs = genie.run(&["job", "list"]).ended(0).out;

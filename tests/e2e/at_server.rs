@@ -150,6 +150,17 @@ fn every_command_about_what_is_kept_goes_to_the_server() {
     here.run(&["audit", "anchor"]).ended(0);
     let lines = here.run(&["audit", "export"]).ended(0).out;
     assert!(lines.lines().count() > 5, "{lines}");
+    // An operator gets all of the chain, refusals too.
+    let records: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for (at, record) in records.iter().enumerate() {
+        assert_eq!(record["sequence"], at as u64 + 1);
+        let before = at.checked_sub(1).map(|before| &records[before]["hash"]);
+        assert!(before.is_none_or(|before| *before == record["previous"]));
+    }
+    assert!(records.iter().any(|record| record["outcome"] == "denied"));
 
     let file = scratch.path("far.tar");
     here.run(&["backup", "create", file.to_str().unwrap()])

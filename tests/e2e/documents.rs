@@ -1,9 +1,10 @@
 //! Documents come, change and go.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::genie::{E5, Genie, MINILM, models, with_articles};
 use crate::material::Scratch;
+use crate::service::Service;
 
 fn statuses(lines: &[Value]) -> Vec<&str> {
     lines
@@ -149,4 +150,62 @@ fn an_empty_index_is_said_to_be_empty() {
     assert_eq!(answer["answered"], false, "{answer}");
     assert_eq!(answer["citations"], serde_json::json!([]));
     assert_eq!(genie.index().len(), 0);
+}
+
+#[test]
+fn commands_work_in_a_workspace_here_and_through_a_service() {
+    let Some((scratch, genie)) = with_articles() else {
+        return;
+    };
+    scratch.write("home/config.toml", "[retrieval]\nmin_similarity = 0.1\n");
+    genie.run(&["workspace", "create", "health"]).ended(0);
+    let within = |arguments: &[&'static str]| [arguments, &["--workspace", "health"]].concat();
+    let there = |arguments: &[&'static str]| genie.json(&within(arguments));
+    genie.run(&within(&["ingest", "docs"])).ended(0);
+    genie
+        .run(&["doc", "list", "--workspace", "nowhere"])
+        .refused(&["nowhere", "genie workspace list"]);
+    let mut service = None;
+    for round in ["here", "through a service"] {
+        let listed = there(&["doc", "list", "--json"]);
+        assert_eq!(listed.as_array().unwrap().len(), 3, "{round}: {listed}");
+        assert_eq!(genie.json(&["doc", "list", "--json"]), json!([]), "{round}");
+        let found = there(&["search", "repair ship splices a cable", "--json"]);
+        assert_eq!(found["passages"][0]["document"], "docs/cable.md", "{found}");
+        let answer = there(&["ask", "What does a repair ship do?", "--json"]);
+        assert_eq!(answer["citations"][0]["document"], "docs/cable.md");
+        let none = genie.json(&["search", "repair ship splices a cable", "--json"]);
+        assert_eq!(none["passages"], json!([]), "{round}");
+
+        let cable = listed.as_array().unwrap().iter();
+        let cable = cable.clone().find(|one| one["uri"] == "docs/cable.md");
+        let id = cable.unwrap()["id"].as_str().unwrap();
+        let doc = |action: &str, more: &[&str]| {
+            let arguments = [
+                &["doc", action, &id[..12]],
+                more,
+                &["--workspace", "health"],
+            ];
+            genie.run(&arguments.concat())
+        };
+        let title = format!("Cables {round}");
+        let set = doc("set", &["--title", &title, "--label", "sea/cables"]);
+        assert!(set.ended(0).out.contains("sea/cables"));
+        doc("set", &[]).refused(&["nothing is to be changed"]);
+        doc("reindex", &[]).ended(0);
+        let shown = doc("show", &["--json"]).ended(0).out;
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(shown["title"], title.as_str(), "{shown}");
+        assert_eq!(shown["labels"], json!(["sea/cables"]), "{shown}");
+        let text = doc("text", &[]).ended(0).out;
+        assert!(text.contains("splice"), "{text}");
+        let file = scratch.path(&format!("{}.md", round.replace(' ', "-")));
+        let to = file.to_str().unwrap();
+        doc("download", &[to]).ended(0);
+        let sent = std::fs::read(scratch.path("docs/cable.md")).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), sent);
+        doc("download", &[to]).refused(&["can't be made"]);
+        service.get_or_insert_with(|| Service::start(&genie));
+    }
+    service.unwrap().stop().ended(0);
 }

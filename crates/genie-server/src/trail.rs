@@ -101,6 +101,15 @@ pub(crate) async fn audit(
     Ok(Json(paging.body(records)))
 }
 
+pub(crate) async fn all(
+    State(service): State<Arc<Service>>,
+    _access: Access,
+    paging: Paging,
+) -> Result<Json<PageBody<AuditBody>>, Failure> {
+    let records = service.accounts()?.audit_page(None, paging.page()?).await?;
+    Ok(Json(paging.body(records)))
+}
+
 pub(crate) async fn verify(
     State(service): State<Arc<Service>>,
     _access: Access,

@@ -103,16 +103,19 @@ impl Subject {
         self.0.strip_prefix("key:")?.parse().ok()
     }
 
-    /// The subject as logs have it, where no person is to be named: of a
-    /// person the issuer, and a part of the SHA-256 of the whole.
+    /// The subject as logs have it, where no person is to be named: of
+    /// `user:<issuer>:<name there>` and of what a security server names so, a
+    /// part of the SHA-256 of the whole instead of the last part.
     #[must_use]
     pub fn for_logs(&self) -> String {
-        let Some(person) = self.0.strip_prefix("user:") else {
-            return self.0.clone();
-        };
-        let issuer = person.split(':').next().unwrap_or_default();
-        let hash = ContentHash::of(self.0.as_bytes()).to_string();
-        format!("user:{issuer}:#{}", hash.get(..16).unwrap_or_default())
+        let mut parts = self.0.splitn(3, ':');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(kind @ ("user" | "xroad")), Some(of), Some(_)) => {
+                let hash = ContentHash::of(self.0.as_bytes()).to_string();
+                format!("{kind}:{of}:#{}", hash.get(..16).unwrap_or_default())
+            }
+            _ => self.0.clone(),
+        }
     }
 
     /// The subject as text.
@@ -217,6 +220,29 @@ impl JobId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn logs_name_no_person() {
+        let shown = |text: &str| text.parse::<Subject>().expect("a subject").for_logs();
+        for kept in ["local", "key:67e55044", "xroad:EE/GOV/1/portal"] {
+            assert_eq!(shown(kept), kept);
+        }
+        for (named, kept) in [
+            ("user:gov:ana@example.org", "user:gov:#"),
+            ("user:gov:urn:ana", "user:gov:#"),
+            ("xroad:EE/GOV/1/portal:EE4710", "xroad:EE/GOV/1/portal:#"),
+        ] {
+            let logged = shown(named);
+            assert!(logged.starts_with(kept), "{logged}");
+            assert_eq!(logged.len(), kept.len() + 16);
+            assert!(
+                !logged.contains("ana") && !logged.contains("4710"),
+                "{logged}"
+            );
+            assert_eq!(logged, shown(named));
+        }
+        assert_ne!(shown("user:gov:ana"), shown("user:gov:bo"));
+    }
 
     #[test]
     fn names_of_workspaces_are_dns_labels() {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use genie_core::{Date, DocumentId, Language};
+use genie_state::WorkspaceId;
 
 use crate::commands::bench::Bench;
 
@@ -107,7 +108,7 @@ pub(crate) enum Command {
     Models(Models),
     /// Index files, folders and globs
     Ingest(Ingest),
-    /// List and remove indexed documents
+    /// List, show, change and remove indexed documents
     Doc(Doc),
     /// Fetch public documents that the project lists
     Corpus(Corpus),
@@ -249,7 +250,7 @@ pub(crate) enum ModelsAction {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  genie ingest report.pdf\n  genie ingest reports/ 'notes/**/*.md'\n\nExit codes: 0 all indexed, 3 some files skipped (each is named), 1 nothing done"
+    after_help = "Examples:\n  genie ingest report.pdf\n  genie ingest reports/ 'notes/**/*.md'\n  genie ingest clinics/ --workspace health\n\nExit codes: 0 all indexed, 3 some files skipped (each is named), 1 nothing done"
 )]
 pub(crate) struct Ingest {
     /// Files, folders (read recursively) and globs; text, Markdown, HTML, PDF, DOCX
@@ -258,15 +259,19 @@ pub(crate) struct Ingest {
     /// Print one JSON object a file
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Workspace,
 }
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  genie doc list --json\n  genie doc delete 3f1a… --yes\n  genie doc delete 3f1a… --keep-days 30\n  genie doc list --deleted\n  genie doc restore 3f1a…"
+    after_help = "Examples:\n  genie doc list --json\n  genie doc text 3f1a… --workspace health\n  genie doc set 3f1a… --label infrastructure/fibre\n  genie doc delete 3f1a… --yes\n  genie doc delete 3f1a… --keep-days 30\n  genie doc list --deleted\n  genie doc restore 3f1a…"
 )]
 pub(crate) struct Doc {
     #[command(subcommand)]
     pub(crate) action: DocAction,
+    #[command(flatten)]
+    pub(crate) place: Workspace,
 }
 
 #[derive(Debug, Subcommand)]
@@ -279,6 +284,45 @@ pub(crate) enum DocAction {
         /// As JSON
         #[arg(long)]
         json: bool,
+    },
+    /// What the index knows of a document
+    Show {
+        /// The id that `genie doc list` shows, or its beginning if that is unique
+        id: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The text of a document, as it is indexed, passage by passage
+    Text {
+        /// The id that `genie doc list` shows, or its beginning if that is unique
+        id: String,
+    },
+    /// Write a document as it was sent into a file
+    Download {
+        /// The id that `genie doc list` shows, or its beginning if that is unique
+        id: String,
+        /// The file, which must not be there yet
+        file: PathBuf,
+    },
+    /// Change the title or the labels of a document
+    Set {
+        /// The id that `genie doc list` shows, or its beginning if that is unique
+        id: String,
+        /// Another title
+        #[arg(long)]
+        title: Option<String>,
+        /// All labels, such as `infrastructure/fibre`; several times for several
+        #[arg(long = "label", value_name = "LABEL")]
+        labels: Vec<String>,
+        /// Take all labels away
+        #[arg(long, conflicts_with = "labels")]
+        no_labels: bool,
+    },
+    /// Read, cut and embed what is kept of a document anew
+    Reindex {
+        /// The id that `genie doc list` shows, or its beginning if that is unique
+        id: String,
     },
     /// Remove a document with its text and vectors
     Delete {
@@ -335,6 +379,16 @@ pub(crate) struct Asking {
     pub(crate) top_k: Option<usize>,
     #[command(flatten)]
     pub(crate) only: Only,
+    #[command(flatten)]
+    pub(crate) place: Workspace,
+}
+
+/// The workspace whose documents are meant.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Workspace {
+    /// Workspace [default: that of the key where a service is asked, else `default`]
+    #[arg(long = "workspace", value_name = "ID")]
+    pub(crate) id: Option<WorkspaceId>,
 }
 
 /// Which documents count. Options are joined by "and"; one that is given

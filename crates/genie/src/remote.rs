@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use genie_server::{AddedBody, AnswerBody, DocumentBody, DocumentsBody, SearchBody};
+use genie_state::WorkspaceId;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use ureq::config::ConfigBuilder;
@@ -25,6 +26,9 @@ pub(crate) struct Remote {
     key: Option<String>,
     /// Whether what is sent to it can't be read on the way.
     keeps_keys: bool,
+    /// The workspace that is meant; without it the service takes that of the
+    /// key.
+    workspace: Option<WorkspaceId>,
 }
 
 impl Remote {
@@ -71,6 +75,23 @@ impl Remote {
         &self.url
     }
 
+    /// The same for this workspace's documents.
+    pub(crate) fn within(self, workspace: Option<WorkspaceId>) -> Self {
+        Self { workspace, ..self }
+    }
+
+    /// The path of something of the workspace.
+    pub(crate) fn path(&self, rest: &str) -> String {
+        match &self.workspace {
+            Some(workspace) => format!("/api/v1/workspaces/{workspace}{rest}"),
+            None => format!("/api/v1{rest}"),
+        }
+    }
+
+    fn url_of(&self, rest: &str) -> String {
+        format!("{}{}", self.url, self.path(rest))
+    }
+
     /// The same with this key.
     pub(crate) fn with_secret(self, secret: &str) -> anyhow::Result<Self> {
         if !self.keeps_keys {
@@ -101,6 +122,7 @@ impl Remote {
             agent: config.build().into(),
             key: settings::api_key(),
             keeps_keys: true,
+            workspace: None,
         }
     }
 
@@ -206,7 +228,7 @@ impl Remote {
             set(&mut body, "history", Some(turns));
         }
         let response = self
-            .with_key(self.agent.post(format!("{}/api/v1/answer", self.url)))
+            .with_key(self.agent.post(self.url_of("/answer")))
             .header("Accept", "text/event-stream")
             .send_json(&body)
             .with_context(|| self.unreachable())?;
@@ -243,7 +265,7 @@ impl Remote {
         set(&mut body, "top_k", asking.top_k);
         set(&mut body, "filter", asking.only.body()?);
         let response = self
-            .with_key(self.agent.post(format!("{}/api/v1/search", self.url)))
+            .with_key(self.agent.post(self.url_of("/search")))
             .send_json(&body)
             .with_context(|| self.unreachable())?;
         Ok(self.checked(response)?.into_body().read_json()?)
@@ -252,7 +274,7 @@ impl Remote {
     /// All documents.
     pub(crate) fn documents(&self) -> anyhow::Result<Vec<DocumentBody>> {
         let mut documents = Vec::new();
-        let mut next = Some("/api/v1/documents?pageSize=500".to_owned());
+        let mut next = Some(self.path("/documents?pageSize=500"));
         while let Some(path) = next {
             let response = self
                 .with_key(self.agent.get(format!("{}{path}", self.url)))
@@ -271,7 +293,7 @@ impl Remote {
         let response = self
             .with_key(
                 self.agent
-                    .post(format!("{}/api/v1/documents?uri={label}", self.url)),
+                    .post(self.url_of(&format!("/documents?uri={label}"))),
             )
             .header("Content-Type", "application/octet-stream")
             .send(bytes)
@@ -281,8 +303,20 @@ impl Remote {
 
     /// Removes a document; the query says for how long it can be restored.
     pub(crate) fn delete(&self, id: &str, query: &str) -> anyhow::Result<()> {
-        self.remove(&format!("/api/v1/documents/{id}{query}"))
+        self.remove(&self.path(&format!("/documents/{id}{query}")))
             .map(drop)
+    }
+
+    /// The bytes of a document as they were sent.
+    pub(crate) fn download(&self, id: &str) -> anyhow::Result<Box<dyn Read>> {
+        let response = self
+            .with_key(
+                self.agent
+                    .get(self.url_of(&format!("/documents/{id}/content"))),
+            )
+            .call()
+            .with_context(|| self.unreachable())?;
+        Ok(Box::new(self.checked(response)?.into_body().into_reader()))
     }
 
     /// Passes a message of the Model Context Protocol on; `None` where it

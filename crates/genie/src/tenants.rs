@@ -188,22 +188,7 @@ impl Tenants {
     pub(crate) fn parts(&self, workspace: &Workspace) -> Result<TenantParts, StoreError> {
         let store = self.store(workspace)?;
         let settings = &workspace.settings;
-        let mut retrieval = self.config.retrieval.clone();
-        if let Some(top_k) = settings.top_k {
-            retrieval.top_k = top_k as usize;
-        }
-        if let Some(least) = settings.min_similarity {
-            retrieval.min_similarity = least;
-        }
-        let mut answer = self.config.answer.clone();
-        let languages = settings.languages.iter();
-        answer.languages = languages.filter_map(|code| code.parse().ok()).collect();
-        if let Some(style) = settings.style.as_ref().and_then(|it| it.parse().ok()) {
-            answer.style = style;
-        }
-        if let Some(most) = settings.max_tokens {
-            answer.max_tokens = most as usize;
-        }
+        let (retrieval, answer) = settled(&self.config, workspace);
         let writes = settings.answers.as_deref() != Some("quoted");
         let engine = Engine::new(EngineParts {
             embed: Arc::clone(&self.vectors.embed),
@@ -254,6 +239,48 @@ fn on_server(config: &Config, url: &str, name: &str) -> ServerOptions {
         api_key: settings::qdrant_api_key(),
         collection: format!("{}-{name}", config.collection),
     }
+}
+
+/// What a workspace's settings make of those of the installation.
+fn settled(config: &Config, workspace: &Workspace) -> (RetrievalConfig, AnswerConfig) {
+    let settings = &workspace.settings;
+    let mut retrieval = config.retrieval.clone();
+    if let Some(top_k) = settings.top_k {
+        retrieval.top_k = top_k as usize;
+    }
+    if let Some(least) = settings.min_similarity {
+        retrieval.min_similarity = least;
+    }
+    let mut answer = config.answer.clone();
+    let languages = settings.languages.iter();
+    answer.languages = languages.filter_map(|code| code.parse().ok()).collect();
+    if let Some(style) = settings.style.as_ref().and_then(|it| it.parse().ok()) {
+        answer.style = style;
+    }
+    if let Some(most) = settings.max_tokens {
+        answer.max_tokens = most as usize;
+    }
+    (retrieval, answer)
+}
+
+/// A configuration whose index, documents and settings are those of a workspace
+/// other than the default one. State and uploads are not found with it.
+pub(crate) fn config_of(config: &Config, workspace: &Workspace) -> Config {
+    let mut config = config.clone();
+    (config.retrieval, config.answer) = settled(&config, workspace);
+    let settings = &workspace.settings;
+    if settings.answers.as_deref() == Some("quoted") {
+        config.chat_model = None;
+    } else if let Some(model) = &settings.model
+        && config.chat_models.contains(model)
+    {
+        config.chat_model = Some(model.clone());
+    }
+    let name = name(workspace);
+    config.collection = format!("{}-{name}", config.collection);
+    // A workspace has the folders of an installation, below a name of its own.
+    config.places.home = config.places.workspaces().join(name);
+    config
 }
 
 /// Where a workspace's documents are, if that is on a Qdrant server.

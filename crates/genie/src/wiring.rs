@@ -14,12 +14,13 @@ use genie_ingest::{CHUNKER_VERSION, ChunkOptions, Limits};
 use genie_llm::{ChatModel, ChatModelOptions};
 use genie_models::{FileName, ModelName, ModelStore, NetworkSettings, Registry};
 use genie_rag::{Engine, EngineParts, Indexer, passage_text};
-use genie_state::{KeepingStore, Originals};
+use genie_state::{KeepingStore, Originals, WorkspaceId};
 use genie_store::{EdgeStore, HolderNote, ServerOptions, ServerStore, read_holder};
 
-use crate::cli::Common;
+use crate::accounts::Accounts;
+use crate::cli::{self, Common};
 use crate::remote::Remote;
-use crate::settings;
+use crate::{settings, tenants};
 
 /// Packs of texts that may wait for the embedding model.
 const EMBEDDING_QUEUE: usize = 64;
@@ -47,6 +48,32 @@ pub(crate) fn place(common: &Common, config: &Config) -> anyhow::Result<Place> {
         Some(url) => Place::Service(Remote::of_holder(&url)),
         None => Place::Here,
     })
+}
+
+/// As [`place`] for the documents of one workspace, with the configuration that
+/// leads to them: where this process does the work, its folders are that of the
+/// workspace, and its settings count.
+pub(crate) fn place_in(
+    common: &Common,
+    config: &Config,
+    workspace: &cli::Workspace,
+) -> anyhow::Result<(Place, Config)> {
+    match (place(common, config)?, &workspace.id) {
+        (Place::Service(remote), id) => {
+            let remote = remote.within(id.clone());
+            Ok((Place::Service(remote), config.clone()))
+        }
+        (Place::Here, Some(id)) if *id != WorkspaceId::default_workspace() => {
+            let accounts = Accounts::of(config)?;
+            let found = accounts
+                .wait(accounts.state.workspace(id))?
+                .with_context(|| {
+                    format!("there is no workspace {id}; `genie workspace list` shows them")
+                })?;
+            Ok((Place::Here, tenants::config_of(config, &found)))
+        }
+        (Place::Here, _) => Ok((Place::Here, config.clone())),
+    }
 }
 
 /// The model registry with its folder.

@@ -13,8 +13,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::caller::Person;
 
-/// Which subsystem asks, by the message protocol of X-Road for REST.
-const CLIENT: HeaderName = HeaderName::from_static("x-road-client");
+/// Which subsystem asks: by the message protocol of X-Road for REST, and as
+/// GovStack's information mediator calls it.
+static CLIENT: [HeaderName; 3] = [
+    HeaderName::from_static("x-road-client"),
+    HeaderName::from_static("x-govstack-client"),
+    HeaderName::from_static("information-mediator-client"),
+];
 /// For which of its people.
 const USER: HeaderName = HeaderName::from_static("x-road-userid");
 
@@ -129,7 +134,7 @@ impl SecurityServer {
     /// For whom it asks; `None` where it says nothing that is configured.
     pub(crate) fn person(&self, headers: &HeaderMap) -> Option<Person> {
         // What X-Road allows in no identifier stands between client and user.
-        let client = only(headers, &CLIENT).filter(|client| !client.contains(':'))?;
+        let client = client(headers).filter(|client| !client.contains(':'))?;
         let known: Vec<_> = self
             .clients
             .iter()
@@ -149,6 +154,15 @@ impl SecurityServer {
             memberships: Vec::new(),
         })
     }
+}
+
+/// The subsystem, where it is said once, or the same by each header that says
+/// it.
+fn client(headers: &HeaderMap) -> Option<&str> {
+    let mut said = CLIENT.iter().filter(|name| headers.contains_key(*name));
+    let client = only(headers, said.next()?)?;
+    said.all(|name| only(headers, name) == Some(client))
+        .then_some(client)
 }
 
 /// The value of a header that is there once and is not empty.
@@ -231,6 +245,14 @@ mod tests {
             check(&[("x-road-client", nobody)], None);
         }
         check(&[], None);
+        // The same by other names.
+        for name in ["x-govstack-client", "information-mediator-client"] {
+            let again = (name, "EE/GOV/1/portal");
+            check(&[again], Some(("xroad:EE/GOV/1/portal", 2)));
+            check(&[portal, again], Some(("xroad:EE/GOV/1/portal", 2)));
+            check(&[portal, (name, "EE/GOV/2/any")], None);
+            check(&[again, again], None);
+        }
     }
 
     #[test]

@@ -179,6 +179,13 @@ fn installation() -> Vec<Route> {
                 .gives_plain(200, &[backup::TAR]),
         ),
         Route::get(
+            "/api/v1/audit/all",
+            operator,
+            trail::all,
+            Doc::paged("The audit trail of all workspaces, with what was refused; newest first.")
+                .gives::<paging::PageBody<trail::AuditBody>>(200),
+        ),
+        Route::get(
             "/api/v1/audit/verify",
             operator,
             trail::verify,

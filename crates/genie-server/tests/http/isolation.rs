@@ -138,7 +138,8 @@ fn needs() -> BTreeMap<String, String> {
 
 #[tokio::test]
 async fn without_valid_credentials_only_public_routes_answer() {
-    let service = service(None, with_keys).await;
+    let people = People::new().await;
+    let service = &people.service;
     let past = Timestamp::now().before(Duration::from_secs(1));
     let (_, expired) = service
         .key_with(Some("health"), Role::Owner, &[], Some(past))
@@ -157,9 +158,23 @@ async fn without_valid_credentials_only_public_routes_answer() {
         .rotate_key(&rotated.id)
         .await
         .expect("a state");
+    // Tokens that would open everything if they were in order.
+    let token = |claim: &str, value: Value| {
+        let mut claims = people.provider.claims("ana", &["operators"]);
+        claims[claim] = value;
+        people.signer.token(&claims)
+    };
+    let tokens = [
+        token("exp", (crate::provider::now() - 3600).into()),
+        token("nbf", (crate::provider::now() + 3600).into()),
+        token("aud", "another".into()),
+        token("iss", "https://id.example.org".into()),
+        Signer::p256("a").token(&people.provider.claims("ana", &["operators"])),
+    ];
+    let keys = ["", "gk_00000000_no", "nonsense", &expired, &secret, &old];
     let needs = needs();
-    for key in ["", "gk_00000000_no", "nonsense", &expired, &secret, &old] {
-        for (route, reply) in walk(&service, key, "health", &[]).await {
+    for key in keys.into_iter().chain(tokens.iter().map(String::as_str)) {
+        for (route, reply) in walk(service, key, "health", &[]).await {
             let expected = needs[&route] == "public";
             assert_eq!(was_let_in(&reply), expected, "{route} with {key:?}");
             if !expected {
@@ -282,7 +297,7 @@ async fn credentials_of_one_workspace_find_no_other() {
 async fn a_scope_allows_only_what_it_names() {
     let service = service(None, with_keys).await;
     let needs = needs();
-    for scope in ["search", "documents.read", "manage", "audit.read"] {
+    for scope in genie_server::scopes() {
         let (_, key) = service
             .key_with(Some("health"), Role::Owner, &[scope], None)
             .await;
@@ -385,6 +400,83 @@ async fn objects_of_another_workspace_are_unknown() {
             .await;
         assert_eq!(own.status, 200, "{path} was removed by a stranger");
     }
+    // The ids of one workspace on every route of another.
+    let removed = created(
+        service
+            .ask(
+                "POST",
+                "/api/v1/documents",
+                &health,
+                Some(json!({"uri": "removed.txt", "text": "The clinic has a garden."})),
+            )
+            .await,
+    );
+    let path = format!("/api/v1/documents/{removed}?keep_days=3");
+    assert_eq!(
+        service.ask("DELETE", &path, &health, None).await.status,
+        204
+    );
+    let aside = created(
+        service
+            .ask("POST", "/api/v1/conversations", &health, Some(json!({})))
+            .await,
+    );
+    let path = format!("/api/v1/conversations/{aside}?keep_days=3");
+    assert_eq!(
+        service.ask("DELETE", &path, &health, None).await.status,
+        204
+    );
+    let later = [("prefer", "respond-async")];
+    let question = json!({"question": "How many beds has the clinic of Port Louis?"});
+    let answer = service
+        .ask_with(
+            "POST",
+            "/api/v1/answer",
+            &health,
+            Some(question.clone()),
+            &later,
+        )
+        .await;
+    let answer = created(answer);
+    let ids = [
+        ("/documents/{id}", &document),
+        ("/conversations/{id}", &conversation),
+        ("/keys/{id}", &key),
+        ("/removed-documents/{id}", &removed),
+        ("/removed-conversations/{id}", &aside),
+        ("/jobs/{id}", &answer),
+        ("/answers/{id}", &answer),
+    ];
+    let mut walked = 0;
+    for (method, route, _) in routes() {
+        let Some((_, id)) = ids.iter().find(|(part, _)| route.contains(*part)) else {
+            continue;
+        };
+        let path = filled(&route.replace("{id}", id), "energy");
+        let body = match route.as_str() {
+            "/api/v1/conversations/{id}/messages" => Some(question.clone()),
+            _ => matches!(method.as_str(), "POST" | "PUT" | "PATCH")
+                .then(|| json!({"title": "Taken"})),
+        };
+        let foreign = service.ask(&method, &path, &energy, body).await;
+        let refused = matches!(foreign.status.as_u16(), 400 | 404);
+        let is_read = matches!(method.as_str(), "GET" | "DELETE");
+        assert!(
+            refused && (!is_read || foreign.status == 404),
+            "{method} {path}: {} {}",
+            foreign.status,
+            foreign.text
+        );
+        walked += 1;
+    }
+    assert!(walked > 30, "{walked} routes have such ids");
+    for path in ["/api/v1/removed-documents", "/api/v1/removed-conversations"] {
+        let own = service.ask("GET", path, &health, None).await.json();
+        assert_eq!(own["count"], 1, "{path}: {own}");
+    }
+    let path = format!("/api/v1/documents/{document}");
+    let own = service.ask("GET", &path, &health, None).await.json();
+    assert_eq!(own["title"], "clinics", "{own}");
     // Another caller of the same workspace is a stranger to conversations.
     let colleague = service.key(Some("health"), Role::Owner).await;
     let path = format!("/api/v1/conversations/{conversation}");

@@ -10,7 +10,7 @@ use super::{Serve, Within};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  genie conversation list --workspace health --subject user:0f3a:ana@example.org\n  genie conversation export --subject user:0f3a:ana@example.org > ana.json"
+    after_help = "Examples:\n  genie conversation list --workspace health --subject user:0f3a:ana@example.org\n  genie conversation export --subject user:0f3a:ana@example.org > ana.json\n  genie conversation erase --subject user:0f3a:ana@example.org"
 )]
 pub(crate) struct ConversationCommand {
     #[command(subcommand)]
@@ -77,6 +77,15 @@ pub(crate) enum ConversationAction {
         id: ConversationId,
         #[command(flatten)]
         whose: Whose,
+    },
+    /// Erase everything that a workspace holds of somebody: conversations,
+    /// feedback, usage and jobs; the audit trail stays
+    Erase {
+        #[command(flatten)]
+        whose: Whose,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
     },
     /// Print everything that a workspace holds of somebody, as JSON:
     /// conversations, feedback and usage

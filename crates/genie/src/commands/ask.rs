@@ -6,10 +6,10 @@ use genie_core::{ChatMessage, ChatRole, Config};
 use genie_rag::{AnswerEvent, Engine, Question, RagError};
 use genie_server::AnswerBody;
 
-use crate::cli::{Ask, Asking, Common, Serve};
+use crate::cli::{Ask, Asking, Common, Serve, Workspace};
 use crate::interrupt::{self, Interrupted};
 use crate::remote::Remote;
-use crate::wiring::{Parts, Place, place};
+use crate::wiring::{Parts, Place, place_in};
 use crate::{Ended, progress, render, settings};
 
 use super::{say, say_json};
@@ -19,7 +19,7 @@ pub(crate) fn run(common: &Common, arguments: &Ask) -> anyhow::Result<Ended> {
     let config = settings::read(common, &Serve::default())?;
     // A filter that makes no sense is told before models are loaded.
     arguments.asking.only.filter()?;
-    let answerer = Answerer::open(common, &config)?;
+    let answerer = Answerer::open(common, &config, &arguments.asking.place)?;
     let turn = Turn {
         question: &arguments.question,
         history: &[],
@@ -49,13 +49,17 @@ pub(crate) enum Answerer {
 
 impl Answerer {
     /// Loads what is needed, with a sign of life.
-    pub(crate) fn open(common: &Common, config: &Config) -> anyhow::Result<Self> {
-        match place(common, config)? {
-            Place::Service(remote) => Ok(Self::Service(remote)),
-            Place::Here => {
+    pub(crate) fn open(
+        common: &Common,
+        config: &Config,
+        workspace: &Workspace,
+    ) -> anyhow::Result<Self> {
+        match place_in(common, config, workspace)? {
+            (Place::Service(remote), _) => Ok(Self::Service(remote)),
+            (Place::Here, config) => {
                 let waiting = progress::waiting("loading models");
-                let parts = Parts::open(common, config)?;
-                let engine = parts.engine(common, config)?;
+                let parts = Parts::open(common, &config)?;
+                let engine = parts.engine(common, &config)?;
                 waiting.finish_and_clear();
                 Ok(Self::Here(Box::new(engine)))
             }

@@ -14,7 +14,7 @@ use super::say;
 /// Runs the command.
 pub(crate) fn run(common: &Common, arguments: &Chat) -> anyhow::Result<Ended> {
     let config = settings::read(common, &Serve::default())?;
-    let answerer = Answerer::open(common, &config)?;
+    let answerer = Answerer::open(common, &config, &arguments.asking.place)?;
     let mut editor =
         DefaultEditor::new().context("the terminal can't be used for a conversation")?;
     let mut history: Vec<(String, String)> = Vec::new();

@@ -17,7 +17,7 @@ use crate::remote::Remote;
 use crate::render::plain;
 use crate::table::table;
 
-use super::{remote, say, say_json};
+use super::{confirmed, remote, say, say_json};
 
 /// Runs `genie conversation`.
 pub(crate) fn run(common: &Common, arguments: ConversationCommand) -> anyhow::Result<Ended> {
@@ -109,6 +109,19 @@ pub(crate) fn run(common: &Common, arguments: ConversationCommand) -> anyhow::Re
             accounts.record("conversation.restore", Some(&owner.workspace), id)?;
             say(&format!("restored {id}\n"))?;
         }
+        ConversationAction::Erase { whose, yes } => {
+            let question = erasing(&whose);
+            let owner = owner(&accounts, whose)?;
+            if confirmed(&question, yes)? {
+                let erased = accounts.wait(
+                    accounts
+                        .state
+                        .erase_subject(&owner.workspace, &owner.subject),
+                )?;
+                accounts.record("person.erase", Some(&owner.workspace), &owner.subject)?;
+                say(&format!("erased {erased} conversations\n"))?;
+            }
+        }
         ConversationAction::Export { whose } => {
             let owner = owner(&accounts, whose)?;
             let data = accounts.wait(
@@ -136,6 +149,14 @@ pub(crate) fn run(common: &Common, arguments: ConversationCommand) -> anyhow::Re
         }
     }
     Ok(Ended::Done)
+}
+
+/// Asks whether everything of somebody is to be erased.
+pub(super) fn erasing(whose: &Whose) -> String {
+    format!(
+        "Erase all conversations, feedback, usage and jobs of {} in {}?",
+        whose.subject, whose.within.workspace
+    )
 }
 
 fn delete(

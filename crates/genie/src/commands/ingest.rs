@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::cli::{Common, Ingest, Serve};
 use crate::interrupt::{self, Interrupted};
 use crate::remote::Remote;
-use crate::wiring::{Parts, Place, place};
+use crate::wiring::{Parts, Place, place, place_in};
 use crate::{Ended, files, progress, settings};
 
 use super::say;
@@ -25,9 +25,9 @@ use super::say;
 pub(crate) fn run(common: &Common, arguments: &Ingest) -> anyhow::Result<Ended> {
     let config = settings::read(common, &Serve::default())?;
     let files = files::expand(&arguments.paths)?;
-    let target = match place(common, &config)? {
-        Place::Service(remote) => Target::Service(remote),
-        Place::Here => {
+    let target = match place_in(common, &config, &arguments.place)? {
+        (Place::Service(remote), _) => Target::Service(remote),
+        (Place::Here, config) => {
             let waiting = progress::waiting("loading the embedding model");
             let parts = Parts::open(common, &config)?;
             waiting.finish_and_clear();

@@ -1,6 +1,6 @@
 //! `genie quickstart`: from nothing to a cited answer, then the service.
 
-use crate::cli::{Asking, Common, Only, Quickstart, Serve};
+use crate::cli::{Asking, Common, Only, Quickstart, Serve, Workspace};
 use crate::{Ended, settings};
 
 use super::ask::{Answerer, Turn};
@@ -33,8 +33,9 @@ pub(crate) fn run(common: &Common, arguments: &Quickstart) -> anyhow::Result<End
             lang: None,
             top_k: None,
             only: Only::default(),
+            place: Workspace::default(),
         };
-        Answerer::open(common, &config)?.talk(&Turn {
+        Answerer::open(common, &config, &asking.place)?.talk(&Turn {
             question: &arguments.question,
             history: &[],
             asking: &asking,

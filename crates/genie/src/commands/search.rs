@@ -4,7 +4,7 @@ use genie_rag::SearchRequest;
 use genie_server::SearchBody;
 
 use crate::cli::{Common, Search, Serve};
-use crate::wiring::{Parts, Place, place};
+use crate::wiring::{Parts, Place, place_in};
 use crate::{Ended, render, settings};
 
 use super::{say, say_json};
@@ -17,9 +17,9 @@ pub(crate) fn run(common: &Common, arguments: &Search) -> anyhow::Result<Ended> 
         config.chat_model = None;
     }
     let filter = arguments.asking.only.filter()?;
-    let found = match place(common, &config)? {
-        Place::Service(remote) => remote.search(&arguments.query, &arguments.asking)?,
-        Place::Here => {
+    let found = match place_in(common, &config, &arguments.asking.place)? {
+        (Place::Service(remote), _) => remote.search(&arguments.query, &arguments.asking)?,
+        (Place::Here, config) => {
             let parts = Parts::open(common, &config)?;
             let outcome = parts.engine(common, &config)?.search(SearchRequest {
                 query: arguments.query.clone(),

@@ -14,6 +14,7 @@ mod graph;
 mod lints;
 mod sources;
 mod text;
+mod variables;
 
 use checkout::Checkout;
 use documents::{check_decisions, check_links, check_name, check_paths};
@@ -114,6 +115,21 @@ fn the_environment_is_read_in_its_home() {
             .flat_map(|(_, file, source)| check_environment(file, source))
             .collect(),
     );
+}
+
+#[test]
+fn every_variable_is_named_to_who_deploys() {
+    let checkout = Checkout::open();
+    let read = checkout
+        .sources()
+        .iter()
+        .filter(|(name, file, _)| *name == "genie" || file.starts_with(SETTINGS_MODULE))
+        .flat_map(|(.., source)| variables::read_in(source))
+        .collect();
+    let document = checkout.read(variables::DOCUMENT).unwrap_or_default();
+    let planted = variables::missing(&read, "`GENIE_HOMES`");
+    assert!(planted.len() == read.len() && read.len() > 30, "{read:?}");
+    none(variables::missing(&read, &document));
 }
 
 #[test]

@@ -12,6 +12,8 @@ use crate::cli::{
     AuditAction, AuditCommand, ConversationAction, ConversationCommand, JobAction, JobCommand,
     Whose,
 };
+use crate::commands::confirmed;
+use crate::commands::conversation::erasing;
 use crate::remote::{Remote, Sending};
 use crate::render::plain;
 
@@ -82,6 +84,16 @@ pub(crate) fn conversation(
             remote.send(Sending::Post, &path, &json!({}))?;
             say(&format!("restored {id}\n"))?;
         }
+        ConversationAction::Erase { whose, yes } => {
+            let path = own(remote, &whose, "/me/data")?;
+            if confirmed(&erasing(&whose), yes)? {
+                let erased = remote.remove(&path)?.unwrap_or_default();
+                say(&format!(
+                    "erased {} conversations\n",
+                    erased["conversations"]
+                ))?;
+            }
+        }
         ConversationAction::Export { whose } => {
             say_json(&remote.get(&own(remote, &whose, "/me/data")?)?)?;
         }
@@ -102,6 +114,20 @@ fn own(remote: &Remote, whose: &Whose, rest: &str) -> anyhow::Result<String> {
         );
     }
     Ok(within(&whose.within.workspace, rest))
+}
+
+/// The trail that the caller may read: an operator the whole of it.
+fn trail(remote: &Remote) -> anyhow::Result<&'static str> {
+    let me = remote.get("/api/v1/me")?;
+    if me["operator"] == true {
+        return Ok("/api/v1/audit/all");
+    }
+    eprintln!(
+        "note: these are the records of the workspace {} alone; the chain can be checked with an \
+         operator's key",
+        text(&me, "workspace")?
+    );
+    Ok("/api/v1/audit")
 }
 
 /// `genie job` on a service.
@@ -153,7 +179,7 @@ pub(crate) fn audit(remote: &Remote, arguments: AuditCommand) -> anyhow::Result<
         } => {
             let path = match &workspace {
                 Some(workspace) => within(workspace, "/audit"),
-                None => "/api/v1/audit".to_owned(),
+                None => trail(remote)?.to_owned(),
             };
             let mut page = remote.get(&format!("{path}?pageSize={}", limit.min(500)))?;
             let found: Vec<Value> = serde_json::from_value(page["results"].take())
@@ -203,9 +229,12 @@ pub(crate) fn audit(remote: &Remote, arguments: AuditCommand) -> anyhow::Result<
             Ok(Ended::Done)
         }
         AuditAction::Export { out } => {
-            let mut records = remote.every("/api/v1/audit")?;
-            // The service gives the newest first.
-            records.reverse();
+            let mut records = remote.every(trail(remote)?)?;
+            // The service gives the newest first, and pages move while others
+            // are added.
+            let number = |record: &Value| record["sequence"].as_u64();
+            records.sort_by_key(number);
+            records.dedup_by_key(|record| number(record));
             let mut lines = String::new();
             for record in &records {
                 lines.push_str(&format!("{record}\n"));

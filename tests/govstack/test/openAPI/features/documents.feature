@@ -104,3 +104,35 @@ Feature: Documents
       | id                                                               |
       | 0000000000000000000000000000000000000000000000000000000000000000 |
       | nonsense                                                         |
+
+  @method=POST @endpoint=/api/v1/removed-documents/{id}/restore @positive
+  Scenario: A document that was removed for some days is listed and comes back
+    Given a workspace "archive"
+    And the header "x-genie-workspace" is "{archive}"
+    When POST "/api/v1/documents" is asked with JSON
+      """
+      {"uri": "ferry.md", "text": "The last ferry leaves at ten."}
+      """
+    Then the status is 201
+    And "id" of the body is kept as "ferry"
+    When DELETE "/api/v1/documents/{ferry}?keep_days=30" is asked
+    Then the status is 204
+    When GET "/api/v1/documents/{ferry}" is asked
+    Then the status is 404
+    When GET "/api/v1/removed-documents" is asked
+    Then the status is 200
+    And "results.0.uri" of the body is "ferry.md"
+    And the reply is as the description says
+    When POST "/api/v1/removed-documents/{ferry}/restore" is asked with JSON
+      """
+      {}
+      """
+    Then the status is 202
+    And "kind" of the body is "document.restore"
+    And the reply is as the description says
+
+  @method=DELETE @endpoint=/api/v1/documents/{id} @negative
+  Scenario: Days that make no sense are named
+    When DELETE "/api/v1/documents/none?keep_days=0" is asked
+    Then the status is 400
+    And the error names the field "keep_days"

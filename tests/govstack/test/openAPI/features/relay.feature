@@ -80,3 +80,49 @@ Feature: Through a security server
     When GET "/api/v1/me" is asked
     Then the status is 401
     And it is an error "unauthorized" of TMF630
+
+  @method=POST @endpoint=/api/v1/conversations/{id}/messages @positive
+  Scenario: A conversation is held as JSON
+    Given a workspace "afar"
+    And the header "x-genie-workspace" is "{afar}"
+    And a document "ferry.md" that says "The last ferry to the island leaves at ten in the evening."
+    When POST "/api/v1/conversations" is asked with JSON
+      """
+      {"title": "Ferries"}
+      """
+    Then the status is 201
+    And "id" of the body is kept as "conversation"
+    When POST "/api/v1/conversations/{conversation}/messages" is asked with JSON
+      """
+      {"question": "When does the last ferry to the island leave?"}
+      """
+    Then the status is 201
+    And "answer.answer.citations.0.quote" of the body matches "ten in the evening"
+    And the reply is as the description says
+    And the service was told of the sender
+    And the service set no header of X-Road
+
+  @method=POST @endpoint=/v1/chat/completions @positive
+  Scenario: A chat completion comes through as JSON
+    When POST "/v1/chat/completions" is asked with JSON
+      """
+      {"model": "genie", "messages": [{"role": "user", "content": "How much does a market stall licence cost?"}]}
+      """
+    Then the status is 200
+    And "choices.0.message.role" of the body is "assistant"
+    And "citations.0.document" of the body is "licences/market-stall.md"
+    And the service set no header of X-Road
+
+  @method=POST @endpoint=/api/v1/answer @positive
+  Scenario: Who does not wait asks for a job
+    Given the header "prefer" is "respond-async"
+    When POST "/api/v1/answer" is asked with JSON
+      """
+      {"question": "Who issues a market stall licence?"}
+      """
+    Then the status is 202
+    And "id" of the body is kept as "answer"
+    When GET "/api/v1/answers/{answer}" is asked
+    Then the status is 200
+    And "kind" of the body is "answer"
+    And the service set no header of X-Road
