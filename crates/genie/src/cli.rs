@@ -387,8 +387,8 @@ pub(crate) struct Asking {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Workspace {
     /// Workspace [default: that of the key where a service is asked, else `default`]
-    #[arg(long = "workspace", value_name = "ID")]
-    pub(crate) id: Option<WorkspaceId>,
+    #[arg(long, global = true, value_name = "ID")]
+    pub(crate) workspace: Option<WorkspaceId>,
 }
 
 /// Which documents count. Options are joined by "and"; one that is given

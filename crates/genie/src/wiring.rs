@@ -56,9 +56,9 @@ pub(crate) fn place(common: &Common, config: &Config) -> anyhow::Result<Place> {
 pub(crate) fn place_in(
     common: &Common,
     config: &Config,
-    workspace: &cli::Workspace,
+    meant: &cli::Workspace,
 ) -> anyhow::Result<(Place, Config)> {
-    match (place(common, config)?, &workspace.id) {
+    match (place(common, config)?, &meant.workspace) {
         (Place::Service(remote), id) => {
             let remote = remote.within(id.clone());
             Ok((Place::Service(remote), config.clone()))

@@ -32,7 +32,7 @@ pub(crate) fn run(common: &Common, arguments: Doc) -> anyhow::Result<Ended> {
             config,
             workspace: arguments
                 .place
-                .id
+                .workspace
                 .unwrap_or_else(WorkspaceId::default_workspace),
         })),
     };
