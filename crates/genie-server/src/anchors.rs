@@ -2,7 +2,7 @@
 //! published. A trail that is written anew later no longer has it.
 
 use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use genie_state::{AuditVerdict, Timestamp};
@@ -69,7 +69,7 @@ fn last_day(file: &Path) -> io::Result<Option<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    // A crash may have left half a line; the next one begins anew.
+    // A crash may have left half a line.
     let anchors = text.lines().rev();
     let mut anchors = anchors.filter_map(|line| serde_json::from_str::<Anchor>(line).ok());
     let at = anchors.next().and_then(|anchor| anchor.at.parse().ok());
@@ -77,9 +77,22 @@ fn last_day(file: &Path) -> io::Result<Option<String>> {
 }
 
 fn add(file: &Path, anchor: &Anchor) -> io::Result<()> {
-    let mut open = OpenOptions::new().append(true).create(true).open(file)?;
+    if let Some(folder) = file.parent() {
+        // With the state in PostgreSQL nothing else may have made it.
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut options = OpenOptions::new();
+    let mut open = options.read(true).append(true).create(true).open(file)?;
+    let mut before = Vec::new();
+    open.read_to_end(&mut before)?;
+    // Half a line of a crash is not to take this one with it.
+    let end = if before.last().is_none_or(|byte| *byte == b'\n') {
+        ""
+    } else {
+        "\n"
+    };
     let line = serde_json::to_string(anchor)?;
-    open.write_all(format!("{line}\n").as_bytes())?;
+    open.write_all(format!("{end}{line}\n").as_bytes())?;
     open.sync_all()
 }
 
@@ -90,15 +103,15 @@ mod tests {
     #[test]
     fn the_last_whole_line_tells_the_day() {
         let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("anchors.jsonl");
+        let file = folder.path().join("state/anchors.jsonl");
         assert_eq!(last_day(&file).expect("read"), None);
+        let anchor = |day: &str| Anchor {
+            at: format!("{day}T03:00:00.000Z"),
+            records: 3,
+            head: "ab".repeat(32),
+        };
         for day in ["2026-05-17", "2026-05-18"] {
-            let anchor = Anchor {
-                at: format!("{day}T03:00:00.000Z"),
-                records: 3,
-                head: "ab".repeat(32),
-            };
-            add(&file, &anchor).expect("written");
+            add(&file, &anchor(day)).expect("written");
             assert_eq!(last_day(&file).expect("read").as_deref(), Some(day));
         }
         let mut open = OpenOptions::new().append(true).open(&file).expect("open");
@@ -106,6 +119,11 @@ mod tests {
         assert_eq!(
             last_day(&file).expect("read").as_deref(),
             Some("2026-05-18")
+        );
+        add(&file, &anchor("2026-05-19")).expect("written");
+        assert_eq!(
+            last_day(&file).expect("read").as_deref(),
+            Some("2026-05-19")
         );
     }
 }

@@ -18,7 +18,7 @@ use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use genie_core::{BackendError, DocumentId, DocumentRecord, MediaType};
+use genie_core::{BackendError, DocumentId, DocumentRecord, MediaType, StoreError};
 use genie_state::Workspace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -284,16 +284,31 @@ pub(crate) async fn erase(
     Ok(true)
 }
 
-/// What a document is cited by, also where it was removed and can be restored.
+/// What a document is cited by, also where it was removed and can be restored;
+/// `None` where there is no such document, and where kept answers may mean
+/// another one that has its name by now.
 fn name_of(opened: &OpenWorkspace, id: &DocumentId) -> Result<Option<String>, Failure> {
-    if let Some(record) = opened.engine.store().document(id)? {
-        return Ok(Some(record.uri));
-    }
-    let removed = match &opened.originals {
-        Some(originals) => originals.removed_document(id)?,
-        None => None,
+    let record = match opened.engine.store().document(id)? {
+        Some(record) => Some(record),
+        None => match &opened.originals {
+            Some(originals) => originals.removed_document(id)?.map(|one| one.record),
+            None => None,
+        },
     };
-    Ok(removed.map(|removed| removed.record.uri))
+    let Some(record) = record else {
+        return Ok(None);
+    };
+    let is_of_another = is_named_so(opened, &record)?;
+    Ok((!is_of_another).then_some(record.uri))
+}
+
+/// Whether another document of the index has the name of this one.
+pub(crate) fn is_named_so(
+    opened: &OpenWorkspace,
+    record: &DocumentRecord,
+) -> Result<bool, StoreError> {
+    let named = opened.engine.store().documents_from(&record.uri)?;
+    Ok(named.iter().any(|other| other.id != record.id))
 }
 
 /// Takes the bytes of a document as they are, a form with a file, or JSON with

@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use genie_core::{BackendError, DocumentId};
+use genie_core::{BackendError, DocumentId, StoreError};
 use genie_state::{Job, JobOutcome, Page, RemovedDocument, Timestamp, Workspace, WorkspaceId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use crate::access::{Access, Done};
 use crate::app::Service;
 use crate::documents::{
     AddedBody, AddedStatus, ApiQuery, DocumentBody, DocumentPath, SinkError, check_quota, erase,
-    jobs, known_form, no_indexer, no_such_document, not_kept, take_back,
+    is_named_so, jobs, known_form, no_indexer, no_such_document, not_kept, take_back,
 };
 use crate::failure::{Failure, log};
 use crate::jobs::{
@@ -138,8 +138,9 @@ pub(crate) async fn restore(
         let originals = opened.originals.as_ref().ok_or_else(nothing_to_restore)?;
         let now = Timestamp::now();
         if let Some(removed) = originals.removed_document(&id)?
-            && let Some(uri) = taken(&opened, &removed)?
+            && is_named_so(&opened, &removed.record)?
         {
+            let uri = removed.record.uri;
             return Err(Failure::new(
                 StatusCode::CONFLICT,
                 "document_exists",
@@ -210,7 +211,7 @@ fn restored(
             chunks: record.chunks,
         });
     };
-    if taken(opened, &removed).map_err(backend)?.is_some() {
+    if is_named_so(opened, &removed.record).map_err(backend)? {
         return Err(gone("another document is called as it was by now"));
     }
     let added = take_back(opened, &removed.record, &bytes, watch)?;
@@ -220,22 +221,6 @@ fn restored(
         return Err(erased());
     }
     Ok(added)
-}
-
-/// The name of a removed document, where another one has it now.
-fn taken(
-    opened: &OpenWorkspace,
-    removed: &RemovedDocument,
-) -> Result<Option<String>, genie_core::StoreError> {
-    let record = &removed.record;
-    let mut named = opened
-        .engine
-        .store()
-        .documents_from(&record.uri)?
-        .into_iter();
-    Ok(named
-        .any(|other| other.id != record.id)
-        .then(|| record.uri.clone()))
 }
 
 /// Erases the removed documents whose time has come.
@@ -278,9 +263,19 @@ async fn erase_due_of(service: &Service, workspace: &Workspace) -> Result<(), Fa
     };
     for removed in due {
         let record = removed.record;
-        // First what leads to it, so that it is done again where this ends.
         let state = &accounts.state;
-        state.forget_document(&workspace.id, &record.uri).await?;
+        // It may have been sent again, or another one under its name: then
+        // kept answers may be of that.
+        let opened = service.open(workspace).await?;
+        let uri = record.uri.clone();
+        let named = tokio::task::spawn_blocking(move || {
+            let named = opened.engine.store().documents_from(&uri)?;
+            Ok::<_, StoreError>(!named.is_empty())
+        });
+        if !named.await.map_err(|_| Failure::internal())?? {
+            // First what leads to it, so that it is done again where this ends.
+            state.forget_document(&workspace.id, &record.uri).await?;
+        }
         let (originals, id) = (originals.clone(), record.id);
         let erasing = tokio::task::spawn_blocking(move || originals.erase_removed(&id));
         if erasing.await.map_err(|_| Failure::internal())?? {

@@ -364,3 +364,45 @@ async fn a_conversation_that_is_kept_for_days_comes_back_to_whose_it_is() {
     assert_eq!(service.ask("DELETE", &at, &ana, None).await.status, 204);
     assert_eq!(service.ask("POST", &restore, &ana, None).await.status, 404);
 }
+
+#[tokio::test]
+async fn erasing_a_document_leaves_the_answers_of_one_that_has_its_name_by_now() {
+    let service = service(None, with_keys).await;
+    let editor = service.key(Some("health"), Role::Editor).await;
+    let old = clinics(&service, &editor).await;
+    let path = format!("/api/v1/documents/{old}");
+    let kept = format!("{path}?keep_days=3");
+    let gone = service.ask("DELETE", &kept, &editor, None).await;
+    assert_eq!(gone.status, 204, "{}", gone.text);
+    let newer = json!({"uri": "clinics.txt", "text": "The clinic of Port Louis has 40 beds now."});
+    let newer = service
+        .ask("POST", "/api/v1/documents", &editor, Some(newer))
+        .await;
+    let newer = newer.json()["id"].as_str().expect("an id").to_owned();
+    let begun = service
+        .ask("POST", "/api/v1/conversations", &editor, Some(json!({})))
+        .await;
+    let begun = begun.json()["id"].as_str().expect("an id").to_owned();
+    let messages = format!("/api/v1/conversations/{begun}/messages");
+    let question = json!({"question": "How many beds has the clinic of Port Louis?"});
+    let asked = service
+        .ask("POST", &messages, &editor, Some(question))
+        .await
+        .json();
+    let told = asked["answer"]["text"].as_str().expect("an answer");
+    assert!(told.contains("40 beds"), "{asked}");
+    let text = async || {
+        let kept = service.ask("GET", &messages, &editor, None).await.json();
+        kept["results"][1]["text"]
+            .as_str()
+            .expect("a text")
+            .to_owned()
+    };
+    let erased = service.ask("DELETE", &path, &editor, None).await;
+    assert_eq!(erased.status, 204, "{}", erased.text);
+    assert_eq!(text().await, told);
+    let path = format!("/api/v1/documents/{newer}");
+    let erased = service.ask("DELETE", &path, &editor, None).await;
+    assert_eq!(erased.status, 204, "{}", erased.text);
+    assert_eq!(text().await, genie_state::ERASED);
+}

@@ -25,11 +25,6 @@ use crate::payload::{INDEXED, REVISION};
 /// clean or index its segments.
 const TEND_AFTER: usize = 5_000;
 
-/// Segments that may lie beside each other while much is written. Each has a
-/// graph of its own; merging them makes a new one, so they are merged once, at
-/// the end, and not with each that is added.
-const SEGMENTS_OF_BULK_LOAD: usize = 64;
-
 /// Points read per page.
 const PAGE: usize = 1_000;
 
@@ -55,9 +50,9 @@ pub(crate) struct EdgeEngine {
     /// A write failed or the engine panicked: its memory may no longer agree
     /// with its files, which are made whole when they are opened again.
     broken: AtomicBool,
-    untended: AtomicUsize,
+    pub(super) untended: AtomicUsize,
     /// Whether segments wait to be merged at the end of a bulk load.
-    unmerged: AtomicBool,
+    pub(super) unmerged: AtomicBool,
     /// Whether its files hold what was deleted.
     pub(super) unpurged: Unpurged,
 }
@@ -221,36 +216,7 @@ impl EdgeEngine {
         }
     }
 
-    /// From now on segments are indexed, and merged only at the end. Called
-    /// under the lock of writers.
-    pub(crate) fn begin_bulk_load(&self) -> Result<(), StoreError> {
-        self.unmerged.store(false, Ordering::Release);
-        self.allow_segments(Some(SEGMENTS_OF_BULK_LOAD))
-    }
-
-    /// Merges what has come together since. Called under the lock of writers.
-    pub(crate) fn end_bulk_load(&self) -> Result<(), StoreError> {
-        self.allow_segments(None)?;
-        if self.unmerged.swap(false, Ordering::AcqRel) {
-            self.untended.store(0, Ordering::Release);
-            self.optimize()?;
-        }
-        Ok(())
-    }
-
-    /// How many segments there may be before some are merged; `None` is what
-    /// the engine takes by itself.
-    fn allow_segments(&self, number: Option<usize>) -> Result<(), StoreError> {
-        self.with_shard(|shard| {
-            let optimizers = edge::EdgeOptimizersConfig {
-                default_segment_number: number,
-                ..shard.config().optimizers.clone()
-            };
-            shard.set_optimizers_config(optimizers)
-        })
-    }
-
-    fn with_shard<T>(
+    pub(super) fn with_shard<T>(
         &self,
         run: impl FnOnce(&edge::EdgeShard) -> edge::OperationResult<T>,
     ) -> Result<T, StoreError> {

@@ -1,6 +1,7 @@
 //! Qdrant in this process.
 
 mod before;
+mod bulk;
 mod convert;
 mod disk;
 pub(crate) mod engine;

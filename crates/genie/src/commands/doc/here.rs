@@ -48,7 +48,10 @@ impl Here {
                     removed.map(|removed| removed.record.uri)
                 }
             };
-            if let Some(uri) = uri {
+            // Where another one has its name, kept answers may be of that.
+            if let Some(uri) = uri
+                && store.documents_from(&uri)?.iter().all(|one| one.id == id)
+            {
                 self.forget(&uri)?;
             }
             self.originals.erase_removed(&id)?;
