@@ -22,7 +22,7 @@ use genie_core::StoreError;
 use qdrant_edge as edge;
 
 use super::disk;
-use super::engine::EdgeEngine;
+use super::engine::{EdgeEngine, prune_log};
 use crate::engine::Engine;
 
 /// The engine's files as they were.
@@ -57,6 +57,8 @@ impl EdgeEngine {
     ) -> Result<T, StoreError> {
         disk::reserve(self.folder(), needed)?;
         self.settle()?;
+        // It is copied below, and grows with all that is written.
+        prune_log(self.log());
         self.keep_before()?;
         // Where files can't have two names there is less room now.
         if let Err(full) = disk::reserve(self.folder(), needed) {
