@@ -38,6 +38,16 @@ pub(crate) fn values(item: &Item, answer: &Answer, evidence: &Places) -> BTreeMa
     if !answer.degraded {
         set("language_kept", is_in(&answer.text, &item.language));
     }
+    // How far the probability that the answer is right is from what it turned
+    // out to be, squared (Brier's score).
+    if let Some(confidence) = answer.confidence
+        && !(expected.answerable && expected.must_include.is_empty())
+    {
+        let confidence = f64::from(confidence);
+        let turned_out = f64::from(u8::from(right));
+        values.insert("confidence".to_owned(), confidence);
+        values.insert("brier".to_owned(), (confidence - turned_out).powi(2));
+    }
     if expected.answerable && answer.answered && !evidence.is_empty() {
         let supported = answer
             .citations
@@ -132,6 +142,8 @@ mod tests {
             language: Language::English,
             answered,
             degraded: false,
+            confidence: None,
+            hand_over: None,
             citations: cited
                 .iter()
                 .map(|&(document, start, end)| Citation {

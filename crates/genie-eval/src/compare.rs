@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::record::SavedRun;
-use crate::run::{Estimates, ItemRecord, in_order, more_is_better};
+use crate::run::{Estimates, ItemRecord};
 use crate::statistics::{estimate, interval_p, permutation_p};
 
 /// Two runs compared.
@@ -247,82 +247,15 @@ fn walk(path: &str, a: &Value, b: &Value, found: &mut Vec<Differing>) {
     });
 }
 
-/// The verdict of a gate.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Verdict {
-    /// Whether nothing was lost.
-    pub passed: bool,
-    /// The level of significance.
-    pub alpha: f64,
-    /// The metrics that were looked at, in order.
-    pub checked: Vec<Checked>,
-}
-
-/// A metric that a gate looked at.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Checked {
-    /// Its name.
-    pub metric: String,
-    /// Whether it is significantly worse than in the baseline.
-    pub lost: bool,
-    /// The difference to the baseline.
-    #[serde(flatten)]
-    pub difference: Difference,
-}
-
-/// Looks for significant losses of `b` against `a` in these metrics; without
-/// any named, in those that are the same whatever the depth: those at 1, 5
-/// and 10, and those of answers.
-///
-/// # Errors
-///
-/// Fails where a named metric is not in both runs.
-pub fn gate(comparison: &Comparison, metrics: &[String], alpha: f64) -> anyhow::Result<Verdict> {
-    let known = &comparison.metrics.overall;
-    if let Some(unknown) = metrics.iter().find(|name| !known.contains_key(*name)) {
-        bail!(
-            "there is no {unknown} in both runs; there is {}",
-            in_order(known.keys()).join(", ")
-        );
-    }
-    let usual = |name: &str| match name.split_once('@') {
-        Some((_, rank)) => matches!(rank, "1" | "5" | "10"),
-        None => true,
-    };
-    let checked: Vec<Checked> = in_order(known.keys())
-        .into_iter()
-        .filter(|name| {
-            if metrics.is_empty() {
-                usual(name)
-            } else {
-                metrics.iter().any(|wanted| wanted == name)
-            }
-        })
-        .filter_map(|name| Some((name, *known.get(name)?)))
-        .map(|(name, difference)| {
-            let gain = if more_is_better(name) {
-                difference.difference
-            } else {
-                -difference.difference
-            };
-            Checked {
-                metric: name.to_owned(),
-                lost: gain < 0.0 && difference.p < alpha,
-                difference,
-            }
-        })
-        .collect();
-    Ok(Verdict {
-        passed: checked.iter().all(|checked| !checked.lost),
-        alpha,
-        checked,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixtures::{item, saved};
+    use crate::gate::{Gate, Verdict};
+
+    fn judged(comparison: &Comparison) -> Verdict {
+        Gate::default().judge(comparison).unwrap()
+    }
 
     /// A run that finds what `found` says.
     fn run(id: &str, found: &[bool]) -> SavedRun {
@@ -357,16 +290,16 @@ mod tests {
             comparison.metrics.by_kind["fact"]["recall@5"].p,
             comparison.metrics.by_language["en"]["recall@5"].p
         );
-        let verdict = gate(&comparison, &[], 0.05).unwrap();
+        let verdict = judged(&comparison);
         assert!(!verdict.passed && verdict.checked[0].lost);
 
         let alike = run("alike", &pattern(100, |at| at % 10 != 0 && at != 5));
         let comparison = compare(&before, &alike).unwrap();
-        assert!(gate(&comparison, &[], 0.05).unwrap().passed);
+        assert!(judged(&comparison).passed);
         // A gain is no loss, however significant.
         let comparison = compare(&worse, &before).unwrap();
         assert!(comparison.metrics.overall["recall@5"].p < 0.001);
-        assert!(gate(&comparison, &[], 0.05).unwrap().passed);
+        assert!(judged(&comparison).passed);
     }
 
     #[test]
@@ -393,10 +326,10 @@ mod tests {
         let worse = run("worse", &pattern(400, |at| at % 10 > 2));
         let comparison = compare(&before, &worse).unwrap();
         assert!(!comparison.paired);
-        assert!(!gate(&comparison, &[], 0.05).unwrap().passed);
+        assert!(!judged(&comparison).passed);
         let alike = run("alike", &pattern(400, |at| at % 10 != 1));
         let comparison = compare(&before, &alike).unwrap();
-        assert!(gate(&comparison, &[], 0.05).unwrap().passed);
+        assert!(judged(&comparison).passed);
     }
 
     #[test]
@@ -410,11 +343,9 @@ mod tests {
             )
         };
         let comparison = compare(&with("a", 0.0), &with("b", 1.0)).unwrap();
-        assert!(!gate(&comparison, &[], 0.05).unwrap().passed);
+        assert!(!judged(&comparison).passed);
         let comparison = compare(&with("a", 1.0), &with("b", 0.0)).unwrap();
-        assert!(gate(&comparison, &[], 0.05).unwrap().passed);
-        let error = gate(&comparison, &["recall@9".to_owned()], 0.05).unwrap_err();
-        assert!(error.to_string().contains("wrongly_answered"), "{error}");
+        assert!(judged(&comparison).passed);
     }
 
     #[test]

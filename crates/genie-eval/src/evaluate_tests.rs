@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use genie_core::{
-    AnswerConfig, Embed, Fusion, FusionWeights, RerankConfig, RetrievalConfig, Store, Style,
+    AnswerConfig, Embed, Fusion, FusionWeights, HandOverConfig, RerankConfig, RetrievalConfig,
+    Store, Style,
 };
 use genie_ingest::{ChunkOptions, Limits};
 use genie_rag::{Engine, EngineParts, Indexer};
@@ -56,6 +57,7 @@ impl Indexes for InMemory {
                     max_tokens: 100,
                     style: Style::default(),
                     languages: Vec::new(),
+                    hand_over: HandOverConfig::default(),
                 },
             }),
             indexer: Indexer {

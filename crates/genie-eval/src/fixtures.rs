@@ -36,6 +36,7 @@ pub(crate) fn configuration() -> Configuration {
             query_prefix: "query: ".to_owned(),
             passage_prefix: "passage: ".to_owned(),
             lexical_version: "1".to_owned(),
+            tokens_version: "none".to_owned(),
             chunker_version: "1".to_owned(),
         },
         retrieval: json!({ "top_k": 6, "weights": { "dense": 1.0 } }),

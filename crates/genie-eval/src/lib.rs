@@ -7,7 +7,7 @@
 //! Finished, it is a [`Run`]: metrics with bootstrap intervals over all items,
 //! by language and by kind, times, and everything that decides the figures.
 //! [`compare`] tells what differs between two runs and whether that is
-//! chance, [`gate`] turns it into a verdict, and [`report`] makes a page of
+//! chance, [`Gate`] turns it into a verdict, and [`report`] makes a page of
 //! runs.
 //!
 //! This crate knows engines and indexes by [`Indexes`] alone; which vector
@@ -38,6 +38,7 @@ mod evaluate;
 mod evidence;
 #[cfg(test)]
 mod fixtures;
+mod gate;
 mod learn;
 mod lines;
 mod quote;
@@ -49,11 +50,10 @@ mod run;
 mod statistics;
 mod suite;
 
-pub use compare::{
-    ByName, Checked, Comparison, Difference, Differences, Differing, Verdict, compare, gate,
-};
+pub use compare::{ByName, Comparison, Difference, Differences, Differing, compare};
 pub use documents::{Documents, Indexes, Opened, Wanted};
 pub use evaluate::{Parts, Plan, Step, documents_hash, evaluate};
+pub use gate::{Checked, Gate, Verdict};
 pub use learn::{Lesson, Study, Tuning, learn};
 pub use record::{Recording, SavedRun, list_runs, load_run};
 pub use remember::{RememberingEmbed, RememberingTokens};

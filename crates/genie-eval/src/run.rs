@@ -147,6 +147,10 @@ pub struct Index {
     pub passage_prefix: String,
     /// The lexical analysis.
     pub lexical_version: String,
+    /// The form of the codes of tokens, or `none`; empty in records from before
+    /// it was written down.
+    #[serde(default)]
+    pub tokens_version: String,
     /// The chunker.
     pub chunker_version: String,
 }
@@ -255,7 +259,7 @@ pub(crate) fn latencies(items: &[ItemRecord]) -> BTreeMap<String, Percentiles> {
 
 /// Metrics in the order in which people read them: by family, then by rank.
 pub fn in_order<'a>(names: impl IntoIterator<Item = &'a String>) -> Vec<&'a str> {
-    const FAMILIES: [&str; 10] = [
+    const FAMILIES: [&str; 12] = [
         "recall",
         "evidence",
         "mrr",
@@ -266,6 +270,8 @@ pub fn in_order<'a>(names: impl IntoIterator<Item = &'a String>) -> Vec<&'a str>
         "wrongly_answered",
         "language_kept",
         "citation_accuracy",
+        "confidence",
+        "brier",
     ];
     let mut names: Vec<&str> = names.into_iter().map(String::as_str).collect();
     names.sort_by_key(|name| {
@@ -283,7 +289,7 @@ pub fn in_order<'a>(names: impl IntoIterator<Item = &'a String>) -> Vec<&'a str>
 
 /// Whether more of this metric is better.
 pub(crate) fn more_is_better(name: &str) -> bool {
-    name != "wrongly_answered"
+    !matches!(name, "wrongly_answered" | "brier")
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ impl MadeWith<'_> {
                 query_prefix: identity.embedding.query_prefix.clone(),
                 passage_prefix: identity.embedding.passage_prefix.clone(),
                 lexical_version: identity.lexical_version.clone(),
+                tokens_version: identity.tokens_version.clone(),
                 chunker_version: identity.chunker_version.clone(),
             },
             retrieval: as_json(self.retrieval)?,

@@ -130,7 +130,15 @@ pub(crate) struct EvalGate {
     /// Metrics to look at; without it all at 1, 5 and 10 and those of answers
     #[arg(long, value_name = "NAME")]
     pub(crate) metric: Vec<String>,
-    /// A loss counts where chance makes one like it more seldom than this
+    /// Look at each language and each kind of question by itself, too
+    #[arg(long)]
+    pub(crate) groups: bool,
+    /// Judge a run that has not all questions of the baseline, or others, or
+    /// other documents
+    #[arg(long)]
+    pub(crate) partial: bool,
+    /// A loss counts where chance makes one like it, among all that are looked
+    /// at, more seldom than this
     #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = share)]
     pub(crate) alpha: f64,
     /// As JSON

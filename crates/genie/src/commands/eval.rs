@@ -9,7 +9,7 @@ mod world;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use genie_eval::{compare, gate, list_runs, load_run, report};
+use genie_eval::{Gate, compare, list_runs, load_run, report};
 use serde_json::json;
 
 use crate::cli::{Common, Eval, EvalAction, EvalCompare, EvalGate, EvalReport};
@@ -68,7 +68,13 @@ fn gated(common: &Common, arguments: &EvalGate) -> anyhow::Result<Ended> {
     let baseline = load_run(&arguments.baseline, &root)?;
     let run = load_run(&arguments.run, &root)?;
     let comparison = compare(&baseline, &run)?;
-    let verdict = gate(&comparison, &arguments.metric, arguments.alpha)?;
+    let gate = Gate {
+        metrics: arguments.metric.clone(),
+        groups: arguments.groups,
+        alpha: arguments.alpha,
+        partial: arguments.partial,
+    };
+    let verdict = gate.judge(&comparison)?;
     if arguments.json {
         let mut value = serde_json::to_value(&verdict)?;
         if let Some(object) = value.as_object_mut() {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use genie_eval::{ByName, Comparison, Estimates, Lesson, Run, State, Tuning, Verdict, in_order};
+use genie_eval::{
+    ByName, Checked, Comparison, Estimates, Lesson, Run, State, Tuning, Verdict, in_order,
+};
 
 /// Metrics at other ranks are in the JSON.
 fn is_usual(name: &str) -> bool {
@@ -141,22 +143,18 @@ pub(super) fn verdict(comparison: &Comparison, verdict: &Verdict) -> String {
     let mut rows = vec![words(&["", "before", "after", "difference", "p", ""])];
     for checked in &verdict.checked {
         rows.push(vec![
-            checked.metric.clone(),
+            named(checked),
             format!("{:.3}", checked.difference.a),
             format!("{:.3}", checked.difference.b),
             format!("{:+.3}", checked.difference.difference),
-            format!("{:.4}", checked.difference.p),
+            format!("{:.4}", checked.p_adjusted),
             if checked.lost { "LOST" } else { "ok" }.to_owned(),
         ]);
     }
     text.push('\n');
     text.push_str(&columns(&rows));
-    let lost: Vec<&str> = verdict
-        .checked
-        .iter()
-        .filter(|checked| checked.lost)
-        .map(|checked| checked.metric.as_str())
-        .collect();
+    let lost = verdict.checked.iter().filter(|checked| checked.lost);
+    let lost: Vec<String> = lost.map(named).collect();
     text.push_str(&if lost.is_empty() {
         format!("\nno significant loss (alpha {})\n", verdict.alpha)
     } else {
@@ -167,6 +165,14 @@ pub(super) fn verdict(comparison: &Comparison, verdict: &Verdict) -> String {
         )
     });
     text
+}
+
+/// The metric, and of whom.
+fn named(checked: &Checked) -> String {
+    match &checked.group {
+        Some(group) => format!("{} ({group})", checked.metric),
+        None => checked.metric.clone(),
+    }
 }
 
 /// What was learnt.
