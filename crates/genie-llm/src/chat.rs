@@ -364,7 +364,12 @@ impl Generate for ChatModel {
         }
     }
 
-    fn choose(&self, request: ChoiceRequest) -> Result<Vec<f32>, GenerateError> {
+    /// As the trait says; `on_wait` is called about ten times a second.
+    fn choose_while(
+        &self,
+        request: ChoiceRequest,
+        on_wait: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Vec<f32>, GenerateError> {
         let asked = Instant::now();
         let prompt = self
             .template
@@ -389,10 +394,18 @@ impl Generate for ChatModel {
             left: caller.left(),
         };
         self.submit(Job::Ask(ask), request.first)?;
-        answer
-            .recv()
-            .map_err(|_| GenerateError::Stopped)?
-            .map_err(backend)
+        loop {
+            match answer.recv_timeout(PATIENCE) {
+                Ok(weights) => return weights.map_err(backend),
+                Err(RecvTimeoutError::Disconnected) => return Err(GenerateError::Stopped),
+                // The worker notices before its next step.
+                Err(RecvTimeoutError::Timeout) if on_wait().is_break() => {
+                    drop(caller);
+                    return Err(GenerateError::Cancelled);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
     }
 }
 

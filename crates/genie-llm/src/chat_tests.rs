@@ -14,6 +14,18 @@ fn request(text: &str) -> GenerateRequest {
     GenerateRequest::new(vec![ChatMessage::new(ChatRole::User, text)], 24)
 }
 
+/// As long as a tiny model can go on, which never comes to an end by itself.
+fn long(text: &str) -> GenerateRequest {
+    GenerateRequest {
+        max_tokens: 1500,
+        sampling: Sampling {
+            temperature: 50.0,
+            ..Sampling::greedy()
+        },
+        ..request(text)
+    }
+}
+
 fn listen(model: &ChatModel, request: GenerateRequest) -> (Generation, String) {
     let mut pieces = String::new();
     let generation = model
@@ -197,14 +209,6 @@ fn a_full_queue_is_busy() {
     options.queue = 1;
     options.slots = 1;
     let model = ChatModel::load(&path, options).expect("loaded");
-    let long = |text| GenerateRequest {
-        max_tokens: 1500,
-        sampling: Sampling {
-            temperature: 50.0,
-            ..Sampling::greedy()
-        },
-        ..request(text)
-    };
     std::thread::scope(|scope| {
         let (running, runs) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
@@ -250,6 +254,51 @@ fn a_full_queue_is_busy() {
         if first.finish == FinishReason::Cancelled {
             assert!(matches!(second, Err(GenerateError::Busy)), "{second:?}");
         }
+    });
+}
+
+#[test]
+fn whoever_leaves_while_waiting_for_a_choice_is_let_go() {
+    let (_folder, path) = Tiny {
+        repetitive: true,
+        ..Tiny::default()
+    }
+    .write();
+    let mut options = ChatModelOptions::new("tiny", ContentHash::of(b""));
+    options.slots = 1;
+    let model = ChatModel::load(&path, options).expect("loaded");
+    let (running, runs) = mpsc::channel();
+    std::thread::scope(|scope| {
+        // More work than is done before the caller is asked the first time.
+        for _ in 0..12 {
+            let (running, model) = (running.clone(), &model);
+            scope.spawn(move || {
+                let long = GenerateRequest {
+                    max_tokens: 1500,
+                    lookup: false,
+                    ..request("first")
+                };
+                model.generate(long, &mut |piece| {
+                    if !piece.is_empty() {
+                        running.send(()).ok();
+                    }
+                    ControlFlow::Continue(())
+                })
+            });
+        }
+        runs.recv().expect("one runs");
+        std::thread::sleep(Duration::from_millis(20));
+        let ask = ChoiceRequest {
+            messages: request("Which?").messages,
+            choices: vec!["Yes".to_owned(), "No".to_owned()],
+            first: false,
+            tenant: Tenant::default(),
+        };
+        let choice = model.choose_while(ask, &mut || ControlFlow::Break(()));
+        assert!(
+            matches!(choice, Err(GenerateError::Cancelled)),
+            "{choice:?}"
+        );
     });
 }
 

@@ -269,6 +269,23 @@ fn every_family_computes_what_its_formulas_say() {
     }
 }
 
+#[test]
+fn every_family_computes_what_its_formulas_say_to_the_last_digits() {
+    for family in FAMILIES {
+        let tiny = Tiny {
+            family,
+            ..Tiny::default()
+        };
+        let (_folder, path) = tiny.write();
+        let gguf = Gguf::open(&path).expect("opened");
+        let decoder = Decoder::load_as(Form::Floats, &gguf, &Device::Cpu).expect("a decoder");
+        let found = Reader::new(decoder).read(&TEXT).pop().expect("logits");
+        let plain = Plain::read(family, &tiny.bytes());
+        let off = apart(&found, &plain.logits(&TEXT));
+        assert!(off < 1e-4, "{family}: {off}");
+    }
+}
+
 /// With the weights as floats nothing is rounded, so that each of the things
 /// that only gemma3 has would be seen.
 #[test]

@@ -6,20 +6,22 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 use genie_compute::Appetite;
-use genie_core::{ChatMessage, ChatRole, FinishReason, Sampling, Tenant};
+use genie_core::{ChatMessage, ChatRole, FinishReason, Sampling, Tenant, Work};
 
-use crate::admission::Entry;
+use crate::admission::{Entry, Watch};
 use crate::decoder::Decoder;
 use crate::gguf::Gguf;
 use crate::job::{End, Event, Job, Talk};
 use crate::reader::Reader;
 use crate::scheduler::{Limits, Scheduler};
+use crate::scheduler_tests::Watcher;
 use crate::template::ChatTemplate;
-use crate::tiny::Tiny;
+use crate::tiny::{Tiny, WORDS};
 use crate::tokenizer::Tokenizer;
 
 struct Model {
     scheduler: Scheduler,
+    watcher: Arc<Watcher>,
     tokenizer: Arc<Tokenizer>,
 }
 
@@ -34,8 +36,12 @@ impl Model {
             held: 1 << 20,
             kept: 1 << 20,
         };
+        let watch = Watch::default();
+        let watcher = Arc::new(Watcher::default());
+        watch.set(watcher.clone());
         Self {
-            scheduler: Scheduler::new(decoder, Arc::clone(&tokenizer), limits),
+            scheduler: Scheduler::new(decoder, Arc::clone(&tokenizer), limits).watched(watch),
+            watcher,
             tokenizer,
         }
     }
@@ -44,10 +50,20 @@ impl Model {
         let (_folder, path) = Tiny {
             family,
             seed,
+            repetitive: true,
             ..Tiny::default()
         }
         .write();
         Self::open(&path)
+    }
+
+    /// How many tokens were guessed so far, and how many of them were right.
+    fn guesses(&self) -> (usize, usize) {
+        let seen = self.watcher.0.lock().expect("nobody panics with it");
+        seen.iter().fold((0, 0), |(all, good), work| match work {
+            Work::Written { guessed, right, .. } => (all + guessed, good + right),
+            _ => (all, good),
+        })
     }
 
     /// The pieces of an answer and how it ended.
@@ -154,6 +170,7 @@ fn same_logits(reader: &mut Reader, prompt: &[u32], next: &[u32]) {
 #[test]
 fn tiny_models_write_the_same_with_and_without_guesses() {
     let prompt = repetitive(120);
+    let mut all = (0, 0);
     for family in ["llama", "qwen2", "qwen3", "gemma3"] {
         for seed in 1..5 {
             let mut model = Model::tiny(family, seed);
@@ -162,8 +179,13 @@ fn tiny_models_write_the_same_with_and_without_guesses() {
                 let plain = model.write(&asked, false);
                 assert_eq!(plain, model.write(&asked, true), "{family} {seed} {length}");
             }
+            let (guessed, right) = model.guesses();
+            all.0 += guessed;
+            all.1 += right;
         }
     }
+    // Not because nothing was guessed, nor because all of it was right.
+    assert!(0 < all.1 && all.1 < all.0, "{} of {}", all.1, all.0);
 }
 
 #[test]
@@ -207,26 +229,32 @@ fn the_same_seed_draws_the_same_tokens_with_and_without_guesses() {
         let plain = model.write(&asked, false);
         assert_eq!(plain, model.write(&asked, true), "seed {seed}");
     }
+    let (guessed, right) = model.guesses();
+    assert!(0 < right && right < guessed, "{right} of {guessed}");
 }
 
 /// Seeds of their own on either side, so that only the chances can agree.
 #[test]
 fn guesses_leave_the_chances_of_texts_as_they_are() {
     const DRAWS: u64 = 1500;
-    let prompt = repetitive(60);
+    // Whatever is written first has stood behind the prompt's last token.
+    let words = || WORDS.map(|word| word as u32);
+    let prompt: Vec<u32> = words()
+        .flat_map(|one| words().flat_map(move |other| [one, other]))
+        .collect();
     let mut model = Model::tiny("llama", 1);
     let mut count = |lookup: bool, first_seed: u64| {
         let mut counts = std::collections::HashMap::<String, f64>::new();
         for seed in first_seed..first_seed + DRAWS {
             let sampling = Sampling {
                 temperature: 1.0,
-                top_k: 3,
+                top_k: 2,
                 seed,
                 ..Sampling::greedy()
             };
             let asked = Asked {
                 sampling,
-                ..Asked::greedy(&prompt, 3)
+                ..Asked::greedy(&prompt, 8)
             };
             let (pieces, end) = model.write(&asked, lookup);
             *counts
@@ -236,6 +264,11 @@ fn guesses_leave_the_chances_of_texts_as_they_are() {
         counts
     };
     let (plain, guessed) = (count(false, 0), count(true, 1_000_000));
+    let (all, right) = model.guesses();
+    assert!(
+        all > DRAWS as usize / 2 && 0 < right && right < all,
+        "{right} of {all}"
+    );
     // Two samples of one distribution: the statistic has about as many degrees
     // of freedom as there are texts, and exceeds this once in ten thousand
     // times (Wilson and Hilferty's approximation). Rare texts count as one.

@@ -159,7 +159,10 @@ impl Scheduler {
             running.is_empty() && self.line.is_empty(),
             self.line.has_room(),
         ) {
-            (true, _) => Appetite::Idle,
+            (true, _) => {
+                self.watch.tell(Work::Idle);
+                Appetite::Idle
+            }
             (false, true) => Appetite::Some,
             (false, false) => Appetite::Urgent,
         }

@@ -378,6 +378,7 @@ fn work_is_told_as_it_is_done() {
         })
         .collect();
     assert_eq!(taken, [(200, 0), (200, 192)]);
+    assert_eq!(seen.last(), Some(&Work::Idle));
     let written: Vec<_> = seen
         .iter()
         .filter_map(|work| match work {
