@@ -1,6 +1,7 @@
 //! Flags, environment, `config.toml` and defaults into one validated
 //! [`Config`]. The only place that knows where settings come from.
 
+mod environment;
 mod observed;
 mod outbound;
 mod profile;
@@ -13,10 +14,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use genie_core::{
-    AnswerConfig, Authentication, Config, DeviceChoice, Places, ServerConfig, Style, TlsFiles,
+    AnswerConfig, Authentication, Config, DeviceChoice, HandOverConfig, Places, ServerConfig,
+    Style, TlsFiles,
 };
 use serde::Deserialize;
 
+pub(crate) use self::environment::variable_of;
 pub(crate) use self::observed::log_format;
 pub(crate) use self::profile::{Embedding, Learnt, Profile, Weights};
 use self::retrieval::Retrieval;
@@ -73,6 +76,10 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
             max_tokens: file.answer.max_tokens.unwrap_or(320),
             style: file.answer.style.unwrap_or_default(),
             languages: Vec::new(),
+            hand_over: HandOverConfig {
+                contact: file.answer.contact,
+                below: file.answer.hand_over_below.unwrap_or(0.5),
+            },
         },
         database_url: database_url().or(file.database_url),
         server: ServerConfig {
@@ -222,6 +229,8 @@ struct Answer {
     sentences: Option<usize>,
     max_tokens: Option<usize>,
     style: Option<Style>,
+    contact: Option<String>,
+    hand_over_below: Option<f32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -242,15 +251,23 @@ impl File {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self::default());
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => {
                 return Err(error).with_context(|| format!("{} can't be read", path.display()));
             }
         };
-        toml::from_str(&text)
-            .with_context(|| format!("{} is not a valid configuration", path.display()))
+        // The file alone first: its errors name a line.
+        let file: Self = toml::from_str(&text)
+            .with_context(|| format!("{} is not a valid configuration", path.display()))?;
+        let before: toml::Table = text.parse()?;
+        let mut settings = before.clone();
+        environment::overlay(&mut settings, std::env::vars_os())?;
+        if settings == before {
+            return Ok(file);
+        }
+        settings
+            .try_into()
+            .context("the variables that begin with GENIE__ are not a valid configuration")
     }
 }
 
@@ -284,6 +301,29 @@ mod tests {
         let config = read(&flags, &Serve::default()).unwrap();
         assert_eq!(config.threads, 1);
         assert_eq!(config.chat_model.as_deref(), Some("other"));
+    }
+
+    #[test]
+    fn the_readme_shows_the_defaults() {
+        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+        let readme = std::fs::read_to_string(readme).unwrap();
+        let (_, block) = readme
+            .split_once("```toml\n# config.toml, with the defaults\n")
+            .expect("the settings");
+        let (block, _) = block.split_once("```").expect("its end");
+        let (shown, bare) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(shown.path().join("config.toml"), block).unwrap();
+        let [shown, bare] =
+            [shown, bare].map(|home| read(&common(home.path()), &Serve::default()).unwrap());
+        assert_eq!(shown.retrieval, bare.retrieval);
+        assert_eq!(shown.answer, bare.answer);
+        assert_eq!(shown.server, bare.server);
+        assert_eq!(shown.embedding_model, bare.embedding_model);
+        assert_eq!(shown.chat_model, bare.chat_model);
+        assert_eq!(
+            (shown.collection, shown.threads),
+            (bare.collection, bare.threads)
+        );
     }
 
     #[test]
