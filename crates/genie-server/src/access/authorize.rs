@@ -41,14 +41,63 @@ pub(crate) async fn authorize(
     };
     let (mut parts, body) = request.into_parts();
     let deciding = decide(&service, &mut parts, need).instrument(tracing::info_span!("access"));
-    match deciding.await {
-        Ok(Some(access)) => {
-            parts.extensions.insert(access);
-        }
-        Ok(None) => {}
+    let access = match deciding.await {
+        Ok(access) => access,
         Err(failure) => return failure.into_response(),
+    };
+    let Some(access) = access else {
+        return next.run(Request::from_parts(parts, body)).await;
+    };
+    let operation = operation(&parts);
+    parts.extensions.insert(access.clone());
+    let response = next.run(Request::from_parts(parts, body)).await;
+    if let Some(operation) = operation
+        && let Err(failure) = record_failed(&service, access, operation, response.status()).await
+    {
+        return failure.into_response();
     }
-    next.run(Request::from_parts(parts, body)).await
+    response
+}
+
+/// What a request would change, by its route; `None` where it only reads.
+fn operation(parts: &Parts) -> Option<String> {
+    let route = parts.extensions.get::<MatchedPath>()?;
+    (!parts.method.is_safe()).then(|| format!("{} {}", parts.method, route.as_str()))
+}
+
+/// What was let in and failed is part of the trail, as what succeeded is,
+/// which its handler records.
+async fn record_failed(
+    service: &Service,
+    access: Access,
+    operation: String,
+    status: StatusCode,
+) -> Result<(), Failure> {
+    let failed = status.is_client_error() || status.is_server_error();
+    // Those who sit here ask without a limit, as any page in a browser does in
+    // their name; and what was too much must not become more by being kept.
+    let is_kept = failed
+        && access.caller != Caller::Local
+        && !matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        );
+    let Some(accounts) = service.state.accounts.as_ref().filter(|_| is_kept) else {
+        return Ok(());
+    };
+    let failed = NewAudit {
+        subject: access.caller.subject(),
+        workspace: Some(access.workspace.id.clone()),
+        action: "request".to_owned(),
+        object: Some(operation),
+        outcome: format!("failed {}", status.as_u16()),
+        correlation: access.correlation.id,
+        intent: access.correlation.intent,
+        model: None,
+        logic: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    accounts.state.audit(failed).await?;
+    Ok(())
 }
 
 fn need(service: &Service, request: &Request) -> Option<Need> {
