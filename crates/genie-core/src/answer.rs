@@ -135,6 +135,36 @@ pub struct AnswerTimings {
     pub total: Duration,
 }
 
+/// Why a question should go to a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandOverReason {
+    /// The corpus does not say.
+    NotAnswered,
+    /// The answer's confidence is under the mark that was set.
+    LowConfidence,
+}
+
+impl HandOverReason {
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAnswered => "not_answered",
+            Self::LowConfidence => "low_confidence",
+        }
+    }
+}
+
+/// A question that should go to a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandOver {
+    /// Why.
+    pub reason: HandOverReason,
+    /// Where that person is found, as the installation or the workspace has
+    /// it: an address, a page, a telephone number.
+    pub contact: String,
+}
+
 /// A finished answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
@@ -147,6 +177,13 @@ pub struct Answer {
     /// `true` when no language model was at hand and the text is quoted
     /// passages.
     pub degraded: bool,
+    /// The estimated probability that the text is right and holds all that
+    /// was asked for, from 0 to 1, rounded to hundredths. `None` where nothing
+    /// was answered or no language model was at hand.
+    pub confidence: Option<f32>,
+    /// Whom to ask instead or besides; `None` where there is no need, or
+    /// where nobody is named.
+    pub hand_over: Option<HandOver>,
     /// What the text cites.
     pub citations: Vec<Citation>,
     /// What was retrieved, best first.

@@ -111,7 +111,7 @@ impl std::str::FromStr for Style {
 }
 
 /// How answers are made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AnswerConfig {
     /// Tokens of passages in a prompt at most.
     pub context_tokens: usize,
@@ -126,6 +126,40 @@ pub struct AnswerConfig {
     /// of the six. A question that does not show its language, such as a name
     /// alone, is taken to be in one of these.
     pub languages: Vec<Language>,
+    /// When a person is named who can be asked.
+    pub hand_over: HandOverConfig,
+}
+
+/// When an answer names a person who can be asked.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HandOverConfig {
+    /// Where that person is found: an address, a page, a telephone number.
+    /// `None` names nobody.
+    pub contact: Option<String>,
+    /// The confidence of an answer under which it names them; where nothing is
+    /// answered it always does.
+    pub below: f32,
+}
+
+impl HandOverConfig {
+    /// Characters of a contact at most.
+    pub const LONGEST_CONTACT: usize = 200;
+
+    /// Whether a text can be shown as a contact: one line that is not empty.
+    #[must_use]
+    pub fn is_contact(text: &str) -> bool {
+        let length = text.trim().chars().count();
+        (1..=Self::LONGEST_CONTACT).contains(&length) && !text.chars().any(char::is_control)
+    }
+}
+
+impl Default for HandOverConfig {
+    fn default() -> Self {
+        Self {
+            contact: None,
+            below: 0.5,
+        }
+    }
 }
 
 /// Who may use the service without a key.
@@ -256,6 +290,12 @@ pub enum ConfigError {
         /// The most accepted.
         high: String,
     },
+    /// A contact can't be shown.
+    #[error(
+        "answer.contact has to be one line of 1 to {} characters",
+        HandOverConfig::LONGEST_CONTACT
+    )]
+    NoContact,
     /// Other machines would be let in without a key.
     #[error(
         "server.authentication is \"single-user\", which is for this machine alone, but the \
@@ -313,6 +353,14 @@ impl Config {
         )?;
         within("answer.sentences", self.answer.sentences, 0, 100)?;
         within("answer.max_tokens", self.answer.max_tokens, 1, 8192)?;
+        let HandOverConfig { contact, below } = &self.answer.hand_over;
+        within("answer.hand_over_below", *below, 0.0, 1.0)?;
+        if contact
+            .as_deref()
+            .is_some_and(|text| !HandOverConfig::is_contact(text))
+        {
+            return Err(ConfigError::NoContact);
+        }
         within("server.max_requests", self.server.max_requests, 1, 10_000)?;
         within(
             "server.max_body_bytes",
@@ -393,6 +441,7 @@ mod tests {
                 max_tokens: 300,
                 style: Style::default(),
                 languages: Vec::new(),
+                hand_over: HandOverConfig::default(),
             },
             server: ServerConfig {
                 listen: SocketAddr::from(([127, 0, 0, 1], 8080)),

@@ -234,6 +234,9 @@ pub enum GenerateError {
         /// The registry name.
         model: String,
     },
+    /// Whoever asked did not wait for it.
+    #[error("nobody waits for the language model's choice any more")]
+    Cancelled,
     /// The model, its tokenizer or its template failed.
     #[error("the language model failed")]
     Backend(#[source] BackendError),
@@ -296,5 +299,19 @@ pub trait Generate: Send + Sync {
     /// # Errors
     ///
     /// As [`Generate::generate`].
-    fn choose(&self, request: ChoiceRequest) -> Result<Vec<f32>, GenerateError>;
+    fn choose(&self, request: ChoiceRequest) -> Result<Vec<f32>, GenerateError> {
+        self.choose_while(request, &mut || ControlFlow::Continue(()))
+    }
+
+    /// As [`Generate::choose`]. Where it takes long, `on_wait` is called now and
+    /// then; [`ControlFlow::Break`] cancels.
+    ///
+    /// # Errors
+    ///
+    /// As [`Generate::generate`], and [`GenerateError::Cancelled`].
+    fn choose_while(
+        &self,
+        request: ChoiceRequest,
+        on_wait: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Vec<f32>, GenerateError>;
 }

@@ -33,12 +33,12 @@ mod store;
 mod work;
 
 pub use answer::{
-    Answer, AnswerTimings, Boost, Citation, Formed, FormedValue, Passage, Stage, Stages, Usage,
-    ValueSupport,
+    Answer, AnswerTimings, Boost, Citation, Formed, FormedValue, HandOver, HandOverReason, Passage,
+    Stage, Stages, Usage, ValueSupport,
 };
 pub use config::{
-    AnswerConfig, Authentication, Config, ConfigError, DeviceChoice, LearntFor, Places,
-    ServerConfig, Style, TlsFiles,
+    AnswerConfig, Authentication, Config, ConfigError, DeviceChoice, HandOverConfig, LearntFor,
+    Places, ServerConfig, Style, TlsFiles,
 };
 pub use constraint::{Constraint, TokenWeight, Tool, ToolCall};
 pub use date::{Date, DateRange, ParseDateError};

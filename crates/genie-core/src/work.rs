@@ -43,6 +43,8 @@ pub enum Work {
     },
     /// A request was refused because too much waits.
     Refused,
+    /// Nothing is in hand and nothing waits.
+    Idle,
 }
 
 /// Is told of the work of a language model, by its thread: it must not wait

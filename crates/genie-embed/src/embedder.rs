@@ -71,7 +71,7 @@ const QUESTION: usize = 128;
 /// A dense embedding model, owned by one worker thread.
 ///
 /// Callers tokenize on their own threads and queue packs of at most about
-/// 1024 tokens, texts of like length together. A long call hands in its packs
+/// 512 tokens, texts of like length together. A long call hands in its packs
 /// one after the other, so that somebody else's question passes between two
 /// of them, and thousands of texts need no more memory than a few hundred.
 pub struct TextEmbedder {

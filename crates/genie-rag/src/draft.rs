@@ -28,7 +28,7 @@ const LEAST_SUPPORTED: f32 = 3.912;
 /// are quoted where nothing that was written of them holds.
 const LEAST_QUOTABLE: f32 = 1.0;
 /// Of those that its quote says it: for a sentence that stands there, 99 to 1.
-const VERBATIM: f32 = 4.595;
+pub(crate) const VERBATIM: f32 = 4.595;
 /// Turns of a conversation that the model reads.
 const TURNS: usize = 4;
 
@@ -55,6 +55,9 @@ pub(crate) struct Draft {
     /// From the moment the draft was asked for, the question to the model
     /// whether the passages answer included.
     pub(crate) first_token: Option<Duration>,
+    /// Of the sentence that is shown with the least: natural logarithm of the
+    /// odds that the passages answer, times those that its quote says it.
+    pub(crate) least_odds: f32,
 }
 
 impl Drafting<'_> {
@@ -68,11 +71,13 @@ impl Drafting<'_> {
             written: String::new(),
             usage: Usage::default(),
             first_token: None,
+            least_odds: f32::INFINITY,
         };
         let asked = Instant::now();
         let answerable = self.yes(
             self.messages("Do the passages contain the answer to the question? Reply Yes or No."),
             false,
+            on_text,
         )?;
         tracing::debug!(answerable, "do the passages answer the question");
         if answerable < LEAST_ANSWERABLE {
@@ -127,13 +132,19 @@ impl Drafting<'_> {
 
     /// Natural logarithm of the odds that the model says yes.
     #[tracing::instrument(name = "ask", skip_all)]
-    fn yes(&self, messages: Vec<ChatMessage>, first: bool) -> Result<f32, RagError> {
-        let scores = self.generate.choose(ChoiceRequest {
+    fn yes(
+        &self,
+        messages: Vec<ChatMessage>,
+        first: bool,
+        on_text: OnText<'_>,
+    ) -> Result<f32, RagError> {
+        let request = ChoiceRequest {
             messages,
             choices: vec!["Yes".to_owned(), "No".to_owned()],
             first,
             tenant: Tenant::default(),
-        })?;
+        };
+        let scores = self.generate.choose_while(request, &mut || on_text(""))?;
         match scores[..] {
             [yes, no] => Ok(yes - no),
             _ => Ok(f32::NEG_INFINITY),
@@ -290,7 +301,7 @@ impl<'a> Verifier<'a> {
     fn show(&mut self, draft: &mut Draft, on_text: OnText<'_>) -> Result<(), RagError> {
         let mut space = String::new();
         for sentence in std::mem::take(&mut self.waiting) {
-            if let Some(shown) = self.verified(&sentence, draft)? {
+            if let Some(shown) = self.verified(&sentence, draft, on_text)? {
                 let is_list = self.drafting.style == Style::List;
                 let out = match is_list && !is_point(&shown) {
                     true => format!("{space}- {shown}"),
@@ -319,27 +330,32 @@ impl<'a> Verifier<'a> {
         &mut self,
         sentence: &DraftSentence,
         draft: &mut Draft,
+        on_text: OnText<'_>,
     ) -> Result<Option<String>, RagError> {
         let drafting = self.drafting;
         let text = &sentence.text;
         let claim = Claim::new(text, drafting.language, drafting.embed)?;
-        let Some((position, support)) = self.support(&claim, text, &sentence.cited)? else {
+        let Some((position, support, odds)) =
+            self.support(&claim, text, &sentence.cited, on_text)?
+        else {
             tracing::debug!("a sentence is dropped: no passage supports it");
             return Ok(None);
         };
+        draft.least_odds = draft.least_odds.min(odds);
         let passage = drafting.packed.passages[position];
         let number = cite(passage, support, &mut draft.citations);
         Ok(Some(with_number(text, number, drafting.language)))
     }
 
-    /// What supports the claim: in the passages that it cites, or else in
-    /// the others.
+    /// What supports the claim, and its odds: in the passages that it cites, or
+    /// else in the others.
     fn support(
         &mut self,
         claim: &Claim<'_>,
         text: &str,
         cited: &[usize],
-    ) -> Result<Option<(usize, Support)>, RagError> {
+        on_text: OnText<'_>,
+    ) -> Result<Option<(usize, Support, f32)>, RagError> {
         let drafting = self.drafting;
         for in_cited in [true, false] {
             let mut best: Option<(usize, Support)> = None;
@@ -353,18 +369,20 @@ impl<'a> Verifier<'a> {
                     best = Some((position, support));
                 }
             }
-            if let Some((position, support)) = best
-                && self.says(&support, text)?
-            {
-                return Ok(Some((position, support)));
+            if let Some((position, support)) = best {
+                let odds = self.odds(&support, text, on_text)?;
+                if odds >= LEAST_SUPPORTED {
+                    return Ok(Some((position, support, odds)));
+                }
             }
         }
         Ok(None)
     }
 
-    /// Whether the model, shown the quote and nothing else, holds that it
-    /// says this.
-    fn says(&self, support: &Support, text: &str) -> Result<bool, RagError> {
+    /// Natural logarithm of the odds that the passages answer, times those by
+    /// which the model, shown the quote and nothing else, holds that it says
+    /// this.
+    fn odds(&self, support: &Support, text: &str, on_text: OnText<'_>) -> Result<f32, RagError> {
         let odds = if support.verbatim {
             VERBATIM
         } else {
@@ -373,10 +391,10 @@ impl<'a> Verifier<'a> {
                 support.context
             );
             let question = vec![ChatMessage::new(ChatRole::User, question)];
-            self.drafting.yes(question, true)?
+            self.drafting.yes(question, true, on_text)?
         };
         tracing::debug!(odds, self.answerable, "does the quote say this");
-        Ok(self.answerable + odds >= LEAST_SUPPORTED)
+        Ok(self.answerable + odds)
     }
 }
 

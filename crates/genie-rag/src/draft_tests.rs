@@ -5,13 +5,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use genie_core::{
-    Answer, AnswerConfig, Fusion, FusionWeights, Language, RerankConfig, RetrievalConfig, Style,
+    Answer, AnswerConfig, Fusion, FusionWeights, HandOverConfig, Language, RerankConfig,
+    RetrievalConfig, Style,
 };
 use genie_ingest::{ChunkOptions, Limits, Source};
 use genie_testkit::{FakeEmbed, FakeGenerate, FakeLexical, MemoryStore};
 
 use super::repeats;
-use crate::{Engine, EngineParts, Indexer, Question};
+use crate::{AnswerEvent, Engine, EngineParts, Indexer, Question, RagError};
 
 const TEXT: &str = "Submarine cables carry nearly all traffic between continents. \
     A ship repairs a damaged submarine cable within about ten days. \
@@ -31,6 +32,12 @@ fn answer_from(text: &str, question: &str, generate: FakeGenerate) -> Answer {
 }
 
 fn answer_in(style: Style, text: &str, question: &str, generate: FakeGenerate) -> Answer {
+    engine_in(style, text, generate)
+        .answer(Question::new(question), &mut |_| ControlFlow::Continue(()))
+        .expect("answered")
+}
+
+fn engine_in(style: Style, text: &str, generate: FakeGenerate) -> Engine {
     let (embed, lexical) = (Arc::new(FakeEmbed::new()), Arc::new(FakeLexical::new()));
     let store = Arc::new(MemoryStore::new());
     let indexer = Indexer {
@@ -47,7 +54,7 @@ fn answer_in(style: Style, text: &str, question: &str, generate: FakeGenerate) -
         media_type: None,
     };
     indexer.index(&source, &mut |_| true).expect("indexed");
-    let engine = Engine::new(EngineParts {
+    Engine::new(EngineParts {
         tokens: Some(embed.clone()),
         embed,
         lexical,
@@ -70,11 +77,9 @@ fn answer_in(style: Style, text: &str, question: &str, generate: FakeGenerate) -
             max_tokens: 100,
             style,
             languages: Vec::new(),
+            hand_over: HandOverConfig::default(),
         },
-    });
-    engine
-        .answer(Question::new(question), &mut |_| ControlFlow::Continue(()))
-        .expect("answered")
+    })
 }
 
 fn says(text: &str) -> FakeGenerate {
@@ -90,6 +95,37 @@ fn what_its_quote_says_is_shown_with_the_quote() {
         answer.citations[0].quote,
         "A ship repairs a damaged submarine cable within about ten days."
     );
+}
+
+#[test]
+fn confidence_is_that_of_the_least_supported_sentence() {
+    let odds = |logit: f32| [-0.01, -0.01 - logit];
+    let two = format!("{CLAIM} [1]. Anchors and fishing cause most of all the damage [1].");
+    let confidence = |first: f32, second: f32| {
+        let generate = says(&two).choosing(YES);
+        let generate = generate.choosing(&odds(first)).choosing(&odds(second));
+        let answer = answer(generate);
+        assert_eq!(answer.citations.len(), 2, "{}", answer.text);
+        answer.confidence.expect("it is answered")
+    };
+    assert!(confidence(2.0, 2.0) < confidence(8.0, 8.0));
+    assert_eq!(confidence(8.0, 2.0), confidence(2.0, 8.0));
+    assert_eq!(confidence(8.0, 2.0), confidence(2.0, 2.0));
+}
+
+#[test]
+fn whoever_leaves_does_not_wait_for_the_models_choice() {
+    let engine = engine_in(Style::Usual, TEXT, says(CLAIM));
+    let mut sources = 0;
+    let left = engine.answer(Question::new(QUESTION), &mut |event| match event {
+        AnswerEvent::Sources(_) => {
+            sources += 1;
+            ControlFlow::Continue(())
+        }
+        AnswerEvent::Delta(_) => ControlFlow::Break(()),
+    });
+    assert!(matches!(left, Err(RagError::Cancelled)), "{left:?}");
+    assert_eq!(sources, 1);
 }
 
 #[test]

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use genie_core::{
     Answer, AnswerConfig, AnswerTimings, Citation, Date, Embed, Embedding, Formed, Generate,
-    HybridQuery, Language, LateInteraction, Lexical, Passage, RetrievalConfig, SparseVector, Store,
-    TextRole, TokenCodes, TokenVectors, Usage,
+    HandOverConfig, HybridQuery, Language, LateInteraction, Lexical, Passage, RetrievalConfig,
+    SparseVector, Store, TextRole, TokenCodes, TokenVectors, Usage,
 };
 use genie_ingest::LanguageDetector;
 
+use crate::confidence::{confidence, handed_over};
 use crate::context::{Comparison, FARTHEST, Packed, excerpts, pack};
 use crate::draft::{Draft, Drafting};
 use crate::formed::Forming;
@@ -209,6 +210,7 @@ impl Engine {
             started,
             retrieved: &retrieved,
             language,
+            hand_over: &self.parts.answer.hand_over,
             model: None,
             first_token: None,
             usage: Usage::default(),
@@ -229,6 +231,7 @@ impl Engine {
                 citations,
                 answered: true,
                 degraded: true,
+                confidence: None,
                 formed: None,
             }));
         };
@@ -269,6 +272,7 @@ impl Engine {
             citations,
             usage,
             first_token,
+            least_odds,
             ..
         } = match question.form {
             None => drafting.write(&mut |piece| on_event(AnswerEvent::Delta(piece)))?,
@@ -302,6 +306,7 @@ impl Engine {
             citations,
             answered: true,
             degraded: false,
+            confidence: Some(confidence(least_odds)),
             formed,
         }))
     }
@@ -403,6 +408,7 @@ struct Outcome {
     citations: Vec<Citation>,
     answered: bool,
     degraded: bool,
+    confidence: Option<f32>,
     formed: Option<Formed>,
 }
 
@@ -411,6 +417,7 @@ struct Finish<'a> {
     started: Instant,
     retrieved: &'a SearchOutcome,
     language: Language,
+    hand_over: &'a HandOverConfig,
     model: Option<String>,
     first_token: Option<Duration>,
     usage: Usage,
@@ -428,16 +435,24 @@ impl Finish<'_> {
             citations: Vec::new(),
             answered: false,
             degraded: false,
+            confidence: None,
             formed: None,
         }))
     }
 
     fn answer(self, outcome: Outcome) -> Answer {
+        let Outcome {
+            answered,
+            confidence,
+            ..
+        } = outcome;
         Answer {
             text: outcome.text,
             language: self.language,
-            answered: outcome.answered,
+            answered,
             degraded: outcome.degraded,
+            confidence,
+            hand_over: handed_over(self.hand_over, answered, confidence),
             citations: outcome.citations,
             passages: self.retrieved.passages.clone(),
             model: self.model,

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use genie_core::{ChatMessage, ChatRole, FinishReason, GenerateRequest};
 use genie_ingest::{LanguageDetector, readable};
 
-use crate::draft::{Draft, Drafting, Verifier, cite, with_number};
+use crate::draft::{Draft, Drafting, VERBATIM, Verifier, cite, with_number};
 use crate::engine::OnText;
 use crate::neighbours::part_at;
 use crate::phrases;
@@ -46,12 +46,13 @@ impl Drafting<'_> {
             let said = if written.is_none_or(|written| written == self.language) {
                 let said = phrases::document_says(self.language, &words);
                 let number = cite(passage, support, &mut draft.citations);
+                draft.least_odds = draft.least_odds.min(answerable + VERBATIM);
                 vec![with_number(&said, number, self.language)]
             } else {
                 let sentences = self.translated(&words, position, draft, on_text)?;
                 let mut said = Vec::new();
                 for sentence in sentences {
-                    said.extend(verifier.verified(&sentence, draft)?);
+                    said.extend(verifier.verified(&sentence, draft, on_text)?);
                 }
                 said
             };

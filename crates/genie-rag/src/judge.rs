@@ -4,10 +4,12 @@
 //! anything. The question stands before the passage, so that what the model
 //! has read of one prompt is the beginning of the next.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use genie_core::{
-    ChatMessage, ChatRole, ChoiceRequest, Generate, Passage, RerankConfig, Stage, Tenant,
+    ChatMessage, ChatRole, ChoiceRequest, Generate, GenerateError, Passage, RerankConfig, Stage,
+    Tenant,
 };
 
 use crate::index::passage_text;
@@ -15,9 +17,10 @@ use crate::index::passage_text;
 /// What a sure "Yes" adds to a score; see `docs/benchmarks/retrieval.md`.
 const SHARE: f32 = 0.12;
 
-/// Asks about the best passages, as many as the configuration says and time
-/// allows, and puts them in order again. Where the model has other work
-/// queued, or fails, the order stays as it is: it only refines.
+/// Asks about the best passages, as many as the configuration says, and puts
+/// them in order again. Where time runs out, or the model has no room or
+/// fails, the order stays as it is: it only refines, and a passage that was
+/// not asked about must not lose to one that was.
 pub(crate) fn judged(
     passages: &mut [Passage],
     question: &str,
@@ -28,32 +31,31 @@ pub(crate) fn judged(
     let budget = Duration::from_millis(config.judge_budget_ms as u64);
     let count = config.judged.min(passages.len());
     let best = &mut passages[..count];
-    let mut chances: Vec<Option<f32>> = vec![None; best.len()];
-    for (chance, passage) in chances.iter_mut().zip(&*best) {
-        if started.elapsed() > budget {
-            tracing::debug!("out of time for the model's opinion");
-            break;
-        }
+    let mut order: Vec<(usize, f32)> = Vec::with_capacity(best.len());
+    for (at, passage) in best.iter().enumerate() {
         let request = ChoiceRequest {
             messages: messages(question, passage),
             choices: vec!["Yes".to_owned(), "No".to_owned()],
             first: false,
             tenant: Tenant::default(),
         };
-        match generate.choose(request).as_deref() {
-            Ok(&[yes, no]) => *chance = Some(1.0 / (1.0 + (no - yes).exp())),
-            Ok(_) => break,
+        let chance = generate.choose_while(request, &mut || match started.elapsed() > budget {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        });
+        match chance.as_deref() {
+            Ok(&[yes, no]) => order.push((at, 1.0 / (1.0 + (no - yes).exp()))),
+            Ok(_) => return,
+            Err(GenerateError::Cancelled) => {
+                tracing::debug!("out of time for the model's opinion");
+                return;
+            }
             Err(error) => {
                 tracing::warn!(%error, "passages are not judged by the language model");
-                break;
+                return;
             }
         }
     }
-    let mut order: Vec<(usize, f32)> = chances
-        .iter()
-        .enumerate()
-        .filter_map(|(at, chance)| chance.map(|chance| (at, chance)))
-        .collect();
     order.sort_by(|left, right| right.1.total_cmp(&left.1));
     for (place, (at, chance)) in order.into_iter().enumerate() {
         best[at].hit.score += SHARE * chance;
@@ -144,6 +146,21 @@ mod tests {
         judged(&mut passages, "Which?", &model, &config(2));
         assert_eq!(uris(&passages), ["b", "a", "c"]);
         assert_eq!(passages[2].stages.judged, None);
+    }
+
+    #[test]
+    fn out_of_time_the_order_stays() {
+        let model = FakeGenerate::new()
+            .choosing(&[-5.0, -0.01])
+            .choosing(&[-0.01, -5.0]);
+        let mut passages = three();
+        let none = RerankConfig {
+            judge_budget_ms: 0,
+            ..config(3)
+        };
+        std::thread::sleep(Duration::from_millis(1));
+        judged(&mut passages, "Which?", &model, &none);
+        assert_eq!(passages, three());
     }
 
     #[test]

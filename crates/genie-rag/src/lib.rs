@@ -15,7 +15,7 @@
 //! use std::sync::Arc;
 //!
 //! use genie_core::{
-//!     AnswerConfig, Fusion, FusionWeights, RerankConfig, RetrievalConfig, Style,
+//!     AnswerConfig, Fusion, FusionWeights, HandOverConfig, RerankConfig, RetrievalConfig, Style,
 //! };
 //! use genie_rag::{Engine, EngineParts, Question};
 //! use genie_testkit::{FakeEmbed, FakeLexical, MemoryStore};
@@ -40,6 +40,7 @@
 //!         max_tokens: 100,
 //!         style: Style::default(),
 //!         languages: Vec::new(),
+//!         hand_over: HandOverConfig::default(),
 //!     },
 //! });
 //! let answer = engine
@@ -50,6 +51,7 @@
 
 mod alike;
 mod boost;
+mod confidence;
 mod context;
 mod draft;
 mod engine;

@@ -105,11 +105,20 @@ pub enum RagError {
     Store(#[from] StoreError),
     /// The language model failed.
     #[error(transparent)]
-    Generate(#[from] GenerateError),
+    Generate(GenerateError),
     /// Only a language model writes into a form.
     #[error("an answer in a form of the caller's needs a language model, and there is none")]
     FormWithoutModel,
     /// The receiver left while the answer was being made.
     #[error("the receiver left before the answer was finished")]
     Cancelled,
+}
+
+impl From<GenerateError> for RagError {
+    fn from(error: GenerateError) -> Self {
+        match error {
+            GenerateError::Cancelled => Self::Cancelled,
+            other => Self::Generate(other),
+        }
+    }
 }

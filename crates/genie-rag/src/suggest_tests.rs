@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use genie_core::{
-    AnswerConfig, Fusion, FusionWeights, Language, RerankConfig, RetrievalConfig, Span, Store as _,
-    Style,
+    AnswerConfig, Fusion, FusionWeights, HandOverConfig, Language, RerankConfig, RetrievalConfig,
+    Span, Store as _, Style,
 };
 use genie_ingest::{ChunkOptions, Limits, Source};
 use genie_testkit::{FakeEmbed, FakeLexical, MemoryStore};
@@ -80,6 +80,7 @@ fn engine_with(min_similarity: f32, options: ChunkOptions) -> (Engine, Arc<Memor
             max_tokens: 100,
             style: Style::default(),
             languages: Vec::new(),
+            hand_over: HandOverConfig::default(),
         },
     });
     (engine, store)

@@ -13,6 +13,7 @@ const TEXTS = {
     ready: "The answer is ready.", stopped: "Stopped.",
     abstained: "The documents do not answer this question.",
     degraded: "No language model is available: these are quoted passages.",
+    confidence: "Confidence", handOver: "A person can help:",
     unreachable: "The service can’t be reached. Is it still running?",
     broken: "The answer broke off. Please ask again.",
     busy: "The service is busy. Please try again in a moment.",
@@ -30,6 +31,7 @@ const TEXTS = {
     ready: "La réponse est prête.", stopped: "Arrêté.",
     abstained: "Les documents ne répondent pas à cette question.",
     degraded: "Aucun modèle de langue n’est disponible : voici des passages cités.",
+    confidence: "Confiance", handOver: "Une personne peut vous aider :",
     unreachable: "Le service est injoignable. Fonctionne-t-il encore ?",
     broken: "La réponse a été interrompue. Veuillez reposer la question.",
     busy: "Le service est occupé. Veuillez réessayer dans un instant.",
@@ -47,6 +49,7 @@ const TEXTS = {
     ready: "La respuesta está lista.", stopped: "Detenido.",
     abstained: "Los documentos no responden a esta pregunta.",
     degraded: "No hay ningún modelo de lenguaje disponible: estos son pasajes citados.",
+    confidence: "Confianza", handOver: "Una persona puede ayudarle:",
     unreachable: "No se puede acceder al servicio. ¿Sigue en marcha?",
     broken: "La respuesta se interrumpió. Vuelva a preguntar.",
     busy: "El servicio está ocupado. Inténtelo de nuevo en un momento.",
@@ -64,6 +67,7 @@ const TEXTS = {
     ready: "Ответ готов.", stopped: "Остановлено.",
     abstained: "В документах нет ответа на этот вопрос.",
     degraded: "Языковая модель недоступна: приведены цитаты из документов.",
+    confidence: "Достоверность", handOver: "Вам поможет специалист:",
     unreachable: "Служба недоступна. Она ещё запущена?",
     broken: "Ответ прервался. Задайте вопрос ещё раз.",
     busy: "Служба занята. Повторите попытку чуть позже.",
@@ -81,6 +85,7 @@ const TEXTS = {
     ready: "回答已完成。", stopped: "已停止。",
     abstained: "文档中没有这个问题的答案。",
     degraded: "没有可用的语言模型：以下为引用的原文段落。",
+    confidence: "可信度", handOver: "可联系人工帮助：",
     unreachable: "无法连接服务。它还在运行吗？",
     broken: "回答中断了，请重新提问。",
     busy: "服务繁忙，请稍后再试。",
@@ -98,6 +103,7 @@ const TEXTS = {
     ready: "الإجابة جاهزة.", stopped: "تم الإيقاف.",
     abstained: "لا تجيب الوثائق عن هذا السؤال.",
     degraded: "لا يتوفر نموذج لغوي: هذه مقاطع مقتبسة.",
+    confidence: "درجة الثقة", handOver: "يمكن لشخص أن يساعدك:",
     unreachable: "يتعذر الوصول إلى الخدمة. هل ما زالت تعمل؟",
     broken: "انقطعت الإجابة. يرجى طرح السؤال مرة أخرى.",
     busy: "الخدمة مشغولة. يرجى المحاولة بعد قليل.",
@@ -243,7 +249,7 @@ async function* events(body) {
 }
 
 function begin() {
-  for (const id of ["result", "problem", "abstained", "degraded", "sources", "found"]) {
+  for (const id of ["result", "problem", "abstained", "degraded", "hand-over", "sources", "found"]) {
     byId(id).hidden = true;
   }
   byId("found").open = false;
@@ -277,13 +283,42 @@ function showDone(body) {
   byId("answer").lang = body.language;
   byId("abstained").hidden = body.answered;
   byId("degraded").hidden = !body.degraded;
+  showHandOver(body.hand_over);
   byId("source-list").replaceChildren(...body.citations.map(source));
   byId("sources").hidden = body.citations.length === 0;
   const seconds = (body.timings_ms.total / 1000).toLocaleString(locale, {
     maximumFractionDigits: 1,
   });
-  byId("timing").replaceChildren(...separated([body.model, `${seconds} ${texts.seconds}`]));
+  const sure = body.confidence?.toLocaleString(locale, { style: "percent" });
+  byId("timing").replaceChildren(...separated([
+    sure && `${texts.confidence} ${sure}`, body.model, `${seconds} ${texts.seconds}`,
+  ].filter(Boolean)));
   say(texts.ready);
+}
+
+// The contact is text that an administrator set; only an address of a page or
+// of mail in it becomes a link.
+function showHandOver(handOver) {
+  const note = byId("hand-over");
+  note.hidden = !handOver;
+  if (!handOver) return;
+  const contact = element("bdi", "", handOver.contact);
+  const target = linkOf(handOver.contact);
+  if (target) {
+    const link = element("a", "", "");
+    link.href = target;
+    link.rel = "noreferrer";
+    link.append(contact);
+    note.replaceChildren(texts.handOver, " ", link);
+  } else {
+    note.replaceChildren(texts.handOver, " ", contact);
+  }
+}
+
+function linkOf(contact) {
+  if (/^https:\/\/\S+$/.test(contact)) return contact;
+  if (/^[^\s@:/?&]+@[^\s@:/?&]+$/.test(contact)) return `mailto:${contact}`;
+  return null;
 }
 
 // Each [n] that has a source becomes a link to it; others stay text.

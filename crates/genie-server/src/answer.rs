@@ -28,6 +28,9 @@ use crate::work::{Job, Piece, Stop, streamed, whole, with_engine};
 /// Comments keep proxies and clients from giving up while a slow model reads
 /// its prompt.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// What is wrong with a request, and that there is no room for it, is mostly
+/// known after milliseconds; the head of a stream waits so long for it.
+pub(crate) const DOUBT: Duration = Duration::from_secs(2);
 
 pub(crate) async fn answer(
     State(service): State<Arc<Service>>,
@@ -50,7 +53,7 @@ pub(crate) async fn answer(
     };
     if wants_stream {
         let answering = recorded(&service, &access, streamed(&service, job));
-        return Ok(events(answering, |piece| vec![event(piece)]));
+        return events(answering, |piece| vec![event(piece)]).await;
     }
     let answer = whole(&service, job).await?;
     answered(&service, &access, &answer).await?;
@@ -145,16 +148,31 @@ pub(crate) async fn search(
 
 /// Server-sent events for the pieces of an answer. `to_events` is told of the
 /// end like of any other piece; work that ended without one has failed.
-pub(crate) fn events<F>(pieces: mpsc::Receiver<Piece>, to_events: F) -> Response
+///
+/// # Errors
+///
+/// Fails where the work did before anything came of it: then the status can
+/// tell.
+pub(crate) async fn events<F>(
+    mut pieces: mpsc::Receiver<Piece>,
+    to_events: F,
+) -> Result<Response, Failure>
 where
     F: FnMut(Piece) -> Vec<Event> + Send + 'static,
 {
-    Sse::new(event_stream(pieces, to_events))
+    let first = match tokio::time::timeout(DOUBT, pieces.recv()).await {
+        Ok(Some(Piece::Failed(failure))) => return Err(failure),
+        Ok(None) => return Err(Failure::internal()),
+        Ok(first) => first,
+        Err(_) => None,
+    };
+    Ok(Sse::new(event_stream(first, pieces, to_events))
         .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
-        .into_response()
+        .into_response())
 }
 
 fn event_stream<F>(
+    first: Option<Piece>,
     pieces: mpsc::Receiver<Piece>,
     to_events: F,
 ) -> impl Stream<Item = Result<Event, Infallible>>
@@ -163,16 +181,17 @@ where
 {
     use futures_util::{StreamExt, stream};
     stream::unfold(
-        (Some(pieces), to_events),
-        |(pieces, mut to_events): (Option<mpsc::Receiver<Piece>>, F)| async move {
+        (first, Some(pieces), to_events),
+        |(first, pieces, mut to_events): (Option<Piece>, Option<mpsc::Receiver<Piece>>, F)| async move {
             let mut pieces = pieces?;
-            let piece = pieces
-                .recv()
-                .await
-                .unwrap_or_else(|| Piece::Failed(Failure::internal()));
+            let piece = match first {
+                Some(first) => Some(first),
+                None => pieces.recv().await,
+            };
+            let piece = piece.unwrap_or_else(|| Piece::Failed(Failure::internal()));
             let is_last = matches!(piece, Piece::Done(_) | Piece::Failed(_));
             let events = to_events(piece);
-            Some((events, ((!is_last).then_some(pieces), to_events)))
+            Some((events, (None, (!is_last).then_some(pieces), to_events)))
         },
     )
     .flat_map(|events| stream::iter(events.into_iter().map(Ok)))

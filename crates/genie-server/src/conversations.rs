@@ -214,7 +214,7 @@ pub(crate) async fn ask(
     };
     if wants_stream {
         let pieces = kept.stream(streamed(&service, job));
-        return Ok(events(pieces, told_in_full()));
+        return events(pieces, told_in_full()).await;
     }
     let answer = whole(&service, job).await?;
     let exchange = kept.keep(&answer).await?;

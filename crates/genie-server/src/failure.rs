@@ -296,7 +296,8 @@ impl From<GenerateError> for Failure {
     fn from(error: GenerateError) -> Self {
         match error {
             GenerateError::Busy => Self::busy(),
-            GenerateError::Stopped => Self::stopping(),
+            // Whoever asked has left, or the service is told to stop.
+            GenerateError::Stopped | GenerateError::Cancelled => Self::stopping(),
             GenerateError::ContextOverflow { .. } => Self::new(
                 StatusCode::BAD_REQUEST,
                 "context_length_exceeded",

@@ -26,6 +26,7 @@ impl WatchWork for Metrics {
                 count("genie_model_pass_tokens_total", tokens);
                 metrics::gauge!("genie_model_held_tokens").set(held as f64);
             }
+            Work::Idle => metrics::gauge!("genie_model_held_tokens").set(0.0),
             Work::Begun { waited } => {
                 metrics::histogram!("genie_model_first_token_seconds").record(waited);
             }

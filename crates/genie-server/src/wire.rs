@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use genie_core::{Answer, Boost, Citation, Fusion, Passage, Stage, Stages, Usage};
+use genie_core::{Answer, Boost, Citation, Fusion, HandOver, Passage, Stage, Stages, Usage};
 use genie_rag::SearchOutcome;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,15 @@ pub struct AnswerBody {
     pub answered: bool,
     /// `true` when no language model was at hand.
     pub degraded: bool,
+    /// The estimated probability, from 0 to 1, that the text is right and
+    /// holds all that was asked for; `null` where nothing was answered or no
+    /// language model was at hand.
+    #[serde(default)]
+    pub confidence: Option<f32>,
+    /// Whom to ask instead or besides, where a contact is set and nothing was
+    /// answered or confidence is low.
+    #[serde(default)]
+    pub hand_over: Option<HandOverBody>,
     /// What the text cites.
     pub citations: Vec<CitationBody>,
     /// What was retrieved, best first.
@@ -28,6 +37,15 @@ pub struct AnswerBody {
     pub timings_ms: AnswerTimingsBody,
     /// Tokens read and written.
     pub usage: UsageBody,
+}
+
+/// A question that should go to a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HandOverBody {
+    /// `not_answered` or `low_confidence`.
+    pub reason: String,
+    /// Where that person is found, as it was set.
+    pub contact: String,
 }
 
 /// A place in a document that supports part of an answer.
@@ -185,6 +203,8 @@ impl From<&Answer> for AnswerBody {
             language: answer.language.code().to_owned(),
             answered: answer.answered,
             degraded: answer.degraded,
+            confidence: answer.confidence,
+            hand_over: answer.hand_over.as_ref().map(HandOverBody::from),
             citations: answer.citations.iter().map(CitationBody::from).collect(),
             passages: answer.passages.iter().map(PassageBody::from).collect(),
             model: answer.model.clone(),
@@ -195,6 +215,15 @@ impl From<&Answer> for AnswerBody {
                 total: milliseconds(answer.timings.total),
             },
             usage: answer.usage.into(),
+        }
+    }
+}
+
+impl From<&HandOver> for HandOverBody {
+    fn from(HandOver { reason, contact }: &HandOver) -> Self {
+        Self {
+            reason: reason.as_str().to_owned(),
+            contact: contact.clone(),
         }
     }
 }

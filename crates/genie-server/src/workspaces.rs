@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use genie_core::StoreError;
+use genie_core::{HandOverConfig, StoreError};
 use genie_rag::Engine;
 use genie_state::{
     NewWorkspace, Originals, SettingsVersion, StateError, Workspace, WorkspaceChange, WorkspaceId,
@@ -106,6 +106,14 @@ pub(crate) struct SettingsBody {
     model: Option<String>,
     /// How answers are worded.
     style: Option<StyleBody>,
+    /// Where a person is found who can be asked what is not answered here: an
+    /// address, a page, a telephone number, in one line of at most 200
+    /// characters.
+    #[schemars(length(min = 1, max = 200))]
+    contact: Option<String>,
+    /// Confidence of an answer under which that person is named.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    hand_over_below: Option<f32>,
 }
 
 /// How answers are worded.
@@ -344,6 +352,19 @@ impl SettingsBody {
             "from 0 to 1",
         );
         check(
+            "settings.hand_over_below",
+            self.hand_over_below
+                .is_none_or(|value| (0.0..=1.0).contains(&value)),
+            "from 0 to 1",
+        );
+        check(
+            "settings.contact",
+            self.contact
+                .as_deref()
+                .is_none_or(HandOverConfig::is_contact),
+            "one line of 1 to 200 characters",
+        );
+        check(
             "settings.model",
             self.model.as_ref().is_none_or(|name| models.contains(name)),
             &format!("one of those offered here: {}", models.join(", ")),
@@ -370,6 +391,8 @@ impl SettingsBody {
                 StyleBody::Brief => "brief".to_owned(),
                 StyleBody::List => "list".to_owned(),
             }),
+            contact: self.contact,
+            hand_over_below: self.hand_over_below,
         })
     }
 }
@@ -396,6 +419,8 @@ impl From<&WorkspaceSettings> for SettingsBody {
                 "list" => StyleBody::List,
                 _ => StyleBody::Usual,
             }),
+            contact: settings.contact.clone(),
+            hand_over_below: settings.hand_over_below,
         }
     }
 }

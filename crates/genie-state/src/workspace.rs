@@ -34,6 +34,10 @@ pub struct WorkspaceSettings {
     pub model: Option<String>,
     /// How answers are worded: `usual`, `brief` or `list`.
     pub style: Option<String>,
+    /// Where a person is found who can be asked.
+    pub contact: Option<String>,
+    /// Confidence under which an answer names that person, 0 to 1.
+    pub hand_over_below: Option<f32>,
 }
 
 /// A workspace to be made.

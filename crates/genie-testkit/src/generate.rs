@@ -129,7 +129,14 @@ impl Generate for FakeGenerate {
         Ok(generation)
     }
 
-    fn choose(&self, request: ChoiceRequest) -> Result<Vec<f32>, GenerateError> {
+    fn choose_while(
+        &self,
+        request: ChoiceRequest,
+        on_wait: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Vec<f32>, GenerateError> {
+        if on_wait().is_break() {
+            return Err(GenerateError::Cancelled);
+        }
         let sure = |index| if index == 0 { -0.01 } else { -5.0 };
         Ok(lock(&self.choices)
             .pop_front()

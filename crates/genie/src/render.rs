@@ -1,6 +1,6 @@
 //! Answers and passages for people.
 
-use genie_server::{AnswerBody, CitationBody, PassageBody, StageBody, StagesBody};
+use genie_server::{AnswerBody, CitationBody, HandOverBody, PassageBody, StageBody, StagesBody};
 
 /// Characters of a passage shown in a list.
 const EXCERPT: usize = 240;
@@ -24,6 +24,14 @@ pub(crate) fn sources(answer: &AnswerBody) -> String {
         ));
     }
     text
+}
+
+/// Whom to ask instead or besides; nothing where nobody is named.
+pub(crate) fn hand_over(answer: &AnswerBody) -> String {
+    match &answer.hand_over {
+        Some(HandOverBody { contact, .. }) => format!("A person can help: {contact}\n"),
+        None => String::new(),
+    }
 }
 
 /// A passage in two lines.
@@ -71,6 +79,9 @@ pub(crate) fn timings(answer: &AnswerBody) -> String {
     let mut text = format!("{:.1} s, {model}", seconds(answer.timings_ms.total));
     if let Some(first) = answer.timings_ms.first_token {
         text.push_str(&format!(", first word after {:.1} s", seconds(first)));
+    }
+    if let Some(confidence) = answer.confidence {
+        text.push_str(&format!(", confidence {:.0} %", confidence * 100.0));
     }
     text
 }

@@ -260,6 +260,12 @@ fn settled(config: &Config, workspace: &Workspace) -> (RetrievalConfig, AnswerCo
     if let Some(most) = settings.max_tokens {
         answer.max_tokens = most as usize;
     }
+    if let Some(contact) = &settings.contact {
+        answer.hand_over.contact = Some(contact.clone());
+    }
+    if let Some(below) = settings.hand_over_below {
+        answer.hand_over.below = below;
+    }
     (retrieval, answer)
 }
 
@@ -395,9 +401,13 @@ impl Generate for OfTenant {
         self.model.generate_weighed(request, on_piece)
     }
 
-    fn choose(&self, mut request: ChoiceRequest) -> Result<Vec<f32>, GenerateError> {
+    fn choose_while(
+        &self,
+        mut request: ChoiceRequest,
+        on_wait: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Vec<f32>, GenerateError> {
         request.tenant = self.tenant.clone();
-        self.model.choose(request)
+        self.model.choose_while(request, on_wait)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::documents::no_such_document;
 use crate::failure::Failure;
 use crate::question::TOP_K;
 use crate::reading::{Place, stretch};
-use crate::wire::{CitationBody, PassageBody};
+use crate::wire::{CitationBody, HandOverBody, PassageBody};
 use crate::work::{Job, whole, with_engine};
 
 /// Passages unless a number is asked for.
@@ -120,6 +120,10 @@ pub(super) struct AnswerOutput {
     pub(super) answered: bool,
     /// `true` where no language model was at hand and passages are quoted.
     pub(super) degraded: bool,
+    /// The estimated probability that the text is right, from 0 to 1.
+    confidence: Option<f32>,
+    /// Whom to ask instead or besides.
+    pub(super) hand_over: Option<HandOverBody>,
     /// What the text cites.
     pub(super) citations: Vec<Cited>,
 }
@@ -315,6 +319,8 @@ async fn answer(asked: Asked, arguments: JsonObject) -> Result<CallToolResult, F
         language: answer.language.code().to_owned(),
         answered: answer.answered,
         degraded: answer.degraded,
+        confidence: answer.confidence,
+        hand_over: answer.hand_over.as_ref().map(HandOverBody::from),
         citations: answer
             .citations
             .iter()

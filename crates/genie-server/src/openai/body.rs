@@ -3,7 +3,7 @@
 use genie_core::{Answer, FormedValue, ValueSupport};
 use serde_json::{Value, json};
 
-use crate::wire::{CitationBody, UsageBody};
+use crate::wire::{CitationBody, HandOverBody, UsageBody};
 
 /// What every object of one completion has in common.
 #[derive(Debug, Clone)]
@@ -120,6 +120,8 @@ fn extend(body: &mut Value, answer: &Answer) {
     body["citations"] = json!(citations);
     body["answered"] = json!(answer.answered);
     body["degraded"] = json!(answer.degraded);
+    body["confidence"] = json!(answer.confidence);
+    body["hand_over"] = json!(answer.hand_over.as_ref().map(HandOverBody::from));
     body["language"] = json!(answer.language.code());
     body["grounding"] = json!("documents");
     if let Some(formed) = &answer.formed {

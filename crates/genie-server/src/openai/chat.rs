@@ -67,7 +67,7 @@ pub(crate) async fn chat_completions(
             includes_usage: request.includes_usage(),
         };
         let answering = recorded(&service, &access, streamed(&service, job));
-        return Ok(events(answering, move |piece| chunks.of(piece)));
+        return events(answering, move |piece| chunks.of(piece)).await;
     }
     let answer = whole(&service, job).await?;
     answered(&service, &access, &answer).await?;

@@ -24,16 +24,13 @@ use tokio::time::Instant;
 use super::direct_body::DirectBody;
 use super::direct_request::DirectRequest;
 use crate::access::{Access, Done};
-use crate::answer::{KEEP_ALIVE, json_event};
+use crate::answer::{DOUBT, KEEP_ALIVE, json_event};
 use crate::app::Service;
 use crate::failure::{Failure, Surface};
 use crate::work::{Stop, blocking};
 
 /// Pieces that wait for a slow reader before generation does.
 const PIECES_AHEAD: usize = 32;
-/// What is wrong with a request is known after milliseconds; the head of a
-/// stream waits so long for it, so that its status can tell.
-const DOUBT: Duration = Duration::from_secs(2);
 /// A reader that takes nothing for this long has left without saying so.
 const READER_PATIENCE: Duration = Duration::from_secs(30);
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header;
+use genie_core::HandOverConfig;
 use genie_server::{AnswerBody, SearchBody};
 use serde_json::{Value, json};
 
@@ -58,7 +59,9 @@ async fn an_answer_has_exactly_the_documented_shape() {
             "answer",
             "answered",
             "citations",
+            "confidence",
             "degraded",
+            "hand_over",
             "language",
             "model",
             "passages",
@@ -70,6 +73,9 @@ async fn an_answer_has_exactly_the_documented_shape() {
     assert_eq!(body["language"], "en");
     assert_eq!(body["answered"], true);
     assert_eq!(body["degraded"], false);
+    let confidence = body["confidence"].as_f64().expect("a number");
+    assert!((0.0..=1.0).contains(&confidence), "{confidence}");
+    assert_eq!(body["hand_over"], Value::Null);
     assert_eq!(body["model"], "fake-chat");
     assert_eq!(
         body["citations"],
@@ -149,6 +155,21 @@ async fn a_streamed_answer_has_sources_then_text_then_the_whole() {
 }
 
 #[tokio::test]
+async fn a_stream_that_fails_at_once_has_the_status_of_that() {
+    let long = "Why? ".repeat(3000);
+    for path in ["/api/v1/answer", "/v1/chat/completions"] {
+        let message = json!({"role": "user", "content": long});
+        let question = match path {
+            "/api/v1/answer" => json!({"question": long, "stream": true}),
+            _ => json!({"model": "genie", "messages": [message], "stream": true}),
+        };
+        let reply = post(&talking(), path, question).await;
+        assert_eq!(reply.status, 400, "{path}: {}", reply.text);
+        assert!(reply.text.contains("characters"), "{}", reply.text);
+    }
+}
+
+#[tokio::test]
 async fn what_the_documents_do_not_cover_is_not_answered() {
     let question = json!({"question": "Zebra pudding?", "language": "fr"});
     let body = post(&talking(), "/api/v1/answer", question).await.json();
@@ -157,6 +178,37 @@ async fn what_the_documents_do_not_cover_is_not_answered() {
     assert_eq!(body["citations"], json!([]));
     assert_eq!(body["model"], Value::Null);
     assert_eq!(body["timings_ms"]["first_token"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_person_is_named_where_nothing_is_answered_or_the_answer_is_doubtful() {
+    let contact = "helpdesk@example.org";
+    let app = |below| {
+        let hand_over = HandOverConfig {
+            contact: Some(contact.to_owned()),
+            below,
+        };
+        genie_server::app(fixture::handing_over(
+            Talker::saying(&["It connects 42 networks. "]),
+            hand_over,
+        ))
+    };
+    let named = |reason| json!({"reason": reason, "contact": contact});
+    let question = json!({"question": "Zebra pudding?"});
+    let body = post(&app(0.0), "/api/v1/answer", question).await.json();
+    assert_eq!(body["hand_over"], named("not_answered"));
+    assert_eq!(body["confidence"], Value::Null);
+
+    let question = json!({"question": ASKED});
+    let path = "/api/v1/answer";
+    let sure = post(&app(0.0), path, question.clone()).await.json();
+    assert_eq!(
+        (&sure["answered"], &sure["hand_over"]),
+        (&json!(true), &Value::Null)
+    );
+    let doubtful = post(&app(1.0), path, question).await.json();
+    assert_eq!(doubtful["hand_over"], named("low_confidence"));
+    assert_eq!(doubtful["answer"], sure["answer"]);
 }
 
 #[tokio::test]

@@ -8,8 +8,9 @@ use std::time::Duration;
 use genie_core::{
     AnswerConfig, Authentication, ChoiceRequest, Chunk, ChunkId, Constraint, ContentHash,
     DocumentId, DocumentRecord, Embed, FinishReason, Fusion, FusionWeights, Generate,
-    GenerateError, GenerateRequest, Generation, Language, Lexical, MediaType, ModelInfo, Point,
-    RerankConfig, RetrievalConfig, ServerConfig, Span, Store, Style, TextRole, TokenCodes, Usage,
+    GenerateError, GenerateRequest, Generation, HandOverConfig, Language, Lexical, MediaType,
+    ModelInfo, Point, RerankConfig, RetrievalConfig, ServerConfig, Span, Store, Style, TextRole,
+    TokenCodes, Usage,
 };
 use genie_rag::{Engine, EngineParts};
 use genie_server::{
@@ -24,6 +25,15 @@ pub(crate) const ASKED: &str = "How many networks does the exchange connect sinc
 
 /// The service with this language model; the documents are in the index.
 pub(crate) fn state(generate: Option<Arc<dyn Generate>>) -> AppState {
+    state_with(generate, HandOverConfig::default())
+}
+
+/// The same with a person who can be asked.
+pub(crate) fn handing_over(generate: Talker, hand_over: HandOverConfig) -> AppState {
+    state_with(Some(Arc::new(generate)), hand_over)
+}
+
+fn state_with(generate: Option<Arc<dyn Generate>>, hand_over: HandOverConfig) -> AppState {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     for (uri, title, text, language) in [
         (
@@ -47,7 +57,7 @@ pub(crate) fn state(generate: Option<Arc<dyn Generate>>) -> AppState {
     };
     let OpenWorkspace {
         engine, indexer, ..
-    } = opened(&store, generate);
+    } = opened_with(&store, generate, hand_over);
     AppState {
         indexer,
         ..AppState::new(engine, server)
@@ -56,6 +66,14 @@ pub(crate) fn state(generate: Option<Arc<dyn Generate>>) -> AppState {
 
 /// An index with this language model.
 pub(crate) fn opened(store: &Arc<dyn Store>, generate: Option<Arc<dyn Generate>>) -> OpenWorkspace {
+    opened_with(store, generate, HandOverConfig::default())
+}
+
+fn opened_with(
+    store: &Arc<dyn Store>,
+    generate: Option<Arc<dyn Generate>>,
+    hand_over: HandOverConfig,
+) -> OpenWorkspace {
     let engine = Engine::new(EngineParts {
         embed: Arc::new(FakeEmbed::new()),
         lexical: Arc::new(FakeLexical::new()),
@@ -79,6 +97,7 @@ pub(crate) fn opened(store: &Arc<dyn Store>, generate: Option<Arc<dyn Generate>>
             max_tokens: 100,
             style: Style::default(),
             languages: Vec::new(),
+            hand_over,
         },
     });
     OpenWorkspace {
@@ -205,6 +224,7 @@ pub(crate) struct Talker {
     /// Says them again and again until it is stopped, each time in another
     /// way.
     endless: bool,
+    fails: bool,
     pause: Duration,
     gate: Option<Arc<Gate>>,
     pub(crate) was_stopped: Arc<AtomicBool>,
@@ -220,9 +240,18 @@ impl Talker {
             },
             sentences,
             endless: false,
+            fails: false,
             pause: Duration::ZERO,
             gate: None,
             was_stopped: Arc::default(),
+        }
+    }
+
+    /// Fails when it is to write.
+    pub(crate) fn failing() -> Self {
+        Self {
+            fails: true,
+            ..Self::saying(&[])
         }
     }
 
@@ -275,6 +304,9 @@ impl Generate for Talker {
         if let Some(gate) = &self.gate {
             gate.pass();
         }
+        if self.fails {
+            return Err(GenerateError::Stopped);
+        }
         let mut generation = Generation {
             text: String::new(),
             finish: FinishReason::Stop,
@@ -318,7 +350,11 @@ impl Generate for Talker {
         Ok(generation)
     }
 
-    fn choose(&self, request: ChoiceRequest) -> Result<Vec<f32>, GenerateError> {
+    fn choose_while(
+        &self,
+        request: ChoiceRequest,
+        _: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Vec<f32>, GenerateError> {
         std::thread::sleep(self.pause);
         // Sure of the first.
         let sure = |index| if index == 0 { -0.01 } else { -5.0 };

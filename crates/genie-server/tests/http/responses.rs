@@ -6,7 +6,7 @@ use genie_core::Generate;
 use genie_state::Role;
 use serde_json::{Value, json};
 
-use crate::fixture::{ASKED, EXCHANGE, Talker};
+use crate::fixture::{ASKED, EXCHANGE, Talker, state};
 use crate::tenants::{Service, service, with_keys};
 use crate::{Reply, post, silent, talking};
 
@@ -146,20 +146,20 @@ async fn events_are_numbered_and_end_with_the_response() {
 #[tokio::test]
 async fn a_failure_is_told_as_an_event() {
     let body = json!({"input": "q".repeat(9000), "stream": true});
-    let reply = post(&talking(), "/v1/responses", body).await;
+    let refused = post(&talking(), "/v1/responses", body).await;
+    assert_eq!(refused.status, 400, "known before the stream begins");
+
+    let app = genie_server::app(state(Some(Arc::new(Talker::failing()))));
+    let body = json!({"input": ASKED, "stream": true});
+    let reply = post(&app, "/v1/responses", body).await;
     let events = reply.events();
     let names: Vec<_> = events.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(
-        names,
-        [
-            "response.created",
-            "response.in_progress",
-            "response.failed"
-        ]
-    );
-    let last: Value = serde_json::from_str(&events[2].1).expect("JSON");
+    assert_eq!(names[..2], ["response.created", "response.in_progress"]);
+    let (name, last) = events.last().expect("an end");
+    assert_eq!(name, "response.failed");
+    let last: Value = serde_json::from_str(last).expect("JSON");
     assert_eq!(last["response"]["status"], "failed");
-    assert_eq!(last["response"]["error"]["code"], "invalid_prompt");
+    assert_eq!(last["response"]["error"]["code"], "server_error");
 }
 
 #[tokio::test]

@@ -320,6 +320,37 @@ async fn what_was_done_is_in_the_trail_without_content() {
 }
 
 #[tokio::test]
+async fn what_failed_is_in_the_trail_and_what_only_read_is_not() {
+    let service = with_talker().await;
+    let key = service.key(Some("health"), Role::Editor).await;
+    let asked = |method: &'static str, path: &'static str, body: Option<Value>| {
+        service.ask(method, path, &key, body)
+    };
+    let unknown = "/api/v1/documents/00000000000000000000000000000000";
+    assert_eq!(asked("GET", unknown, None).await.status, 404);
+    assert_eq!(asked("DELETE", unknown, None).await.status, 404);
+    let empty = json!({"question": ""});
+    let refused = asked("POST", "/api/v1/answer", Some(empty)).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    let auditor = service.key(Some("health"), Role::Auditor).await;
+    let trail = service.ask("GET", "/api/v1/audit", &auditor, None).await;
+    let records = trail.json()["results"].clone();
+    let told: Vec<_> = records
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|record| (record["object"].clone(), record["outcome"].clone()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (json!("POST /api/v1/answer"), json!("failed 400")),
+            (json!("DELETE /api/v1/documents/{id}"), json!("failed 404")),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_document_is_indexed_as_a_job() {
     let mut service = service(None, with_keys).await;
     let upkeep = service.upkeep.take().expect("not taken yet");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use genie_core::Language;
+use genie_core::{HandOverConfig, Language};
 use genie_state::{KeyId, Role, Subject, WorkspaceId};
 
 use super::Deleting;
@@ -121,6 +121,13 @@ pub(crate) struct Settings {
     /// How answers are worded
     #[arg(long, value_name = "HOW", value_parser = ["usual", "brief", "list"])]
     pub(crate) style: Option<String>,
+    /// Where a person is found who can be asked what is not answered here: an
+    /// address, a page, a telephone number
+    #[arg(long, value_name = "WHERE", value_parser = contact)]
+    pub(crate) contact: Option<String>,
+    /// Confidence of an answer under which that person is named, 0 to 1
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) hand_over_below: Option<f32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -136,6 +143,8 @@ pub(crate) enum Setting {
     Answers,
     Model,
     Style,
+    Contact,
+    HandOverBelow,
 }
 
 #[derive(Debug, Args)]
@@ -275,6 +284,17 @@ fn share(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
         _ => Err("has to be a number from 0 to 1".to_owned()),
+    }
+}
+
+fn contact(text: &str) -> Result<String, String> {
+    if HandOverConfig::is_contact(text) {
+        Ok(text.trim().to_owned())
+    } else {
+        Err(format!(
+            "has to be one line of 1 to {} characters",
+            HandOverConfig::LONGEST_CONTACT
+        ))
     }
 }
 

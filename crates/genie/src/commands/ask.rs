@@ -121,8 +121,9 @@ impl Answerer {
         })?;
         waiting.finish_and_clear();
         say(&format!(
-            "\n\n{}\n{}\n",
+            "\n\n{}{}\n{}\n",
             render::plain(&render::sources(&answer)),
+            render::plain(&render::hand_over(&answer)),
             render::timings(&answer)
         ))?;
         Ok(answer)

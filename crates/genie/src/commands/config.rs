@@ -194,6 +194,11 @@ impl Shown {
             ("answer.sentences", json!(config.answer.sentences)),
             ("answer.max_tokens", json!(config.answer.max_tokens)),
             ("answer.style", json!(config.answer.style)),
+            ("answer.contact", json!(config.answer.hand_over.contact)),
+            (
+                "answer.hand_over_below",
+                short(config.answer.hand_over.below),
+            ),
             ("chat_models", json!(config.chat_models)),
             ("server.authentication", json!(server.authentication)),
             (
@@ -393,6 +398,10 @@ impl Shown {
     /// `config.toml` where it has the setting, of which a table may be named
     /// before the dot.
     fn file_only(&self, name: &str) -> String {
+        let variable = settings::variable_of(name);
+        if std::env::var_os(&variable).is_some() {
+            return variable;
+        }
         let found = match name.split_once('.') {
             Some((group, name)) => self.file.get(group).and_then(|group| group.get(name)),
             None => self.file.get(name),

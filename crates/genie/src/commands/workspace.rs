@@ -315,6 +315,8 @@ pub(super) fn merged(mut before: WorkspaceSettings, given: Settings) -> Workspac
         answers: given.answers.or(before.answers),
         model: given.model.or(before.model),
         style: given.style.or(before.style),
+        contact: given.contact.or(before.contact),
+        hand_over_below: given.hand_over_below.or(before.hand_over_below),
     }
 }
 
@@ -331,6 +333,8 @@ pub(super) fn clear(settings: &mut WorkspaceSettings, setting: Setting) {
         Setting::Answers => settings.answers = None,
         Setting::Model => settings.model = None,
         Setting::Style => settings.style = None,
+        Setting::Contact => settings.contact = None,
+        Setting::HandOverBelow => settings.hand_over_below = None,
     }
 }
 

@@ -100,6 +100,8 @@ impl Told {
         body["citations"] = json!(answer.citations);
         body["answered"] = json!(answer.answered);
         body["degraded"] = json!(answer.degraded);
+        body["confidence"] = json!(answer.confidence);
+        body["hand_over"] = json!(answer.hand_over);
         body["language"] = json!(answer.language);
         body
     }

@@ -98,7 +98,7 @@ pub(crate) async fn create(
     if streams {
         let pieces = keeping.stream(streamed(&service, job));
         let mut written = Events::new(told);
-        return Ok(events(pieces, move |piece| written.of(piece)));
+        return events(pieces, move |piece| written.of(piece)).await;
     }
     let answer = whole(&service, job).await?;
     keeping.keep(&answer).await?;
