@@ -140,8 +140,12 @@ fn old_log_files_go_and_writes_go_on() {
             .put(&large.record, large.points.clone())
             .expect("written");
     }
-    let before = logs();
-    assert!(before > 1, "the log has {before} closed files");
+    // What fills several files is cut while the index is open.
+    let open_logs = logs();
+    assert!(
+        (1..=2).contains(&open_logs),
+        "the log has {open_logs} closed files"
+    );
     drop(store);
     assert_eq!(logs(), 1);
     for round in 0..3 {
