@@ -6,125 +6,103 @@
 
 use std::ops::Range;
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
+use crate::kv::KvPages;
 use crate::math::exp;
 use crate::panel::{LANES, ROWS as TILE, product};
 use crate::team::collect;
 
 /// Keys that are scored together.
-const KEYS: usize = 64;
-/// Queries of a job, over all heads that share keys: enough that rearranging
+const KEYS: usize = 4 * KvPages::PAGE;
+/// Keys whose values are mixed before they are added to those of the keys
+/// before. Threads can share out the keys of one query by it, and since it is
+/// so for every query, none comes out otherwise for that.
+const CHUNK: usize = 8 * KEYS;
+/// Queries of a job, over all heads that share keys: enough that unpacking
 /// keys and values costs little, and what they need, 1.2 kB each with heads of
 /// 128, stays in the second-level cache.
 const QUERIES: usize = 192;
+/// Queries of a head's job up to which its keys are shared out too.
+const FEW: usize = 32;
 
-/// Causal attention of queries `[heads, count, width]` over keys and values
-/// `[kv_heads, total, width]`, whose last `count` positions are those of the
-/// queries. Each `heads / kv_heads` queries share keys. Gives `[count, heads *
-/// width]`.
-///
-/// # Errors
-///
-/// Fails on shapes that don't fit, and on tensors that are not single
-/// precision on the processor.
-pub fn causal_attention(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor> {
-    windowed_attention(queries, keys, values, usize::MAX)
+impl KvPages {
+    /// Causal attention of queries `[heads, count, width]`, whose last is at
+    /// the position `total - 1`, over a layer's keys and values. Each
+    /// `heads / kv_heads` queries share keys; each position sees `window`
+    /// positions at most, itself and those right before it. Gives `[count,
+    /// heads * width]`, row by row the same in any company.
+    ///
+    /// # Errors
+    ///
+    /// Fails on shapes that don't fit, on a window of nothing, where pages
+    /// are missing, and on queries that are not single precision and in one
+    /// piece on the processor.
+    pub fn attend(
+        &self,
+        layer: usize,
+        queries: &Tensor,
+        total: usize,
+        window: usize,
+    ) -> Result<Tensor> {
+        queries.apply_op1_no_bwd(&Attention {
+            pages: self,
+            layer,
+            total,
+            window,
+        })
+    }
 }
 
-/// [`causal_attention`] in which each position sees `window` positions at
-/// most, itself and those right before it.
-///
-/// # Errors
-///
-/// As [`causal_attention`], and on a window of nothing.
-pub fn windowed_attention(
-    queries: &Tensor,
-    keys: &Tensor,
-    values: &Tensor,
+struct Attention<'a> {
+    pages: &'a KvPages,
+    layer: usize,
+    total: usize,
     window: usize,
-) -> Result<Tensor> {
-    queries.apply_op3_no_bwd(keys, values, &CausalAttention { window })
 }
 
-struct CausalAttention {
-    window: usize,
-}
-
-impl CustomOp3 for CausalAttention {
+impl CustomOp1 for Attention<'_> {
     fn name(&self) -> &'static str {
-        "causal-attention"
+        "paged-attention"
     }
 
-    fn cpu_fwd(
-        &self,
-        queries: &CpuStorage,
-        queries_layout: &Layout,
-        keys: &CpuStorage,
-        keys_layout: &Layout,
-        values: &CpuStorage,
-        values_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (heads, count, width) = queries_layout.shape().dims3()?;
-        let (kv_heads, total, _) = keys_layout.shape().dims3()?;
-        let fits = keys_layout.shape() == values_layout.shape()
-            && keys_layout.shape().dims3()?.2 == width
-            && kv_heads > 0
-            && heads.is_multiple_of(kv_heads)
+    fn cpu_fwd(&self, queries: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (heads, count, width) = layout.shape().dims3()?;
+        let shape = self.pages.shape();
+        let fits = width == shape.width
+            && shape.heads > 0
+            && heads.is_multiple_of(shape.heads)
+            && self.layer < shape.layers
             && self.window > 0
-            && (1..=total).contains(&count);
-        let Some((from, to)) = queries_layout.contiguous_offsets().filter(|_| fits) else {
-            bail!("attention of {queries_layout:?} over {keys_layout:?} and {values_layout:?}");
+            && (1..=self.total).contains(&count)
+            && self.total <= self.pages.len() * KvPages::PAGE;
+        let Some((from, to)) = layout.contiguous_offsets().filter(|_| fits) else {
+            bail!(
+                "attention of {layout:?} at {} over layer {} of {} pages of {shape:?}",
+                self.total,
+                self.layer,
+                self.pages.len()
+            );
         };
         let scene = Scene {
             queries: &queries.as_slice::<f32>()?[from..to],
-            keys: Heads::new(keys.as_slice()?, keys_layout)?,
-            values: Heads::new(values.as_slice()?, values_layout)?,
+            pages: self.pages,
+            layer: self.layer,
             count,
-            total,
+            total: self.total,
             width,
-            group: heads / kv_heads,
+            group: heads / shape.heads,
             window: self.window,
         };
-        let mixed = scene.attend(kv_heads);
+        let mixed = scene.attend(shape.heads);
         Ok((CpuStorage::F32(mixed), Shape::from((count, heads * width))))
-    }
-}
-
-/// The rows of some heads in memory that may be larger.
-#[derive(Clone, Copy)]
-struct Heads<'a> {
-    floats: &'a [f32],
-    stride: usize,
-    width: usize,
-}
-
-impl<'a> Heads<'a> {
-    fn new(floats: &'a [f32], layout: &Layout) -> Result<Self> {
-        let (_, _, width) = layout.shape().dims3()?;
-        let [stride, row, 1] = *layout.stride() else {
-            bail!("rows without gaps are needed, not {layout:?}");
-        };
-        if row != width {
-            bail!("rows without gaps are needed, not {layout:?}");
-        }
-        Ok(Self {
-            floats: &floats[layout.start_offset()..],
-            stride,
-            width,
-        })
-    }
-
-    fn rows(&self, head: usize, rows: Range<usize>) -> &'a [f32] {
-        let start = head * self.stride;
-        &self.floats[start + rows.start * self.width..start + rows.end * self.width]
     }
 }
 
 struct Scene<'a> {
     queries: &'a [f32],
-    keys: Heads<'a>,
-    values: Heads<'a>,
+    pages: &'a KvPages,
+    layer: usize,
     count: usize,
     total: usize,
     width: usize,
@@ -134,38 +112,80 @@ struct Scene<'a> {
     window: usize,
 }
 
+/// The queries at some positions that share a head's keys, and the chunks of
+/// keys that they are held against.
+#[derive(Clone)]
+struct Task {
+    head: usize,
+    positions: Range<usize>,
+    chunks: Range<usize>,
+}
+
 impl Scene<'_> {
     fn attend(&self, kv_heads: usize) -> Vec<f32> {
         let step = (QUERIES / self.group).clamp(1, self.count);
         // The last positions have most to do, so they come first.
-        let jobs: Vec<(usize, Range<usize>)> = (0..self.count)
+        let tasks = (0..self.count)
             .step_by(step)
             .rev()
             .flat_map(|start| {
                 let positions = start..self.count.min(start + step);
-                (0..kv_heads).map(move |head| (head, positions.clone()))
+                let chunks = self.chunks(&positions);
+                (0..kv_heads).map(move |head| Task {
+                    head,
+                    positions: positions.clone(),
+                    chunks: chunks.clone(),
+                })
+            })
+            .collect::<Vec<_>>();
+        let apart = self.count * self.group <= FEW;
+        let jobs: Vec<Task> = tasks
+            .iter()
+            .flat_map(|task| {
+                let size = if apart { 1 } else { task.chunks.len() };
+                task.chunks.clone().step_by(size).map(move |first| Task {
+                    chunks: first..task.chunks.end.min(first + size),
+                    ..task.clone()
+                })
             })
             .collect();
-        let parts = collect(jobs.len(), |job| {
-            let (head, positions) = &jobs[job];
-            self.job(*head, positions.clone())
-        });
+        let mut parts = collect(jobs.len(), |job| self.work(&jobs[job])).into_iter();
         let row = kv_heads * self.group * self.width;
         let mut mixed = vec![0.0; self.count * row];
-        for ((head, positions), part) in jobs.into_iter().zip(&parts) {
-            let mut heads = part.chunks_exact(self.width);
+        for task in tasks {
+            let Some(mut state) = parts.next() else { break };
+            if apart {
+                for _ in 1..task.chunks.len() {
+                    parts.next().iter().for_each(|part| state.add(part));
+                }
+            }
+            let mut heads = state.rows();
             for member in 0..self.group {
-                let column = (head * self.group + member) * self.width;
-                for (position, head) in positions.clone().zip(&mut heads) {
-                    mixed[position * row + column..][..self.width].copy_from_slice(head);
+                let column = (task.head * self.group + member) * self.width;
+                for (position, (head, sum)) in task.positions.clone().zip(&mut heads) {
+                    let to = &mut mixed[position * row + column..][..self.width];
+                    for (to, x) in to.iter_mut().zip(head) {
+                        *to = x / sum;
+                    }
                 }
             }
         }
         mixed
     }
 
+    /// Where queries at these positions find keys: from the first that any of
+    /// them sees.
+    fn chunks(&self, positions: &Range<usize>) -> Range<usize> {
+        let before = self.total - self.count;
+        let first = (before + positions.start + 1).saturating_sub(self.window);
+        first / CHUNK..(before + positions.end).div_ceil(CHUNK)
+    }
+
     /// What the queries of one group see, `[group, positions, width]`.
-    fn job(&self, head: usize, positions: Range<usize>) -> Vec<f32> {
+    fn work(&self, task: &Task) -> State {
+        let Task {
+            head, positions, ..
+        } = task;
         let width = self.width;
         let rows = self.group * positions.len();
         let padded = rows.next_multiple_of(TILE);
@@ -181,62 +201,39 @@ impl Scene<'_> {
 
         let before = self.total - self.count;
         let panel_width = width.next_multiple_of(LANES);
-        let mut state = State {
-            width: panel_width,
-            mixed: vec![0.0; padded * panel_width],
-            largest: vec![f32::NEG_INFINITY; padded],
-            sums: vec![0.0; padded],
-        };
         let mut scores = vec![[0.0f32; KEYS]; padded];
         let mut key_panels = vec![[0.0; LANES]; KEYS / LANES * width];
         let mut value_panels = vec![[0.0; LANES]; KEYS * panel_width / LANES];
         let end = before + positions.end;
-        // The first key that any of them sees. Blocks begin where they would
-        // without a window, so that a row's sums don't depend on its company.
-        let first = (before + positions.start + 1).saturating_sub(self.window);
-        for start in (first / KEYS * KEYS..end).step_by(KEYS) {
-            let keys = start..end.min(start + KEYS);
-            pack_keys(self.keys.rows(head, keys.clone()), width, &mut key_panels);
-            pack_values(self.values.rows(head, keys), width, &mut value_panels);
-            score(&queries, &key_panels, width, &mut scores);
-            for (row, scores) in scores[..rows].iter_mut().enumerate() {
-                let position = before + positions.start + row % positions.len();
-                let seen = (position + 1).saturating_sub(start).min(KEYS);
-                scores[seen..].fill(f32::NEG_INFINITY);
-                let past = (position + 1).saturating_sub(self.window);
-                scores[..past.saturating_sub(start).min(KEYS)].fill(f32::NEG_INFINITY);
-                state.weigh(row, scores);
+        // Blocks begin where they would without a window, so that a row's
+        // sums don't depend on its company.
+        let first = (before + positions.start + 1).saturating_sub(self.window) / KEYS * KEYS;
+        let mut whole: Option<State> = None;
+        for chunk in task.chunks.clone() {
+            let mut state = State::new(padded, panel_width);
+            let keys = first.max(chunk * CHUNK)..end.min((chunk + 1) * CHUNK);
+            for start in keys.step_by(KEYS) {
+                let page = start / KvPages::PAGE;
+                let panels = (&mut key_panels, &mut value_panels);
+                self.pages
+                    .unpack(self.layer, *head, page, panels.0, panels.1);
+                score(&queries, &key_panels, width, &mut scores);
+                for (row, scores) in scores[..rows].iter_mut().enumerate() {
+                    let position = before + positions.start + row % positions.len();
+                    let seen = (position + 1).saturating_sub(start).min(KEYS);
+                    scores[seen..].fill(f32::NEG_INFINITY);
+                    let past = (position + 1).saturating_sub(self.window);
+                    scores[..past.saturating_sub(start).min(KEYS)].fill(f32::NEG_INFINITY);
+                    state.weigh(row, scores);
+                }
+                state.mix(&scores, &value_panels);
             }
-            state.mix(&scores, &value_panels);
-        }
-        state.finish(rows, width)
-    }
-}
-
-/// Rows of keys as panels of sixteen, filled up with zeros: `[KEYS / LANES,
-/// width, LANES]`.
-fn pack_keys(keys: &[f32], width: usize, panels: &mut [[f32; LANES]]) {
-    if keys.len() < panels.as_flattened().len() {
-        panels.as_flattened_mut().fill(0.0);
-    }
-    let groups = keys.chunks(LANES * width);
-    for (panel, keys) in panels.chunks_exact_mut(width).zip(groups) {
-        for (lane, key) in keys.chunks_exact(width).enumerate() {
-            for (lanes, x) in panel.iter_mut().zip(key) {
-                lanes[lane] = *x;
+            match &mut whole {
+                Some(whole) => whole.add(&state),
+                None => whole = Some(state),
             }
         }
-    }
-}
-
-/// Rows of values as panels of sixteen columns: `[width / LANES, KEYS,
-/// LANES]`. What a short block leaves standing from the one before is met by
-/// weights of zero.
-fn pack_values(values: &[f32], width: usize, panels: &mut [[f32; LANES]]) {
-    for (key, row) in values.chunks_exact(width).enumerate() {
-        for (panel, part) in panels.chunks_exact_mut(KEYS).zip(row.chunks(LANES)) {
-            panel[key][..part.len()].copy_from_slice(part);
-        }
+        whole.unwrap_or_else(|| State::new(padded, panel_width))
     }
 }
 
@@ -266,6 +263,43 @@ struct State {
 }
 
 impl State {
+    fn new(rows: usize, width: usize) -> Self {
+        Self {
+            width,
+            mixed: vec![0.0; rows * width],
+            largest: vec![f32::NEG_INFINITY; rows],
+            sums: vec![0.0; rows],
+        }
+    }
+
+    /// Adds what was mixed of the keys behind these.
+    fn add(&mut self, next: &Self) {
+        let both = self.mixed.chunks_exact_mut(self.width);
+        let both = both.zip(next.mixed.chunks_exact(self.width));
+        for (row, (mixed, next_mixed)) in both.enumerate() {
+            let (before, after) = (self.largest[row], next.largest[row]);
+            // Nothing was seen there.
+            if after == f32::NEG_INFINITY {
+                continue;
+            }
+            let largest = before.max(after);
+            let shrink = |x: f32| {
+                // `exp` ends at -87; what lies below does not count.
+                if x - largest < -87.0 {
+                    0.0
+                } else {
+                    exp(x - largest)
+                }
+            };
+            let shares = [before, after].map(shrink);
+            self.largest[row] = largest;
+            self.sums[row] = self.sums[row] * shares[0] + next.sums[row] * shares[1];
+            for (x, y) in mixed.iter_mut().zip(next_mixed) {
+                *x = *x * shares[0] + y * shares[1];
+            }
+        }
+    }
+
     /// Turns scores into weights, relative to the largest score so far.
     fn weigh(&mut self, row: usize, scores: &mut [f32; KEYS]) {
         let mut lanes = [f32::NEG_INFINITY; LANES];
@@ -324,28 +358,57 @@ impl State {
         }
     }
 
-    /// `[rows, width]` of what was mixed.
-    fn finish(&self, rows: usize, width: usize) -> Vec<f32> {
-        let mut mixed = Vec::with_capacity(rows * width);
-        let all = self.mixed.chunks_exact(self.width).zip(&self.sums);
-        for (row, sum) in all.take(rows) {
-            mixed.extend(row[..width].iter().map(|x| x / sum));
-        }
-        mixed
+    /// What was mixed of each query, and the sum of its weights.
+    fn rows(&self) -> impl Iterator<Item = (&[f32], f32)> {
+        let rows = self.mixed.chunks_exact(self.width);
+        rows.zip(self.sums.iter().copied())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{D, Device};
+    use candle_core::{D, DType, Device};
 
     use super::*;
+    use crate::kv::{KvPrecision, KvShape};
 
     fn tensor(shape: (usize, usize, usize), seed: f32) -> Tensor {
         let numbers: Vec<f32> = (0..shape.0 * shape.1 * shape.2)
             .map(|i| ((i as f32 + seed) * 0.731).sin() * 3.0)
             .collect();
         Tensor::from_vec(numbers, shape, &Device::Cpu).expect("as many as the shape says")
+    }
+
+    /// Keys and values as the middle one of three layers.
+    fn pages(precision: KvPrecision, keys: &Tensor, values: &Tensor) -> Result<KvPages> {
+        let (heads, _, width) = keys.dims3()?;
+        let mut pages = KvPages::new(KvShape {
+            layers: 3,
+            heads,
+            width,
+            precision,
+        });
+        for layer in 0..3 {
+            let factor = [7.0, 1.0, 5.0][layer];
+            pages.write(layer, 0, &(keys * factor)?, &(values * factor)?)?;
+        }
+        Ok(pages)
+    }
+
+    fn attend(
+        precision: KvPrecision,
+        queries: &Tensor,
+        keys: &Tensor,
+        values: &Tensor,
+        window: usize,
+    ) -> Result<Tensor> {
+        let pages = pages(precision, keys, values)?;
+        pages.attend(1, queries, keys.dim(1)?, window)
+    }
+
+    /// Rounded to 16 bits.
+    fn halved(x: &Tensor) -> Result<Tensor> {
+        x.to_dtype(DType::F16)?.to_dtype(DType::F32)
     }
 
     /// The same by candle's operations.
@@ -383,50 +446,48 @@ mod tests {
         for (heads, kv_heads, count, total, width) in [
             (4, 2, 7, 7, 16),
             (6, 1, 1, 200, 64),
+            (6, 2, 1, 1100, 32),
             (12, 2, 70, 150, 128),
+            (4, 1, 530, 1060, 8),
             (3, 3, 65, 65, 24),
             (9, 3, 5, 64, 64),
             (1, 1, 1, 1, 2),
         ] {
             let queries = tensor((heads, count, width), 0.0);
-            // Views of a larger cache, as the decoder has them.
-            let cache = |seed| tensor((kv_heads, total + 9, width), seed).narrow(1, 0, total);
-            let (keys, values) = (cache(1.0)?, cache(2.0)?);
-            let all = causal_attention(&queries, &keys, &values)?;
-            let (keys_alone, values_alone) = (keys.contiguous()?, values.contiguous()?);
-            for window in [1, 5, 63, 64, 65, usize::MAX] {
-                let found = windowed_attention(&queries, &keys, &values, window)?;
-                let wanted = wanted(&queries, &keys_alone, &values_alone, window)?;
-                let apart = (&found - wanted)?.abs()?.max_all()?.to_scalar::<f32>()?;
-                assert!(
-                    apart < 1e-4,
-                    "{heads} {kv_heads} {count} {total} {width} {window}: {apart}"
-                );
-                if window >= total {
-                    assert_eq!(found.to_vec2::<f32>()?, all.to_vec2::<f32>()?);
+            let [keys, values] = [1.0, 2.0].map(|seed| tensor((kv_heads, total, width), seed));
+            for window in [1, 5, 63, 64, 65, 600, usize::MAX] {
+                for precision in [KvPrecision::Single, KvPrecision::Half] {
+                    let found = attend(precision, &queries, &keys, &values, window)?;
+                    let [keys, values] = match precision {
+                        KvPrecision::Single => [keys.clone(), values.clone()],
+                        KvPrecision::Half => [halved(&keys)?, halved(&values)?],
+                    };
+                    let wanted = wanted(&queries, &keys, &values, window)?;
+                    let apart = (&found - wanted)?.abs()?.max_all()?.to_scalar::<f32>()?;
+                    assert!(
+                        apart < 1e-4,
+                        "{heads} {kv_heads} {count} {total} {width} {window}: {apart}"
+                    );
                 }
             }
-            assert!(windowed_attention(&queries, &keys, &values, 0).is_err());
+            assert!(attend(KvPrecision::Half, &queries, &keys, &values, 0).is_err());
         }
         Ok(())
     }
 
     /// Guesses and prompts in pieces rest on this.
     #[test]
-    fn a_row_in_a_window_is_the_same_in_any_company() -> Result<()> {
-        let (heads, kv_heads, count, total, width) = (4, 2, 130, 190, 16);
+    fn a_row_is_the_same_in_any_company() -> Result<()> {
+        let (heads, kv_heads, count, total, width) = (4, 2, 900, 1300, 16);
         let queries = tensor((heads, count, width), 0.0);
         let [keys, values] = [1.0, 2.0].map(|seed| tensor((kv_heads, total, width), seed));
-        for window in [1, 20, 64, 100] {
-            let together = windowed_attention(&queries, &keys, &values, window)?;
-            for row in [0, 1, 63, 64, 129] {
+        let pages = pages(KvPrecision::Half, &keys, &values)?;
+        for window in [1, 20, 64, 100, 513, usize::MAX] {
+            let together = pages.attend(1, &queries, total, window)?;
+            for row in [0, 1, 63, 64, 111, 112, 623, 624, 899] {
                 let end = total - count + row + 1;
-                let alone = windowed_attention(
-                    &queries.narrow(1, row, 1)?.contiguous()?,
-                    &keys.narrow(1, 0, end)?,
-                    &values.narrow(1, 0, end)?,
-                    window,
-                )?;
+                let alone = queries.narrow(1, row, 1)?.contiguous()?;
+                let alone = pages.attend(1, &alone, end, window)?;
                 let row = together.narrow(0, row, 1)?;
                 assert_eq!(row.to_vec2::<f32>()?, alone.to_vec2::<f32>()?);
             }
@@ -435,12 +496,29 @@ mod tests {
     }
 
     #[test]
-    fn shapes_that_do_not_fit_are_errors() {
-        let attend = |q, k, v| causal_attention(&tensor(q, 0.0), &tensor(k, 0.0), &tensor(v, 0.0));
-        assert!(attend((4, 3, 8), (2, 3, 8), (2, 3, 8)).is_ok());
-        assert!(attend((4, 3, 8), (3, 3, 8), (3, 3, 8)).is_err());
-        assert!(attend((4, 3, 8), (2, 2, 8), (2, 2, 8)).is_err());
-        assert!(attend((4, 3, 8), (2, 3, 4), (2, 3, 4)).is_err());
-        assert!(attend((4, 3, 8), (2, 3, 8), (2, 4, 8)).is_err());
+    fn shapes_that_do_not_fit_are_errors() -> Result<()> {
+        let pages = pages(
+            KvPrecision::Half,
+            &tensor((2, 16, 8), 0.0),
+            &tensor((2, 16, 8), 0.0),
+        )?;
+        let attend = |layer, queries, total| {
+            pages
+                .attend(layer, &tensor(queries, 0.0), total, 9)
+                .map(drop)
+        };
+        assert!(attend(2, (4, 3, 8), 16).is_ok());
+        for (layer, queries, total) in [
+            (3, (4, 3, 8), 16),
+            (2, (3, 3, 8), 16),
+            (2, (4, 3, 4), 16),
+            (2, (4, 3, 8), 17),
+            (2, (4, 3, 8), 2),
+        ] {
+            assert!(attend(layer, queries, total).is_err());
+        }
+        let turned = tensor((4, 8, 3), 0.0).t()?;
+        assert!(pages.attend(0, &turned, 16, 9).is_err());
+        Ok(())
     }
 }

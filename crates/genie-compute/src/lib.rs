@@ -7,7 +7,7 @@
 //! was compiled in and works, and says why where it does not. [`Worker`] is
 //! the one thread that owns a model: callers queue, and a full queue is an
 //! answer, not a wait. [`QuantizedMatrix`], [`gated_feed_forward`],
-//! [`causal_attention`] and [`gated_product`] are what a decoder spends its time in, as custom operations
+//! [`KvPages`] and [`gated_product`] are what a decoder spends its time in, as custom operations
 //! of candle on the processor; [`QuantizedRows`] and [`packed_attention`] are
 //! for encoders, which have many rows at once and need no tensors in between.
 //!
@@ -29,6 +29,7 @@ mod attention;
 #[cfg(all(feature = "cuda", target_os = "linux", target_arch = "x86_64"))]
 mod cuda_driver;
 mod device;
+mod kv;
 mod math;
 mod packed_attention;
 mod pairs;
@@ -41,8 +42,8 @@ mod threads;
 mod worker;
 
 pub use activation::{Gate, gated_product};
-pub use attention::{causal_attention, windowed_attention};
 pub use device::{DeviceError, OpenDevice, choose_device};
+pub use kv::{KvPage, KvPages, KvPrecision, KvShape};
 pub use math::{exp, fused, gelu};
 pub use packed_attention::{Heads, packed_attention};
 pub use processor::{ProcessorFeature, UnsupportedProcessor, check_processor, processor_features};

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentHash, EmbeddingIdentity, Language, OutboundConfig, RetrievalConfig};
+use crate::{
+    ContentHash, EmbeddingIdentity, InferenceConfig, Language, OutboundConfig, RetrievalConfig,
+};
 
 /// Where models run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -253,6 +255,8 @@ pub struct Config {
     pub device: DeviceChoice,
     /// Threads of inference; 0 is one for each core.
     pub threads: usize,
+    /// How much language models have in hand.
+    pub inference: InferenceConfig,
     /// A Qdrant server; `None` is the engine in process.
     pub qdrant_url: Option<String>,
     /// The collection's name on a server; those of workspaces begin with it.
@@ -369,6 +373,7 @@ impl Config {
             1 << 30,
         )?;
         within("threads", self.threads, 0, 1024)?;
+        self.inference.check()?;
         let fetch = &self.outbound.fetch;
         within("fetch.max_bytes", fetch.max_bytes, 1024, 256 << 20)?;
         within("fetch.max_seconds", fetch.max_seconds, 1, 600)?;
@@ -420,6 +425,7 @@ mod tests {
             chat_models: Vec::new(),
             device: DeviceChoice::Cpu,
             threads: 0,
+            inference: InferenceConfig::default(),
             qdrant_url: None,
             collection: "genie".into(),
             database_url: None,

@@ -25,6 +25,7 @@ mod document;
 mod embed;
 mod generate;
 mod id;
+mod inference;
 mod language;
 mod outbound;
 mod retrieval;
@@ -52,6 +53,7 @@ pub use generate::{
     Generation, ModelInfo, Sampling, Tenant,
 };
 pub use id::{ChunkId, ContentHash, DocumentId, ParseIdError};
+pub use inference::InferenceConfig;
 pub use language::{Language, UnknownLanguage};
 pub use outbound::{
     FetchConfig, HookSecret, HostPattern, Network, OutboundConfig, Reachable, WebhookConfig,

@@ -14,6 +14,11 @@ pub enum Work {
         /// Tokens of it that were read for an earlier one.
         known: usize,
     },
+    /// A prompt in hand took over what was read for others since it was taken.
+    TakenOver {
+        /// Tokens of it that it need not read any more.
+        known: usize,
+    },
     /// The weights were read once.
     Pass {
         /// Prompts and answers that had a part in it.

@@ -1,39 +1,44 @@
 //! Keys and values of what was read so far.
 
-use std::ops::Range;
+use std::sync::Arc;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor, bail};
+use genie_compute::{KvPage, KvPages, KvPrecision, KvShape};
 
 use crate::config::DecoderConfig;
+use crate::device_cache::{DeviceBlock, DeviceCache};
 
-/// Positions by which a cache grows at least, and of which its room is a
-/// multiple.
-pub(crate) const BLOCK: usize = 256;
+/// Positions of a block, which is what sequences have in common.
+pub(crate) const BLOCK: usize = KvPages::PAGE;
 
-/// Keys and values of every layer. The room grows by doubling, so that a
-/// token costs the same wherever it stands.
+/// Keys and values of every layer.
 #[derive(Debug)]
 pub(crate) struct KvCache {
-    layers: Vec<LayerCache>,
-    kv_heads: usize,
-    head_dim: usize,
-    capacity: usize,
+    place: Place,
     length: usize,
-    device: Device,
 }
 
-/// Both of shape [kv_heads, capacity, head_dim].
 #[derive(Debug)]
-struct LayerCache {
-    keys: Tensor,
-    values: Tensor,
+enum Place {
+    /// On the processor, in pages that sequences share.
+    Pages(KvPages),
+    /// On another device, as tensors.
+    Device(DeviceCache),
 }
 
-/// Keys and values of some positions that stand next to each other.
-#[derive(Debug)]
+/// Keys and values of [`BLOCK`] positions.
+#[derive(Debug, Clone)]
 pub(crate) struct KvBlock {
-    layers: Vec<LayerCache>,
+    content: Content,
     bytes: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    Page(Arc<KvPage>),
+    Device(Arc<DeviceBlock>),
+    #[cfg(test)]
+    Nothing,
 }
 
 impl KvBlock {
@@ -46,27 +51,37 @@ impl KvBlock {
     #[cfg(test)]
     pub(crate) const fn sized(bytes: usize) -> Self {
         Self {
-            layers: Vec::new(),
+            content: Content::Nothing,
             bytes,
         }
     }
 }
 
 impl KvCache {
-    pub(crate) fn new(config: &DecoderConfig, device: &Device) -> Result<Self> {
-        let mut cache = Self {
-            layers: Vec::new(),
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-            capacity: BLOCK,
-            length: 0,
-            device: device.clone(),
+    pub(crate) fn new(
+        config: &DecoderConfig,
+        precision: KvPrecision,
+        device: &Device,
+    ) -> Result<Self> {
+        let place = if device.is_cpu() {
+            Place::Pages(KvPages::new(KvShape {
+                layers: config.layers,
+                heads: config.kv_heads,
+                width: config.head_dim,
+                precision,
+            }))
+        } else {
+            Place::Device(DeviceCache::new(config, device)?)
         };
-        for _ in 0..config.layers {
-            let (keys, values) = (cache.room(BLOCK)?, cache.room(BLOCK)?);
-            cache.layers.push(LayerCache { keys, values });
+        Ok(Self { place, length: 0 })
+    }
+
+    /// Bytes of a position's keys and values.
+    pub(crate) fn token_bytes(&self) -> usize {
+        match &self.place {
+            Place::Pages(pages) => pages.shape().page_bytes() / BLOCK,
+            Place::Device(cache) => cache.token_bytes(),
         }
-        Ok(cache)
     }
 
     /// Positions held.
@@ -81,93 +96,75 @@ impl KvCache {
 
     /// Makes room for `count` more positions, of `limit` in all.
     pub(crate) fn reserve(&mut self, count: usize, limit: usize) -> Result<()> {
-        let needed = self.length + count;
-        if needed <= self.capacity {
-            return Ok(());
+        match &mut self.place {
+            // One more whenever the last is full.
+            Place::Pages(_) => Ok(()),
+            Place::Device(cache) => cache.reserve(self.length, count, limit),
         }
-        let capacity = needed
-            .max((2 * self.capacity).min(limit))
-            .next_multiple_of(BLOCK);
-        for index in 0..self.layers.len() {
-            let (keys, values) = (self.room(capacity)?, self.room(capacity)?);
-            let layer = &mut self.layers[index];
-            if self.length > 0 {
-                let held = |old: &Tensor| old.narrow(1, 0, self.length)?.contiguous();
-                keys.slice_set(&held(&layer.keys)?, 1, 0)?;
-                values.slice_set(&held(&layer.values)?, 1, 0)?;
-            }
-            *layer = LayerCache { keys, values };
-        }
-        self.capacity = capacity;
-        Ok(())
     }
 
     /// Writes a layer's keys and values, each [kv_heads, count, head_dim],
-    /// behind what is held, and gives all of them back: each [kv_heads,
-    /// length + count, head_dim]. They count as held after
-    /// [`KvCache::advance`].
-    pub(crate) fn write(
+    /// behind what is held, and gives what `queries`, [heads, count,
+    /// head_dim], of the same positions see: [count, heads * head_dim]. They
+    /// count as held after [`KvCache::advance`].
+    ///
+    /// A position sees `window` of them at most; `mask` says the same for
+    /// devices other than the processor.
+    pub(crate) fn attend(
         &mut self,
         layer: usize,
-        keys: &Tensor,
-        values: &Tensor,
-    ) -> Result<(Tensor, Tensor)> {
-        let total = self.length + keys.dim(1)?;
-        let layer = &self.layers[layer];
-        layer.keys.slice_set(keys, 1, self.length)?;
-        layer.values.slice_set(values, 1, self.length)?;
-        Ok((
-            layer.keys.narrow(1, 0, total)?,
-            layer.values.narrow(1, 0, total)?,
-        ))
-    }
-
-    /// A copy of some positions.
-    pub(crate) fn copy(&self, positions: Range<usize>) -> Result<KvBlock> {
-        // Not a view: what stands here is written over.
-        let copied = |all: &Tensor| {
-            all.narrow(1, positions.start, positions.len())?
-                .force_contiguous()
-        };
-        let layers = self
-            .layers
-            .iter()
-            .map(|layer| {
-                Ok(LayerCache {
-                    keys: copied(&layer.keys)?,
-                    values: copied(&layer.values)?,
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let numbers = 2 * self.layers.len() * self.kv_heads * positions.len() * self.head_dim;
-        Ok(KvBlock {
-            layers,
-            bytes: numbers * DType::F32.size_in_bytes(),
-        })
-    }
-
-    /// Puts copied positions behind what is held. There must be room.
-    pub(crate) fn append(&mut self, block: &KvBlock) -> Result<()> {
-        let mut count = 0;
-        for (own, copied) in self.layers.iter().zip(&block.layers) {
-            count = copied.keys.dim(1)?;
-            own.keys.slice_set(&copied.keys, 1, self.length)?;
-            own.values.slice_set(&copied.values, 1, self.length)?;
+        [queries, keys, values]: [&Tensor; 3],
+        window: usize,
+        mask: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        match &mut self.place {
+            Place::Pages(pages) => {
+                pages.write(layer, self.length, keys, values)?;
+                pages.attend(layer, queries, self.length + keys.dim(1)?, window)
+            }
+            Place::Device(cache) => cache.attend(layer, self.length, [queries, keys, values], mask),
         }
-        self.advance(count);
+    }
+
+    /// The block that begins at position `start`, all of which is held.
+    pub(crate) fn block(&self, start: usize) -> Result<KvBlock> {
+        match &self.place {
+            Place::Pages(pages) => {
+                let Some(page) = pages.page(start / BLOCK).filter(|_| start % BLOCK == 0) else {
+                    bail!("no page at position {start} of {}", self.length);
+                };
+                Ok(KvBlock {
+                    content: Content::Page(page),
+                    bytes: pages.shape().page_bytes(),
+                })
+            }
+            Place::Device(cache) => {
+                let (block, bytes) = cache.copy(start..start + BLOCK)?;
+                Ok(KvBlock {
+                    content: Content::Device(Arc::new(block)),
+                    bytes,
+                })
+            }
+        }
+    }
+
+    /// Puts a block behind what is held, which are whole blocks. There must be
+    /// room.
+    pub(crate) fn append(&mut self, block: &KvBlock) -> Result<()> {
+        match (&mut self.place, &block.content) {
+            (Place::Pages(pages), Content::Page(page)) if self.length % BLOCK == 0 => {
+                pages.truncate(self.length / BLOCK);
+                pages.push(Arc::clone(page));
+            }
+            (Place::Device(cache), Content::Device(block)) => cache.append(self.length, block)?,
+            _ => bail!("a block of another cache, at position {}", self.length),
+        }
+        self.advance(BLOCK);
         Ok(())
     }
 
     /// Says that every layer has written `count` positions.
     pub(crate) fn advance(&mut self, count: usize) {
         self.length += count;
-    }
-
-    fn room(&self, capacity: usize) -> Result<Tensor> {
-        Tensor::zeros(
-            (self.kv_heads, capacity, self.head_dim),
-            DType::F32,
-            &self.device,
-        )
     }
 }

@@ -79,7 +79,7 @@ impl ChatModel {
             let tokenizer = Arc::new(tokenizer);
             let trained = decoder.config().context;
             let limit = context.map_or(trained, |context| context.min(trained));
-            let held = held / decoder.config().token_bytes();
+            let held = held / decoder.new_cache()?.token_bytes();
             let limit = limit.min(held);
             report.send((limit, Arc::clone(&tokenizer))).ok();
             let limits = Limits {

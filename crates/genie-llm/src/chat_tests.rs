@@ -384,8 +384,8 @@ fn tools_need_a_template_that_knows_them() {
 fn what_can_never_be_held_is_refused() {
     let (_folder, path) = Tiny::default().write();
     let mut options = ChatModelOptions::new("tiny", ContentHash::of(b""));
-    // Two layers, two heads of keys, sixteen wide: 512 bytes a token.
-    options.held = 512 * 300;
+    // Two layers, two heads of keys, sixteen wide, two bytes each: 256 bytes a token.
+    options.held = 256 * 300;
     let model = ChatModel::load(&path, options).expect("loaded");
     assert_eq!(model.model().context_length, 300);
     let long = GenerateRequest {

@@ -95,11 +95,6 @@ pub(crate) struct DecoderConfig {
 }
 
 impl DecoderConfig {
-    /// Bytes of the keys and values of one token.
-    pub(crate) const fn token_bytes(&self) -> usize {
-        2 * self.layers * self.kv_heads * self.head_dim * size_of::<f32>()
-    }
-
     pub(crate) fn read(gguf: &Gguf) -> Result<Self, FileProblem> {
         let family = gguf
             .text("general.architecture")?

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{Device, Result as TensorResult, Tensor};
 use candle_nn::ops;
-use genie_compute::{Gate, gated_product, sum, windowed_attention};
+use genie_compute::{Gate, KvPrecision, gated_product, sum};
 
 use crate::cache::KvCache;
 use crate::config::DecoderConfig;
@@ -24,6 +24,7 @@ pub(crate) struct Decoder {
     rope: Rope,
     /// Of layers that look at a window.
     local_rope: Option<Rope>,
+    precision: KvPrecision,
     device: Device,
 }
 
@@ -140,6 +141,7 @@ impl Decoder {
             output,
             rope,
             local_rope,
+            precision: form.precision(),
             device: device.clone(),
         })
     }
@@ -149,7 +151,7 @@ impl Decoder {
     }
 
     pub(crate) fn new_cache(&self) -> TensorResult<KvCache> {
-        KvCache::new(&self.config, &self.device)
+        KvCache::new(&self.config, self.precision, &self.device)
     }
 
     /// Reads all parts in one pass and gives back the last layer's output for
@@ -303,14 +305,10 @@ impl Decoder {
         for (part, mask) in parts.iter_mut().zip(&scene.sight.masks) {
             let count = part.tokens.len();
             let own = |x: &Tensor| x.narrow(1, start, count)?.contiguous();
-            let (keys, values) = part
-                .cache
-                .write(scene.layer, &own(&keys)?, &own(&values)?)?;
-            mixed.push(if self.device.is_cpu() {
-                windowed_attention(&own(&queries)?, &keys, &values, scene.sight.window)?
-            } else {
-                composed_attention(&own(&queries)?, &keys, &values, mask.as_ref())?
-            });
+            let own = [&own(&queries)?, &own(&keys)?, &own(&values)?];
+            let window = scene.sight.window;
+            let seen = part.cache.attend(scene.layer, own, window, mask.as_ref())?;
+            mixed.push(seen);
             start += count;
         }
         layer.attention_output.forward(&joined(mixed)?)
@@ -398,39 +396,13 @@ struct Sight {
     window: usize,
 }
 
-/// What queries, [heads, count, head_dim], see of keys and values, each
-/// [kv_heads, total, head_dim], by candle's operations: [count, heads *
-/// head_dim].
-fn composed_attention(
-    queries: &Tensor,
-    keys: &Tensor,
-    values: &Tensor,
-    mask: Option<&Tensor>,
-) -> TensorResult<Tensor> {
-    let (heads, count, head_dim) = queries.dims3()?;
-    let (kv_heads, total, _) = keys.dims3()?;
-    // The heads that share keys stand next to each other, so they become
-    // more rows of one product and nothing has to be repeated.
-    let rows = heads / kv_heads * count;
-    let scale = 1.0 / (head_dim as f64).sqrt();
-    let queries = (queries * scale)?.reshape((kv_heads, rows, head_dim))?;
-    let mut scores = queries.matmul(&keys.transpose(1, 2)?)?;
-    if let Some(mask) = mask {
-        scores = scores
-            .reshape((heads, count, total))?
-            .broadcast_add(mask)?
-            .reshape((kv_heads, rows, total))?;
-    }
-    let mixed = ops::softmax_last_dim(&scores)?.matmul(values)?;
-    mixed
-        .reshape((heads, count, head_dim))?
-        .transpose(0, 1)?
-        .reshape((count, heads * head_dim))
-}
-
 /// Minus infinity where a position would look ahead or further back than the
 /// window, of shape [1, positions, all up to their end].
-fn causal_mask(positions: Range<usize>, window: usize, device: &Device) -> TensorResult<Tensor> {
+pub(crate) fn causal_mask(
+    positions: Range<usize>,
+    window: usize,
+    device: &Device,
+) -> TensorResult<Tensor> {
     let (count, total) = (positions.len(), positions.end);
     let mut mask = Vec::with_capacity(count * total);
     for position in positions {

@@ -47,9 +47,12 @@ mod admission;
 mod answer;
 mod blocks;
 mod cache;
+#[cfg(test)]
+mod candle_tests;
 mod chat;
 mod config;
 mod decoder;
+mod device_cache;
 mod error;
 #[cfg(test)]
 mod family_tests;

@@ -34,8 +34,9 @@ pub struct ChatModelOptions {
     /// answered [`genie_core::GenerateError::ContextOverflow`].
     pub held: usize,
     /// Bytes of keys and values that are kept of earlier prompts and answers,
-    /// so that what begins like them is answered sooner; 0 keeps none. A token takes layers × key heads × head width × 8 bytes: 57 kB
-    /// of a model with 1.5 billion weights.
+    /// so that what begins like them is answered sooner; 0 keeps none. A token
+    /// takes layers × key heads × head width × 4 bytes: 29 kB of a model with
+    /// 1.5 billion weights. On a GPU it is twice that.
     pub kept: usize,
 }
 

@@ -1,18 +1,13 @@
 //! What was read before, for prompts that begin alike.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use genie_core::Tenant;
 
-use crate::cache::KvBlock;
-
-/// Tokens of a block. Beginnings are reused in whole blocks, so half a block
-/// is read again in the mean.
-pub(crate) const BLOCK: usize = 16;
+use crate::cache::{BLOCK, KvBlock};
 
 /// Keys and values of beginnings of prompts and answers, in blocks of
-/// [`BLOCK`] tokens. A block stands behind another one or at a tenant's start,
+/// [`BLOCK`] tokens; half a block is read again in the mean. A block stands behind another one or at a tenant's start,
 /// so texts that begin alike share blocks, and texts of two tenants none.
 ///
 /// Where memory runs out, the block goes that was not used for the longest
@@ -45,7 +40,7 @@ enum Behind {
 #[derive(Debug)]
 struct Block {
     place: Place,
-    content: Arc<KvBlock>,
+    content: KvBlock,
     used: u64,
     /// Blocks that stand behind it.
     behind: usize,
@@ -65,7 +60,7 @@ impl Prefixes {
     }
 
     /// The blocks that `tokens` begin with, from the start on.
-    pub(crate) fn find(&mut self, tenant: &Tenant, tokens: &[u32]) -> Vec<Arc<KvBlock>> {
+    pub(crate) fn find(&mut self, tenant: &Tenant, tokens: &[u32]) -> Vec<KvBlock> {
         let (blocks, _) = tokens.as_chunks::<BLOCK>();
         let mut behind = Behind::Start(tenant.clone());
         let mut found = Vec::new();
@@ -85,13 +80,13 @@ impl Prefixes {
         found
     }
 
-    /// Keeps the blocks of `tokens` that are not kept yet; `copy` makes the
+    /// Keeps the blocks of `tokens` that are not kept yet; `block` gives the
     /// one that begins at a position. Stops where there is no room.
     pub(crate) fn keep<E>(
         &mut self,
         tenant: &Tenant,
         tokens: &[u32],
-        mut copy: impl FnMut(usize) -> Result<KvBlock, E>,
+        mut block: impl FnMut(usize) -> Result<KvBlock, E>,
     ) -> Result<(), E> {
         if self.budget == 0 {
             return Ok(());
@@ -109,7 +104,7 @@ impl Prefixes {
                     id
                 }
                 None => {
-                    let content = copy(number * BLOCK)?;
+                    let content = block(number * BLOCK)?;
                     if !self.make_room(content.bytes(), &behind) {
                         return Ok(());
                     }
@@ -121,11 +116,11 @@ impl Prefixes {
         Ok(())
     }
 
-    fn touch(&mut self, id: u64) -> Option<Arc<KvBlock>> {
+    fn touch(&mut self, id: u64) -> Option<KvBlock> {
         self.clock += 1;
         let block = self.blocks.get_mut(&id)?;
         block.used = self.clock;
-        Some(Arc::clone(&block.content))
+        Some(block.content.clone())
     }
 
     fn insert(&mut self, place: Place, content: KvBlock) -> u64 {
@@ -141,7 +136,7 @@ impl Prefixes {
         self.index.insert(place.clone(), id);
         let block = Block {
             place,
-            content: Arc::new(content),
+            content,
             used: self.clock,
             behind: 0,
         };

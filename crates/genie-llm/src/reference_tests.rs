@@ -96,7 +96,7 @@ fn tiny_models_of_every_family_say_what_llama_cpp_says() {
         let (_folder, path) = tiny(family).write();
         let name = format!("tiny-{family}");
         if family != "gemma3" {
-            compare_file(&name, &path);
+            compare_file(Form::StoredBesideFloats, &name, &path);
             continue;
         }
         // llama.cpp looks the gate's function up in a table of half precision
@@ -165,7 +165,7 @@ fn tiny(family: &'static str) -> Tiny {
 
 fn compare(name: &str) {
     match model_file(name) {
-        Some(path) => compare_file(name, &path),
+        Some(path) => compare_file(Form::Stored, name, &path),
         None => eprintln!("skipped: GENIE_MODELS has no {name}/model.gguf"),
     }
 }
@@ -180,11 +180,11 @@ fn compare_floats(name: &str) {
     assert!(tally.difference(100) < TIE, "{name}");
 }
 
-fn compare_file(name: &str, path: &Path) {
-    let (tally, own) = followed(name, path, &Device::Cpu);
+fn compare_file(form: Form, name: &str, path: &Path) {
+    let (tally, own) = followed_as(form, name, path, &Device::Cpu);
     assert_eq!(tally.unexplained, 0, "{name}");
     // As far from llama.cpp as it is from itself, up to the difference between
-    // two samples and what f32 recordings of four digits round away.
+    // two samples and what recordings of four digits round away.
     let (median, p95) = (tally.difference(50), tally.difference(95));
     assert!(median <= 2.0 * own.median + 1e-3, "{name}: {median}");
     assert!(p95 <= 2.0 * own.p95 + 2e-2, "{name}: {p95}");

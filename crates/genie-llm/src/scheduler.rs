@@ -16,12 +16,12 @@ use genie_core::{Tenant, Work};
 use crate::LlmError;
 use crate::admission::Watch;
 use crate::answer::{Answer, Written};
-use crate::cache::{BLOCK as ROOM, KvCache};
+use crate::cache::{BLOCK, KvCache};
 use crate::decoder::{Decoder, Part};
 use crate::job::{Ask, Job, Talk, flow};
 use crate::line::Line;
 use crate::lookup::{Guess, Lookup};
-use crate::prefix::{BLOCK, Prefixes};
+use crate::prefix::Prefixes;
 use crate::sampler::weigh;
 use crate::tokenizer::Tokenizer;
 
@@ -40,7 +40,7 @@ pub(crate) struct Limits {
     /// Prompts and answers in hand at once.
     pub(crate) slots: usize,
     /// Tokens for which what is in hand may hold keys and values, in blocks of
-    /// [`ROOM`]. Jobs that go first are taken beyond it: others wait for
+    /// [`BLOCK`]. Jobs that go first are taken beyond it: others wait for
     /// their ends.
     pub(crate) held: usize,
     /// Bytes of keys and values kept of what is done.
@@ -285,7 +285,10 @@ impl Scheduler {
         let mut read: Vec<usize> = Vec::new();
         for index in reading {
             if self.limits.kept > 0 && self.running.len() > 1 {
-                self.running[index].catch_up(&mut self.kept)?;
+                let known = self.running[index].catch_up(&mut self.kept)?;
+                if known > 0 {
+                    self.watch.tell(Work::TakenOver { known });
+                }
                 let running = &self.running[index];
                 let follows = |first: &usize| running.follows(&self.running[*first]);
                 if read.iter().any(follows) {
@@ -361,9 +364,8 @@ impl Scheduler {
                     held,
                     ..
                 } = &*running;
-                self.kept.keep(tenant, &text[..*held], |start| {
-                    cache.copy(start..start + BLOCK)
-                })?;
+                self.kept
+                    .keep(tenant, &text[..*held], |start| cache.block(start))?;
             }
             // All of its own, also those behind a wrong guess, which nobody
             // looks at: what it leaves would be taken for the next one's.
@@ -381,9 +383,8 @@ impl Scheduler {
                 held,
                 ..
             } = &running;
-            self.kept.keep(tenant, &text[..*held], |start| {
-                cache.copy(start..start + BLOCK)
-            })?;
+            self.kept
+                .keep(tenant, &text[..*held], |start| cache.block(start))?;
         }
         Ok(())
     }
@@ -391,7 +392,7 @@ impl Scheduler {
 
 /// Tokens that a cache for so many has room for.
 const fn room(tokens: usize) -> usize {
-    tokens.next_multiple_of(ROOM)
+    tokens.next_multiple_of(BLOCK)
 }
 
 /// Whether a job can be taken in hand beside these.
@@ -401,11 +402,13 @@ fn fits(running: &[Running], job: &Job, limit: usize) -> bool {
 }
 
 impl Running {
-    /// Takes over what was read for others since it was taken in hand.
-    fn catch_up(&mut self, kept: &mut Prefixes) -> Result<(), LlmError> {
+    /// Takes over what was read for others since it was taken in hand, and
+    /// says how many tokens of that are new to it.
+    fn catch_up(&mut self, kept: &mut Prefixes) -> Result<usize, LlmError> {
         let last = self.text.len() - 1;
         let blocks = kept.find(&self.tenant, &self.text[..last]);
         let own = self.held / BLOCK;
+        let before = self.held;
         if blocks.len() > own {
             self.cache.truncate(own * BLOCK);
             for block in &blocks[own..] {
@@ -413,7 +416,7 @@ impl Running {
             }
             self.held = self.cache.len();
         }
-        Ok(())
+        Ok(self.held - before)
     }
 
     /// Whether both begin alike in a block that neither has read yet, so that

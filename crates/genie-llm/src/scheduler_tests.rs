@@ -297,7 +297,7 @@ fn what_was_read_before_another_prompt_is_known_again() {
 
 #[test]
 fn a_request_that_does_not_fit_beside_the_others_waits() {
-    // Two of 512 fit, in blocks of 256.
+    // Two of 512 fit.
     let mut scheduler = holding(8, 1100);
     let (first, one) = talk(prompt(1, 400), 100, "a");
     let (second, two) = talk(prompt(2, 400), 100, "a");
@@ -408,7 +408,7 @@ fn work_is_told_as_it_is_done() {
             held,
         } = work
         {
-            assert_eq!((*sequences, *held), (1, 256));
+            assert_eq!((*sequences, *held), (1, 240));
             passes += 1;
             read += tokens;
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
 use candle_core::{Device, Module, Result as TensorResult, Tensor};
-use genie_compute::{Gate, QuantizedMatrix, ReadMatrixError, gated_feed_forward, sum};
+use genie_compute::{Gate, KvPrecision, QuantizedMatrix, ReadMatrixError, gated_feed_forward, sum};
 
 use crate::LlmError;
 use crate::gguf::Gguf;
@@ -88,15 +88,39 @@ pub(crate) struct Loader<'a> {
     form: Form,
 }
 
-/// What matrices become.
+/// What matrices become, and with them keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// What the file has them in.
     Stored,
+    /// The same, beside keys and values in single precision, as what is
+    /// recorded of llama.cpp has them.
+    #[cfg(test)]
+    StoredBesideFloats,
     /// Single precision: to tell what a decoder computes from what its
     /// roundings do.
     #[cfg(test)]
     Floats,
+}
+
+impl Form {
+    pub(crate) const fn precision(self) -> KvPrecision {
+        match self {
+            Self::Stored => KvPrecision::Half,
+            #[cfg(test)]
+            Self::StoredBesideFloats | Self::Floats => KvPrecision::Single,
+        }
+    }
+
+    const fn is_stored(self) -> bool {
+        match self {
+            Self::Stored => true,
+            #[cfg(test)]
+            Self::StoredBesideFloats => true,
+            #[cfg(test)]
+            Self::Floats => false,
+        }
+    }
 }
 
 impl<'a> Loader<'a> {
@@ -140,7 +164,7 @@ impl<'a> Loader<'a> {
             dtype,
             Some(GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16)
         );
-        if floats || self.form != Form::Stored {
+        if floats || !self.form.is_stored() {
             let table = self.tensor(name, &shape)?;
             return Ok(Matrix::Floats(table.dequantize(self.device)?));
         }

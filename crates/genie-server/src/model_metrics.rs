@@ -16,6 +16,7 @@ impl WatchWork for Metrics {
                 count("genie_model_prompt_tokens_total", prompt);
                 count("genie_model_known_tokens_total", known);
             }
+            Work::TakenOver { known } => count("genie_model_known_tokens_total", known),
             Work::Pass {
                 sequences,
                 tokens,

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use genie_core::{
-    AnswerConfig, Authentication, Config, DeviceChoice, HandOverConfig, Places, ServerConfig,
-    Style, TlsFiles,
+    AnswerConfig, Authentication, Config, DeviceChoice, HandOverConfig, InferenceConfig, Places,
+    ServerConfig, Style, TlsFiles,
 };
 use serde::Deserialize;
 
@@ -62,6 +62,7 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
             .or(file.device)
             .unwrap_or_default(),
         threads: common.threads.or(file.threads).unwrap_or(0),
+        inference: file.inference.read(),
         qdrant_url: common.qdrant_url.clone().or(file.qdrant_url),
         collection: common
             .collection
@@ -208,6 +209,7 @@ struct File {
     chat_models: Option<Vec<String>>,
     device: Option<DeviceChoice>,
     threads: Option<usize>,
+    inference: Inference,
     qdrant_url: Option<String>,
     collection: Option<String>,
     database_url: Option<String>,
@@ -220,6 +222,25 @@ struct File {
     otlp_endpoint: Option<String>,
     fetch: outbound::Fetch,
     webhooks: BTreeMap<String, outbound::Webhook>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Inference {
+    slots: Option<usize>,
+    held_mib: Option<usize>,
+    kept_mib: Option<usize>,
+}
+
+impl Inference {
+    fn read(&self) -> InferenceConfig {
+        let usual = InferenceConfig::default();
+        InferenceConfig {
+            slots: self.slots.unwrap_or(usual.slots),
+            held_mib: self.held_mib.unwrap_or(usual.held_mib),
+            kept_mib: self.kept_mib.unwrap_or(usual.kept_mib),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -318,6 +339,7 @@ mod tests {
         assert_eq!(shown.retrieval, bare.retrieval);
         assert_eq!(shown.answer, bare.answer);
         assert_eq!(shown.server, bare.server);
+        assert_eq!(shown.inference, bare.inference);
         assert_eq!(shown.embedding_model, bare.embedding_model);
         assert_eq!(shown.chat_model, bare.chat_model);
         assert_eq!(

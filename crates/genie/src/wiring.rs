@@ -326,6 +326,9 @@ pub(crate) fn loaded(
     options.device = choose_device(config.device)?.device;
     // What the service lets in, the model lets wait.
     options = options.with_queue(config.server.max_requests);
+    options.slots = config.inference.slots;
+    options.held = config.inference.held_mib << 20;
+    options.kept = config.inference.kept_mib << 20;
     Ok(Arc::new(ChatModel::load(&installed.weights, options)?))
 }
 

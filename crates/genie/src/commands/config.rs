@@ -200,6 +200,9 @@ impl Shown {
                 short(config.answer.hand_over.below),
             ),
             ("chat_models", json!(config.chat_models)),
+            ("inference.slots", json!(config.inference.slots)),
+            ("inference.held_mib", json!(config.inference.held_mib)),
+            ("inference.kept_mib", json!(config.inference.kept_mib)),
             ("server.authentication", json!(server.authentication)),
             (
                 "server.requests_per_minute",

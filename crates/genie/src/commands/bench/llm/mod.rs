@@ -7,6 +7,7 @@
 //! program ([`prompts`]); nothing is known of a prompt when it is asked, but
 //! where that is what is measured.
 
+mod first;
 mod ours;
 mod peer;
 mod prompts;
@@ -25,7 +26,7 @@ use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
 
 use self::ours::Ours;
-use self::peer::{Completion, Peer};
+use self::peer::{Completion, Peer, Test};
 use self::prompts::Prompts;
 use self::report::{Name, Rounds};
 use super::Report;
@@ -39,6 +40,14 @@ const CHAT_PROMPT: usize = 900;
 const CHAT_ANSWER: usize = 100;
 /// Tokens written for `decode-128`.
 const WRITTEN: usize = 128;
+
+/// Tokens before those of `decode-at-2048`, and how many these are.
+const DEPTH: usize = 2048;
+const WRITTEN_THERE: usize = 64;
+/// Tokens of each answer of `batch-…`.
+const BATCH_ANSWER: usize = 64;
+/// Answers of the largest batch.
+const MOST_AT_ONCE: usize = 16;
 
 /// The arguments of `genie bench llm`.
 #[derive(Debug, Args)]
@@ -62,6 +71,9 @@ pub(super) struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Write one token and say so: what `first-token` starts
+    #[arg(long, hide = true)]
+    first_token: bool,
 }
 
 /// What the figures hold for.
@@ -84,13 +96,16 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> anyhow::Result<Ende
     let peer = arguments.against.as_deref().map(Peer::new).transpose()?;
     let asked = arguments.model.as_deref().or(config.chat_model.as_deref());
     let asked = asked.context("no language model is configured; name one with --model")?;
-    let file = find(common, &config, asked)?;
-    if let Err(error) = genie_compute::set_threads(config.threads) {
-        tracing::debug!(%error, "the number of threads stays as it is");
+    genie_compute::set_threads(config.threads).context("the threads can't be started")?;
+    if arguments.first_token {
+        first::write(asked, &config)?;
+        return Ok(Ended::Done);
     }
+    let file = find(common, &config, asked)?;
     let device = choose_device(config.device)?;
     let mut options = ChatModelOptions::new(file.name.as_str(), file.hash);
     options.device = device.device;
+    options.slots = options.slots.max(MOST_AT_ONCE);
     let waiting = progress::waiting("loading the language model");
     let model = ChatModel::load(&file.path, options)?;
     waiting.finish_and_clear();
@@ -216,6 +231,29 @@ impl Bench<'_> {
                 };
                 self.interleave(round, rounds, &both)
             }
+            Name::DecodeAt2048 if ours.holds(DEPTH + WRITTEN_THERE + 1) => {
+                let both = Both {
+                    ours: &|| ours.decode_at(round, DEPTH, WRITTEN_THERE),
+                    peer: &|peer| self.decode_at_of(peer, round),
+                };
+                self.interleave(round, rounds, &both)
+            }
+            Name::Batch2 | Name::Batch4 | Name::Batch8 | Name::Batch16 => {
+                let count = match name {
+                    Name::Batch2 => 2,
+                    Name::Batch4 => 4,
+                    Name::Batch8 => 8,
+                    _ => MOST_AT_ONCE,
+                };
+                let [one, many] = ours.batch(round, count, BATCH_ANSWER)?;
+                rounds.add(many);
+                rounds.add_peer("one answer", one);
+                Ok(())
+            }
+            Name::FirstToken => {
+                rounds.add(first::measure(self.file, self.threads)?);
+                Ok(())
+            }
             Name::Serve8 if ours.holds(CHAT_PROMPT + CHAT_ANSWER) => self.serve(round, rounds),
             Name::PrefixTtft if ours.holds(CHAT_PROMPT + 1) => {
                 let [first, second] = ours.prefix(round)?;
@@ -236,9 +274,12 @@ impl Bench<'_> {
                 rounds.add_peer("without the grammar's time", without);
                 Ok(())
             }
-            Name::Serve8 | Name::PrefixTtft | Name::Speculation | Name::Form | Name::FormDrawn => {
-                Ok(())
-            }
+            Name::DecodeAt2048
+            | Name::Serve8
+            | Name::PrefixTtft
+            | Name::Speculation
+            | Name::Form
+            | Name::FormDrawn => Ok(()),
         }
     }
 
@@ -250,7 +291,13 @@ impl Bench<'_> {
         let both = Both {
             ours: &|| self.ours.prefill(messages.clone()),
             peer: &|peer| match peer {
-                Peer::Bench(program) => peer::bench(program, self.file, self.threads, (tokens, 0)),
+                Peer::Bench(program) => {
+                    let test = Test {
+                        read: tokens,
+                        ..Test::default()
+                    };
+                    peer::bench(program, self.file, self.threads, test)
+                }
                 Peer::Server { url, agent } => {
                     let asked = Completion {
                         messages: &messages,
@@ -266,16 +313,48 @@ impl Bench<'_> {
 
     fn decode_of(&self, peer: &Peer, round: usize) -> anyhow::Result<f64> {
         match peer {
-            Peer::Bench(program) => peer::bench(program, self.file, self.threads, (0, WRITTEN)),
-            Peer::Server { url, agent } => {
-                let asked = Completion {
-                    messages: &self.ours.prompts.sized(&self.ours.model, round, 160)?,
-                    max_tokens: WRITTEN,
-                    to_the_last: true,
+            Peer::Bench(program) => {
+                let test = Test {
+                    written: WRITTEN,
+                    ..Test::default()
                 };
-                Ok(peer::complete((url, agent), &asked)?.writing)
+                peer::bench(program, self.file, self.threads, test)
             }
+            Peer::Server { .. } => self.written_by(peer, round, 160, WRITTEN),
         }
+    }
+
+    fn decode_at_of(&self, peer: &Peer, round: usize) -> anyhow::Result<f64> {
+        match peer {
+            Peer::Bench(program) => {
+                let test = Test {
+                    written: WRITTEN_THERE,
+                    depth: DEPTH,
+                    ..Test::default()
+                };
+                peer::bench(program, self.file, self.threads, test)
+            }
+            Peer::Server { .. } => self.written_by(peer, round, DEPTH, WRITTEN_THERE),
+        }
+    }
+
+    /// Tokens a second of a server's answer of so many behind a prompt.
+    fn written_by(
+        &self,
+        peer: &Peer,
+        round: usize,
+        prompt: usize,
+        tokens: usize,
+    ) -> anyhow::Result<f64> {
+        let Peer::Server { url, agent } = peer else {
+            bail!("{} answers no prompts", peer.name());
+        };
+        let asked = Completion {
+            messages: &self.ours.prompts.sized(&self.ours.model, round, prompt)?,
+            max_tokens: tokens,
+            to_the_last: true,
+        };
+        Ok(peer::complete((url, agent), &asked)?.writing)
     }
 
     /// `llama-bench` knows no chats, so only a server is a peer here.

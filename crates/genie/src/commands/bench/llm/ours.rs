@@ -99,6 +99,54 @@ impl<'a> Ours<'a> {
         Ok(steps as f64 / time.as_secs_f64())
     }
 
+    /// Tokens a second one by one, `tokens` at most behind a prompt of `depth`.
+    pub(super) fn decode_at(
+        &self,
+        round: usize,
+        depth: usize,
+        tokens: usize,
+    ) -> anyhow::Result<f64> {
+        let messages = self.prompts.sized(&self.model, round, depth)?;
+        let asked = self.ask(GenerateRequest {
+            tenant: self.stranger(),
+            lookup: false,
+            ..GenerateRequest::new(messages, tokens + 1)
+        })?;
+        ensure!(asked.steps() > 0, "the model's answer is empty");
+        Ok(asked.steps() as f64 / asked.writing().as_secs_f64())
+    }
+
+    /// Tokens a second of one answer and of so many at once, drawn behind one
+    /// prompt that is known.
+    pub(super) fn batch(
+        &self,
+        round: usize,
+        count: usize,
+        tokens: usize,
+    ) -> anyhow::Result<[f64; 2]> {
+        let messages = self.prompts.sized(&self.model, round, 160)?;
+        let tenant = self.stranger();
+        let request = |seed: usize, tokens| GenerateRequest {
+            tenant: tenant.clone(),
+            lookup: false,
+            sampling: Sampling {
+                temperature: 0.7,
+                seed: seed as u64,
+                ..Sampling::greedy()
+            },
+            ..GenerateRequest::new(messages.clone(), tokens)
+        };
+        self.ask(request(0, 1))?;
+        let written = |count: usize| {
+            let requests = (0..count).map(|seed| request(seed, tokens)).collect();
+            let (answers, time) = self.at_once(requests)?;
+            let usage = answers.iter().map(|answer| answer.generation.usage);
+            let tokens: usize = usage.map(|usage| usage.completion_tokens).sum();
+            anyhow::Ok(tokens as f64 / time.as_secs_f64())
+        };
+        Ok([written(1)?, written(count)?])
+    }
+
     /// Several chats at once.
     pub(super) fn serve(&self, round: usize) -> anyhow::Result<Served> {
         let requests = (0..CHATS)
@@ -111,6 +159,20 @@ impl<'a> Ours<'a> {
                 })
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
+        let (answers, time) = self.at_once(requests)?;
+        let usage = answers.iter().map(|answer| answer.generation.usage);
+        let tokens: usize = usage
+            .map(|usage| usage.prompt_tokens + usage.completion_tokens)
+            .sum();
+        let first = answers
+            .iter()
+            .map(|answer| answer.generation.first_token)
+            .collect();
+        Ok(Served::new(tokens, time, first))
+    }
+
+    /// All answers, and the time until the last was there.
+    fn at_once(&self, requests: Vec<GenerateRequest>) -> anyhow::Result<(Vec<Timed>, Duration)> {
         let started = Instant::now();
         let model = &self.model;
         let answers = std::thread::scope(|scope| {
@@ -126,16 +188,7 @@ impl<'a> Ours<'a> {
                 })
                 .collect::<anyhow::Result<Vec<_>>>()
         })?;
-        let time = started.elapsed();
-        let usage = answers.iter().map(|answer| answer.generation.usage);
-        let tokens: usize = usage
-            .map(|usage| usage.prompt_tokens + usage.completion_tokens)
-            .sum();
-        let first = answers
-            .iter()
-            .map(|answer| answer.generation.first_token)
-            .collect();
-        Ok(Served::new(tokens, time, first))
+        Ok((answers, started.elapsed()))
     }
 
     /// Seconds to the first token of a question, and of a second one about the

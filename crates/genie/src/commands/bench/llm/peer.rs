@@ -49,18 +49,29 @@ impl Peer {
     }
 }
 
+/// What `llama-bench` is to measure.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Test {
+    /// Tokens read.
+    pub(super) read: usize,
+    /// Tokens written.
+    pub(super) written: usize,
+    /// Tokens that stand before them.
+    pub(super) depth: usize,
+}
+
 /// Tokens a second of `llama-bench` for reading or writing so many.
 pub(super) fn bench(
     program: &Path,
     model: &Path,
     threads: usize,
-    (read, write): (usize, usize),
+    test: Test,
 ) -> anyhow::Result<f64> {
-    let numbers = [threads, read, write].map(|number| number.to_string());
-    let [threads, prompt, answer] = &numbers;
+    let numbers = [threads, test.read, test.written, test.depth];
+    let [threads, prompt, answer, depth] = numbers.map(|number| number.to_string());
     let mut child = Command::new(program)
-        .args(["-o", "json", "-r", "1", "-t", threads, "-p", prompt])
-        .args(["-n", answer, "-m"])
+        .args(["-o", "json", "-r", "1", "-t", &threads, "-p", &prompt])
+        .args(["-n", &answer, "-d", &depth, "-m"])
         .arg(model)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -93,7 +104,7 @@ pub(super) fn bench(
     if !status.success() {
         bail!("{} failed: {status}", program.display());
     }
-    speed(&out, read, write).with_context(|| {
+    speed(&out, test.read, test.written).with_context(|| {
         format!(
             "{} gave no speed; its output was:\n{out}",
             program.display()

@@ -21,6 +21,28 @@ pub(super) enum Name {
     #[value(name = "decode-128")]
     #[serde(rename = "decode-128")]
     Decode128,
+    /// Write 64 tokens, one by one, behind 2,048
+    #[value(name = "decode-at-2048")]
+    #[serde(rename = "decode-at-2048")]
+    DecodeAt2048,
+    /// Two answers at once to a question that is known, tokens written
+    #[value(name = "batch-2")]
+    #[serde(rename = "batch-2")]
+    Batch2,
+    /// Four answers at once
+    #[value(name = "batch-4")]
+    #[serde(rename = "batch-4")]
+    Batch4,
+    /// Eight answers at once
+    #[value(name = "batch-8")]
+    #[serde(rename = "batch-8")]
+    Batch8,
+    /// Sixteen answers at once
+    #[value(name = "batch-16")]
+    #[serde(rename = "batch-16")]
+    Batch16,
+    /// From the start of a process to the first token of a short prompt
+    FirstToken,
     /// Eight chats at once, tokens read and written
     #[value(name = "serve-8")]
     #[serde(rename = "serve-8")]
@@ -36,10 +58,16 @@ pub(super) enum Name {
 }
 
 impl Name {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Prefill512,
         Self::Prefill2048,
         Self::Decode128,
+        Self::DecodeAt2048,
+        Self::Batch2,
+        Self::Batch4,
+        Self::Batch8,
+        Self::Batch16,
+        Self::FirstToken,
         Self::Serve8,
         Self::PrefixTtft,
         Self::Speculation,
@@ -52,6 +80,12 @@ impl Name {
             Self::Prefill512 => "prefill-512",
             Self::Prefill2048 => "prefill-2048",
             Self::Decode128 => "decode-128",
+            Self::DecodeAt2048 => "decode-at-2048",
+            Self::Batch2 => "batch-2",
+            Self::Batch4 => "batch-4",
+            Self::Batch8 => "batch-8",
+            Self::Batch16 => "batch-16",
+            Self::FirstToken => "first-token",
             Self::Serve8 => "serve-8",
             Self::PrefixTtft => "prefix-ttft",
             Self::Speculation => "speculation",
@@ -62,7 +96,7 @@ impl Name {
 
     const fn unit(self) -> &'static str {
         match self {
-            Self::PrefixTtft => "s",
+            Self::PrefixTtft | Self::FirstToken => "s",
             _ => "tokens/s",
         }
     }
@@ -74,13 +108,15 @@ pub(super) struct Sample {
     pub(super) value: f64,
     /// Seconds to the first token that 95 of 100 chats did not exceed.
     pub(super) first_token: Option<f64>,
+    /// Bytes of the process in memory.
+    pub(super) resident: Option<f64>,
 }
 
 impl From<f64> for Sample {
     fn from(value: f64) -> Self {
         Self {
             value,
-            first_token: None,
+            ..Self::default()
         }
     }
 }
@@ -97,6 +133,7 @@ impl Served {
         Self(Sample {
             value: tokens as f64 / time.as_secs_f64(),
             first_token: first.get(rank.max(1) - 1).map(Duration::as_secs_f64),
+            resident: None,
         })
     }
 }
@@ -116,6 +153,9 @@ pub(super) struct Summary {
     /// Of `serve-8`: the median of the rounds' 95th percentiles, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_token_p95: Option<f64>,
+    /// Of `first-token`: the median of what the process had in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resident_bytes: Option<f64>,
 }
 
 /// What our figure is held against.
@@ -178,6 +218,7 @@ fn summary(samples: &[Sample]) -> Option<Summary> {
         min: values().fold(f64::INFINITY, f64::min),
         max: values().fold(f64::NEG_INFINITY, f64::max),
         first_token_p95: median(samples.iter().filter_map(|it| it.first_token).collect()),
+        resident_bytes: median(samples.iter().filter_map(|it| it.resident).collect()),
     })
 }
 
@@ -202,7 +243,7 @@ pub(super) fn table(outcomes: &[Outcome]) -> String {
         // Writing into a string does not fail.
         let _ = write!(
             table,
-            "{:<13} {:>9.2} {unit} ({:.2} to {:.2})",
+            "{:<14} {:>9.2} {unit} ({:.2} to {:.2})",
             name.as_str(),
             ours.median,
             ours.min,
@@ -210,6 +251,13 @@ pub(super) fn table(outcomes: &[Outcome]) -> String {
         );
         if let Some(p95) = ours.first_token_p95 {
             let _ = write!(table, ", first token within {p95:.2} s");
+        }
+        if let Some(resident) = ours.resident_bytes {
+            let _ = write!(
+                table,
+                ", {:.0} MiB in memory",
+                resident / f64::from(1 << 20)
+            );
         }
         if let (Some(peer), Some(ratio)) = (&outcome.peer, outcome.ratio) {
             let Peer { name, summary } = peer;
