@@ -8,13 +8,13 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::{Activation, VarBuilder};
 use candle_transformers::models::{
-    olmo2, quantized_gemma3, quantized_llama, quantized_qwen2, quantized_qwen3, smol::smollm3,
+    gemma3, olmo2, quantized_llama, quantized_qwen2, quantized_qwen3, smol::smollm3,
 };
 
 use crate::decoder::Decoder;
 use crate::gguf::Gguf;
 use crate::reader::Reader;
-use crate::tiny::Tiny;
+use crate::tiny::{Tiny, WINDOW};
 use crate::weights::Form;
 
 /// Longer than the window of gemma3.
@@ -64,7 +64,8 @@ fn ours(bytes: &[u8]) -> Vec<Vec<f32>> {
 /// Tensors by the names that they have in candle's unquantized models.
 fn renamed(content: &Content, file: &mut Cursor<&[u8]>) -> Result<HashMap<String, Tensor>> {
     let family = content.metadata["general.architecture"].to_string()?;
-    let parts: HashMap<&str, &str> = [
+    let gemma = family == "gemma3";
+    let mut parts: HashMap<&str, &str> = [
         ("attn_q.", "self_attn.q_proj."),
         ("attn_k.", "self_attn.k_proj."),
         ("attn_v.", "self_attn.v_proj."),
@@ -80,6 +81,9 @@ fn renamed(content: &Content, file: &mut Cursor<&[u8]>) -> Result<HashMap<String
         ("post_ffw_norm.", "post_feedforward_layernorm."),
     ]
     .into();
+    if gemma {
+        parts.insert("ffn_norm.", "pre_feedforward_layernorm.");
+    }
     let names: Vec<&String> = content.tensor_infos.keys().collect();
     names
         .into_iter()
@@ -89,6 +93,11 @@ fn renamed(content: &Content, file: &mut Cursor<&[u8]>) -> Result<HashMap<String
             let turned = name.contains("attn_q.") || name.contains("attn_k.");
             if family == "smollm3" && turned {
                 tensor = by_halves(&tensor)?;
+            }
+            // The file has what gemma3's norms multiply by, and candle wants
+            // that less one.
+            if gemma && name.contains("norm") {
+                tensor = (tensor - 1.0)?;
             }
             let renamed = match name
                 .strip_prefix("blk.")
@@ -136,8 +145,38 @@ fn theirs(family: &str, bytes: &[u8], tokens: &[u32]) -> Result<Vec<f32>> {
                 .forward(&input, 0)?,
             "qwen3" => quantized_qwen3::ModelWeights::from_gguf(content, &mut file, cpu)?
                 .forward(&input, 0)?,
-            "gemma3" => quantized_gemma3::ModelWeights::from_gguf(content, &mut file, cpu)?
-                .forward(&input, 0)?,
+            // Its quantized model has another gate.
+            "gemma3" => {
+                let config = gemma3::Config {
+                    attention_bias: false,
+                    head_dim: number("attention.key_length")?,
+                    hidden_activation: Activation::GeluPytorchTanh,
+                    hidden_size: number("embedding_length")?,
+                    intermediate_size: number("feed_forward_length")?,
+                    num_attention_heads: number("attention.head_count")?,
+                    num_hidden_layers: number("block_count")?,
+                    num_key_value_heads: number("attention.head_count_kv")?,
+                    rms_norm_eps: 1e-5,
+                    rope_theta: 1e6,
+                    rope_local_base_freq: 10_000.0,
+                    vocab_size: vocabulary,
+                    final_logit_softcapping: None,
+                    attn_logit_softcapping: None,
+                    query_pre_attn_scalar: number("attention.key_length")?,
+                    sliding_window: WINDOW,
+                    sliding_window_pattern: 6,
+                    max_position_embeddings: number("context_length")?,
+                };
+                let tensors = renamed(&content, &mut file)?;
+                let weights = VarBuilder::from_tensors(tensors, DType::F32, cpu);
+                let mut model = gemma3::Model::new(false, &config, weights)?;
+                // Several tokens at once it refuses.
+                let mut logits = None;
+                for position in 0..tokens.len() {
+                    logits = Some(model.forward(&input.narrow(1, position, 1)?, position)?);
+                }
+                logits.expect("at least one token")
+            }
             "olmo2" => {
                 let config = olmo2::Config {
                     vocab_size: vocabulary,
