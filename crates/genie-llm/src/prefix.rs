@@ -1,5 +1,6 @@
 //! What was read before, for prompts that begin alike.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use genie_core::Tenant;
@@ -10,14 +11,16 @@ use crate::cache::{BLOCK, KvBlock};
 /// [`BLOCK`] tokens; half a block is read again in the mean. A block stands behind another one or at a tenant's start,
 /// so texts that begin alike share blocks, and texts of two tenants none.
 ///
-/// Where memory runs out, the block goes that was not used for the longest
-/// time and has nothing behind it.
+/// Where memory runs out, a block goes of the tenant that has most: the one
+/// that was not used for the longest time and has nothing behind it. So who
+/// asks much takes from itself, and nobody's beginnings go for another's.
 #[derive(Debug)]
 pub(crate) struct Prefixes {
     index: HashMap<Place, u64>,
     blocks: HashMap<u64, Block>,
-    /// Bytes of all blocks, and how many they may be.
+    /// Bytes of all blocks, of each tenant's, and how many they may be.
     bytes: usize,
+    held: HashMap<Tenant, usize>,
     budget: usize,
     /// Grows with each use.
     clock: u64,
@@ -42,6 +45,7 @@ struct Block {
     place: Place,
     content: KvBlock,
     used: u64,
+    tenant: Tenant,
     /// Blocks that stand behind it.
     behind: usize,
 }
@@ -53,6 +57,7 @@ impl Prefixes {
             index: HashMap::new(),
             blocks: HashMap::new(),
             bytes: 0,
+            held: HashMap::new(),
             budget,
             clock: 0,
             next: 0,
@@ -105,10 +110,10 @@ impl Prefixes {
                 }
                 None => {
                     let content = block(number * BLOCK)?;
-                    if !self.make_room(content.bytes(), &behind) {
+                    if !self.make_room(tenant, content.bytes(), &behind) {
                         return Ok(());
                     }
-                    self.insert(place, content)
+                    self.insert(tenant, place, content)
                 }
             };
             behind = Behind::Block(id);
@@ -123,11 +128,12 @@ impl Prefixes {
         Some(block.content.clone())
     }
 
-    fn insert(&mut self, place: Place, content: KvBlock) -> u64 {
+    fn insert(&mut self, tenant: &Tenant, place: Place, content: KvBlock) -> u64 {
         self.clock += 1;
         self.next += 1;
         let id = self.next;
         self.bytes += content.bytes();
+        *self.held.entry(tenant.clone()).or_default() += content.bytes();
         if let Behind::Block(parent) = place.behind
             && let Some(parent) = self.blocks.get_mut(&parent)
         {
@@ -138,26 +144,40 @@ impl Prefixes {
             place,
             content,
             used: self.clock,
+            tenant: tenant.clone(),
             behind: 0,
         };
         self.blocks.insert(id, block);
         id
     }
 
-    /// Forgets until so many bytes fit, but not what the next block is to
-    /// stand behind; `false` where that is not enough.
-    fn make_room(&mut self, bytes: usize, behind: &Behind) -> bool {
+    /// Forgets until so many bytes of a tenant fit, but not what the next
+    /// block is to stand behind; `false` where that is not enough.
+    fn make_room(&mut self, tenant: &Tenant, bytes: usize, behind: &Behind) -> bool {
         while self.bytes + bytes > self.budget {
-            let oldest = self
+            // As if the new one were there already.
+            let held = |of: &Tenant| {
+                let held = self.held.get(of).copied().unwrap_or(0);
+                held + if of == tenant { bytes } else { 0 }
+            };
+            let last = self
                 .blocks
                 .iter()
                 .filter(|(id, block)| block.behind == 0 && *behind != Behind::Block(**id))
-                .min_by_key(|(_, block)| block.used)
-                .map(|(id, _)| *id);
-            let Some(block) = oldest.and_then(|id| self.blocks.remove(&id)) else {
+                .min_by_key(|(_, block)| (Reverse(held(&block.tenant)), block.used))
+                .map(|(id, block)| (*id, held(&block.tenant)));
+            // Of others only what is more than one's own.
+            let last = last.filter(|(_, most)| *most >= held(tenant));
+            let Some(block) = last.and_then(|(id, _)| self.blocks.remove(&id)) else {
                 return false;
             };
             self.bytes -= block.content.bytes();
+            if let Some(held) = self.held.get_mut(&block.tenant) {
+                *held -= block.content.bytes();
+                if *held == 0 {
+                    self.held.remove(&block.tenant);
+                }
+            }
             self.index.remove(&block.place);
             if let Behind::Block(parent) = block.place.behind
                 && let Some(parent) = self.blocks.get_mut(&parent)
@@ -220,6 +240,25 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_much_takes_from_itself() {
+        let mut prefixes = Prefixes::new(600);
+        let [much, little] = ["much", "little"].map(Tenant::new);
+        keep(&mut prefixes, &little, &text(&[1, 2]));
+        for part in 0..20 {
+            keep(&mut prefixes, &much, &text(&[part, part + 1, part + 2]));
+        }
+        assert_eq!(prefixes.find(&little, &text(&[1, 2])).len(), 2);
+        assert_eq!(prefixes.find(&much, &text(&[19, 20, 21])).len(), 3);
+        // What others have above an equal share gives way, and no more.
+        keep(&mut prefixes, &little, &text(&[5, 6, 7]));
+        assert_eq!(prefixes.find(&little, &text(&[5, 6, 7])).len(), 3);
+        assert_eq!(prefixes.find(&little, &text(&[1, 2])).len(), 0);
+        assert_eq!((prefixes.held[&much], prefixes.held[&little]), (300, 300));
+        keep(&mut prefixes, &much, &text(&[30, 31]));
+        assert_eq!((prefixes.held[&much], prefixes.held[&little]), (300, 300));
+    }
+
+    #[test]
     fn what_was_not_used_for_longest_goes_from_its_end_on() {
         let mut prefixes = Prefixes::new(400);
         let tenant = Tenant::default();
@@ -253,6 +292,7 @@ mod tests {
                 keep(&mut prefixes, &tenants[*tenant], &text(parts));
                 prop_assert!(prefixes.bytes <= budget);
                 prop_assert_eq!(prefixes.bytes, 100 * prefixes.blocks.len());
+                prop_assert_eq!(prefixes.bytes, prefixes.held.values().sum::<usize>());
                 prop_assert_eq!(prefixes.index.len(), prefixes.blocks.len());
                 for (id, block) in &prefixes.blocks {
                     let children = prefixes
