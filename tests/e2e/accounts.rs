@@ -296,7 +296,53 @@ fn conversations_are_read_exported_and_deleted() {
         (&list[0]["id"], &list[0]["message_count"]),
         (&json!(id), &json!(2))
     );
+    // What is thought of the answer, at the service and beside it.
+    let shown = genie.json(&["conversation", "show", &id, "--json"]);
+    let answer = shown["messages"][1]["id"].as_str().unwrap().to_owned();
+    let there = genie.clone().set("GENIE_SERVER", &service.url);
+    let bad = ["feedback", "give", &answer, "--rating", "2"];
+    there.run(&bad).ended(0);
+    let opinions = there.json(&["feedback", "list", "--json"]);
+    assert_eq!(opinions, genie.json(&["feedback", "list", "--json"]));
+    assert_eq!(opinions[0]["rating"], 2);
+    let wrong = ["feedback", "give", &answer, "--wrong-citation", "1"];
+    let given = genie.json(&[&wrong[..], &["--comment", "not\u{1b}[2J there", "--json"]].concat());
+    assert_eq!(
+        (&given["rating"], &given["wrong_citation"]),
+        (&Value::Null, &json!(1))
+    );
+    for place in [&genie, &there] {
+        let listed = place.run(&["feedback", "list"]).ended(0).out;
+        assert!(listed.contains(&answer), "{listed}");
+        assert!(!listed.contains('\u{1b}'), "{listed:?}");
+    }
+    genie.run(&["feedback", "give", &answer]).ended(2);
+    let unknown = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+    let nobodys = ["feedback", "give", unknown, "--rating", "5"];
+    genie.run(&nobodys).refused(&[unknown]);
+    there.run(&nobodys).refused(&["404"]);
     assert!(service.stop().out.contains("ready"));
+
+    let used = genie.json(&["usage", "--json"]);
+    assert_eq!(
+        (
+            &used[0]["workspace"],
+            &used[0]["subject"],
+            &used[0]["answers"]
+        ),
+        (&json!("default"), &json!("local"), &json!(1)),
+        "{used}"
+    );
+    let table = genie.run(&["usage", "--workspace", "default"]).ended(0).out;
+    assert!(
+        table.starts_with("DAY") && table.contains("local"),
+        "{table}"
+    );
+    let before = genie.json(&["usage", "--to", "2020-01-31", "--json"]);
+    assert_eq!(before, json!([]));
+    genie
+        .run(&["usage", "--workspace", "nowhere"])
+        .refused(&["nowhere"]);
 
     let shown = genie.json(&["conversation", "show", &id, "--json"]);
     assert_eq!(shown["messages"][0]["text"], "What does a repair ship do?");
@@ -332,7 +378,6 @@ fn conversations_are_read_exported_and_deleted() {
     assert!(list.as_array().unwrap().is_empty());
     let jobs = genie.run(&["job", "list"]).ended(0).out;
     assert!(jobs.starts_with("ID"), "{jobs}");
-    let unknown = "67e55044-10b1-426f-9247-bb680e5fe0c8";
     genie.run(&["job", "cancel", unknown]).refused(&[unknown]);
 }
 

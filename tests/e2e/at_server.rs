@@ -80,6 +80,21 @@ fn every_command_about_what_is_kept_goes_to_the_server() {
     let found = holder.json(&["search", "repair ship", "--json"]);
     assert_eq!(found["passages"][0]["document"], "docs/cable.md", "{found}");
 
+    // Usage is written down every few seconds.
+    let begun = std::time::Instant::now();
+    loop {
+        let used = here.json(&["usage", "--json"]);
+        let answers = used.pointer("/0/answers").and_then(Value::as_u64);
+        if answers == Some(1) {
+            assert_eq!(used[0]["workspace"], "default");
+            let table = here.run(&["usage", "--workspace", "default"]).ended(0).out;
+            assert!(table.starts_with("DAY"), "{table}");
+            break;
+        }
+        assert!(begun.elapsed().as_secs() < 60, "{used}");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+
     let made = here.json(&["workspace", "create", "health", "--top-k", "8", "--json"]);
     assert_eq!(made["settings"]["top_k"], 8);
     let set = ["workspace", "set", "health", "--name", "Santé", "--json"];
@@ -108,6 +123,18 @@ fn every_command_about_what_is_kept_goes_to_the_server() {
         "--role",
         "owner",
     ];
+    let kiosk = [
+        "key",
+        "create",
+        "--name",
+        "kiosk",
+        "--answers-per-day",
+        "500",
+        "--json",
+    ];
+    assert_eq!(here.json(&kiosk)["quotas"]["answers_per_day"], 500);
+    let listed = here.run(&["key", "list"]).ended(0).out;
+    assert!(listed.contains("answers_per_day 500"), "{listed}");
     let secret = here.run(&create).ended(0).out.trim().to_owned();
     let owner = here.clone().set("GENIE_API_KEY", &secret);
     let keys = owner.json(&["key", "list", "--json"]);

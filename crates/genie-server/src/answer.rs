@@ -47,7 +47,7 @@ pub(crate) async fn answer(
     let job = Job {
         question: access.bounded(request.into_question()?),
         field: "question",
-        permit: service.admit()?,
+        permit: service.admit_answer(&access).await?,
         workspace: access.open(&service).await?,
         stop,
     };

@@ -209,7 +209,7 @@ pub(crate) async fn ask(
         question: access.bounded(question),
         field: "question",
         workspace: access.open(&service).await?,
-        permit: service.admit()?,
+        permit: service.admit_answer(&access).await?,
         stop,
     };
     if wants_stream {

@@ -26,6 +26,7 @@ use crate::jobs::{
     enqueue, known, no_such_job, payload, retry, show_job, unknown,
 };
 use crate::question::AnswerRequest;
+use crate::quota::USED_UP;
 use crate::watch::Watch;
 use crate::webhook::{self, WebhookBody};
 use crate::wire::AnswerBody;
@@ -62,6 +63,7 @@ pub(crate) async fn queue(
     if question.text.trim().is_empty() {
         return Err(Failure::of_engine(RagError::EmptyQuestion, "question"));
     }
+    service.within_quotas(access).await?;
     let webhook = request.webhook.take();
     if let Some(webhook) = &webhook {
         webhook.check(service, access)?;
@@ -195,6 +197,7 @@ async fn answer(
         }
         None => (None, question),
     };
+    service.within_quotas(&access).await?;
     let asked = work::Job {
         question: access.bounded(question),
         field: "question",
@@ -227,24 +230,28 @@ async fn exchanged(
     }))
 }
 
-/// A key that was revoked or has ended meanwhile gets no more answers.
+/// A key that was revoked or has ended meanwhile gets no more answers, nor does
+/// one whose quota is used up.
 async fn check_key(service: &Service, subject: &Subject) -> Result<(), Failure> {
     let Some(id) = subject.as_key() else {
         return Ok(());
     };
-    let key = service.accounts()?.key(&id).await?;
+    let state = service.accounts()?;
+    let key = state.key(&id).await?;
     let now = Timestamp::now();
     let is_valid =
         |key: &ApiKey| key.revoked.is_none() && key.expires.is_none_or(|expires| expires > now);
-    if key.as_ref().is_some_and(is_valid) {
-        return Ok(());
+    match key.filter(is_valid) {
+        Some(key) => service.within_key(state, &id, key.quotas).await,
+        None => Err(Failure::forbidden()),
     }
-    Err(Failure::forbidden())
 }
 
 fn outcome(job: &Job, failure: Failure) -> JobOutcome {
     let reason = failure.message;
     match failure.status {
+        // It may be weeks until there is more.
+        StatusCode::TOO_MANY_REQUESTS if failure.code == USED_UP => JobOutcome::Failed { reason },
         StatusCode::TOO_MANY_REQUESTS => JobOutcome::Postponed {
             reason,
             payload: job.payload.clone(),

@@ -143,6 +143,7 @@ pub(crate) async fn start(
             "has to be of 1 to 100 letters, digits, `-`, `_` and `.`, the first none of the last",
         ));
     }
+    service.within_quotas(&access).await?;
     let suite = read_body(&headers, body, SUITE).await?;
     let (suite, checked) = tokio::task::spawn_blocking(move || {
         let checked = evaluator.check(&suite);

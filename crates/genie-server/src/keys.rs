@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use genie_state::{ApiKey, KeyId, NewKey, Role, Secret, Timestamp, WorkspaceId};
+use genie_state::{ApiKey, KeyId, NewKey, Quotas, Role, Secret, Timestamp, WorkspaceId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,25 @@ pub(crate) enum RoleBody {
     Auditor,
 }
 
+/// What may be done with a key at most; `null` is no limit. Days and months are
+/// those of UTC.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct QuotasBody {
+    /// Requests a minute, where the installation does not allow fewer.
+    #[schemars(range(min = 1))]
+    requests_per_minute: Option<u32>,
+    /// Answers a day.
+    #[schemars(range(min = 1))]
+    answers_per_day: Option<u64>,
+    /// Tokens of the language model a day, read and written.
+    #[schemars(range(min = 1))]
+    tokens_per_day: Option<u64>,
+    /// Tokens of the language model a month, read and written.
+    #[schemars(range(min = 1))]
+    tokens_per_month: Option<u64>,
+}
+
 /// What is known of a key; never its secret.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct KeyBody {
@@ -47,6 +66,7 @@ pub(crate) struct KeyBody {
     scopes: Vec<String>,
     created: String,
     expires: Option<String>,
+    quotas: QuotasBody,
     last_used: Option<String>,
     revoked: Option<String>,
 }
@@ -74,6 +94,9 @@ pub(crate) struct NewKeyBody {
     /// RFC 3339, in the future.
     #[serde(default)]
     expires: Option<String>,
+    /// What may be done with it at most.
+    #[serde(default)]
+    quotas: QuotasBody,
 }
 
 /// The part of a path that names a key.
@@ -200,11 +223,15 @@ fn no_such_key() -> Failure {
     )
 }
 
-/// Nobody hands out more than they have.
+/// Nobody hands out more than they have. Two keys may use twice as much as one,
+/// so whoever has quotas makes none.
 fn within_caller(caller: &Caller, role: Role, scopes: &[String]) -> Result<(), Failure> {
     let Caller::Key(own) = caller else {
         return Ok(());
     };
+    if own.quotas != Quotas::default() {
+        return Err(Failure::forbidden());
+    }
     if own.scopes.is_empty() {
         return Ok(());
     }
@@ -272,6 +299,23 @@ impl NewKeyBody {
                 None
             }
         };
+        let quotas = Quotas::from(self.quotas);
+        for (field, is_none) in [
+            (
+                "quotas.requests_per_minute",
+                quotas.requests_per_minute == Some(0),
+            ),
+            ("quotas.answers_per_day", quotas.answers_per_day == Some(0)),
+            ("quotas.tokens_per_day", quotas.tokens_per_day == Some(0)),
+            (
+                "quotas.tokens_per_month",
+                quotas.tokens_per_month == Some(0),
+            ),
+        ] {
+            if is_none {
+                problem(field, "has to be at least 1".to_owned());
+            }
+        }
         if !problems.is_empty() {
             return Err(Failure::fields(problems));
         }
@@ -282,6 +326,7 @@ impl NewKeyBody {
             role,
             scopes: self.scopes,
             expires,
+            quotas,
             by: caller.subject(),
         })
     }
@@ -299,6 +344,7 @@ impl From<ApiKey> for KeyBody {
             scopes: key.scopes,
             created: key.created.to_string(),
             expires: time(key.expires),
+            quotas: key.quotas.into(),
             last_used: time(key.last_used),
             revoked: time(key.revoked),
         }
@@ -310,6 +356,28 @@ impl From<(ApiKey, Secret)> for SecretBody {
         Self {
             secret: secret.reveal().to_owned(),
             key: key.into(),
+        }
+    }
+}
+
+impl From<QuotasBody> for Quotas {
+    fn from(quotas: QuotasBody) -> Self {
+        Self {
+            requests_per_minute: quotas.requests_per_minute,
+            answers_per_day: quotas.answers_per_day,
+            tokens_per_day: quotas.tokens_per_day,
+            tokens_per_month: quotas.tokens_per_month,
+        }
+    }
+}
+
+impl From<Quotas> for QuotasBody {
+    fn from(quotas: Quotas) -> Self {
+        Self {
+            requests_per_minute: quotas.requests_per_minute,
+            answers_per_day: quotas.answers_per_day,
+            tokens_per_day: quotas.tokens_per_day,
+            tokens_per_month: quotas.tokens_per_month,
         }
     }
 }

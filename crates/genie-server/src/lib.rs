@@ -58,6 +58,7 @@ mod paging;
 mod person;
 mod purging;
 mod question;
+mod quota;
 mod reading;
 mod removal;
 mod routes;

@@ -38,7 +38,12 @@ impl Limits {
     /// Whatever the request names is no part of the count: a caller who tries
     /// one workspace after the other is one caller.
     pub(crate) fn check_caller(&self, caller: &Caller) -> Result<(), Failure> {
-        match self.per_caller {
+        let own = match caller {
+            Caller::Key(key) => key.quotas.requests_per_minute.and_then(NonZeroU32::new),
+            _ => None,
+        };
+        // The stricter one of the service's and the key's.
+        match self.per_caller.into_iter().chain(own).min() {
             Some(rate) if *caller != Caller::Local => self.take(rate, caller.subject().to_string()),
             _ => Ok(()),
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use genie_core::{Answer, Usage};
-use genie_state::{State, StateError, Subject, Timestamp, UsageDelta, WorkspaceId};
+use genie_state::{State, StateError, Subject, Timestamp, UsageDelta, Used, WorkspaceId};
 
 use crate::access::Access;
 
@@ -46,6 +46,21 @@ impl Meter {
     fn add(&self, access: &Access, count: impl FnOnce(&mut UsageDelta)) {
         let key = (access.workspace.id.clone(), access.caller.subject());
         count(self.lock().entry(key).or_default());
+    }
+
+    /// What of those that are chosen is not written down yet, which is what
+    /// they used in the last seconds.
+    pub(crate) fn waiting(&self, is_meant: impl Fn(&WorkspaceId, &Subject) -> bool) -> Used {
+        let mut sum = Used::default();
+        for ((workspace, subject), used) in self.lock().iter() {
+            if is_meant(workspace, subject) {
+                let tokens = used.prompt_tokens + used.completion_tokens;
+                sum.answers_today += used.answers;
+                sum.tokens_today += tokens;
+                sum.tokens_this_month += tokens;
+            }
+        }
+        sum
     }
 
     /// Writes down what waits; what can't be written waits on.

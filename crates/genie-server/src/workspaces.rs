@@ -100,6 +100,15 @@ pub(crate) struct SettingsBody {
     /// Requests a minute of all of its callers together.
     #[schemars(range(min = 1))]
     requests_per_minute: Option<u32>,
+    /// Answers a day, in UTC, of all of its callers together.
+    #[schemars(range(min = 1))]
+    answers_per_day: Option<u64>,
+    /// Tokens of the language model a day, read and written.
+    #[schemars(range(min = 1))]
+    tokens_per_day: Option<u64>,
+    /// Tokens of the language model a month, read and written.
+    #[schemars(range(min = 1))]
+    tokens_per_month: Option<u64>,
     /// `generated`, or `quoted` for passages only.
     answers: Option<AnswersBody>,
     /// The language model, of those that the installation offers.
@@ -345,6 +354,13 @@ impl SettingsBody {
             within(self.requests_per_minute, 1, u32::MAX),
             "at least 1",
         );
+        for (field, quota) in [
+            ("settings.answers_per_day", self.answers_per_day),
+            ("settings.tokens_per_day", self.tokens_per_day),
+            ("settings.tokens_per_month", self.tokens_per_month),
+        ] {
+            check(field, quota != Some(0), "at least 1");
+        }
         check(
             "settings.min_similarity",
             self.min_similarity
@@ -381,6 +397,9 @@ impl SettingsBody {
             max_documents: self.max_documents,
             max_bytes: self.max_bytes,
             requests_per_minute: self.requests_per_minute,
+            answers_per_day: self.answers_per_day,
+            tokens_per_day: self.tokens_per_day,
+            tokens_per_month: self.tokens_per_month,
             answers: self.answers.map(|answers| match answers {
                 AnswersBody::Generated => "generated".to_owned(),
                 AnswersBody::Quoted => "quoted".to_owned(),
@@ -408,6 +427,9 @@ impl From<&WorkspaceSettings> for SettingsBody {
             max_documents: settings.max_documents,
             max_bytes: settings.max_bytes,
             requests_per_minute: settings.requests_per_minute,
+            answers_per_day: settings.answers_per_day,
+            tokens_per_day: settings.tokens_per_day,
+            tokens_per_month: settings.tokens_per_month,
             answers: match settings.answers.as_deref() {
                 Some("quoted") => Some(AnswersBody::Quoted),
                 Some(_) => Some(AnswersBody::Generated),

@@ -8,11 +8,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use genie_core::ContentHash;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
+use serde::Serialize;
 use sqlx::any::AnyRow;
 use subtle::ConstantTimeEq;
 
 use crate::row::{Columns, all};
-use crate::{KeyId, Page, Paged, Role, State, StateError, Subject, Timestamp, WorkspaceId};
+use crate::{KeyId, Page, Paged, Quotas, Role, State, StateError, Subject, Timestamp, WorkspaceId};
 
 /// A key to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct NewKey {
     pub scopes: Vec<String>,
     /// When it stops to work.
     pub expires: Option<Timestamp>,
+    /// What may be done with it at most.
+    pub quotas: Quotas,
     /// Who makes it.
     pub by: Subject,
 }
@@ -51,6 +54,8 @@ pub struct ApiKey {
     pub created: Timestamp,
     /// When it stops to work.
     pub expires: Option<Timestamp>,
+    /// What may be done with it at most.
+    pub quotas: Quotas,
     /// When it was used last, to a minute.
     pub last_used: Option<Timestamp>,
     /// When it was revoked.
@@ -95,12 +100,13 @@ impl State {
     pub async fn create_key(&self, new: NewKey) -> Result<(ApiKey, Secret), StateError> {
         let id = KeyId::random();
         let secret = Secret::random(&id)?;
-        let scopes = serde_json::to_string(&new.scopes)
-            .map_err(|error| StateError::Invalid(error.to_string()))?;
+        let scopes = as_json(&new.scopes)?;
+        let quotas = as_json(&new.quotas)?;
         let mut write = self.begin().await?;
         let row = sqlx::query(
             "INSERT INTO api_keys (id, prefix, hash, name, workspace, role, scopes, author, \
-             created, expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING *",
+             created, expires, quotas) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *",
         )
         .bind(id.to_string())
         .bind(prefix(&id))
@@ -112,6 +118,7 @@ impl State {
         .bind(new.by.to_string())
         .bind(Timestamp::now().as_micros())
         .bind(new.expires.map(Timestamp::as_micros))
+        .bind(quotas)
         .fetch_one(&mut *write)
         .await?;
         let key = read_key(&row)?;
@@ -288,6 +295,10 @@ impl Secret {
     }
 }
 
+fn as_json<T: Serialize>(value: &T) -> Result<String, StateError> {
+    serde_json::to_string(value).map_err(|error| StateError::Invalid(error.to_string()))
+}
+
 fn prefix(id: &KeyId) -> String {
     id.to_string().chars().take(PREFIX_DIGITS).collect()
 }
@@ -311,6 +322,7 @@ fn read_key(row: &AnyRow) -> Result<ApiKey, StateError> {
         scopes: row.json("scopes")?,
         created: row.time("created")?,
         expires: row.maybe_time("expires")?,
+        quotas: row.json("quotas")?,
         last_used: row.maybe_time("last_used")?,
         revoked: row.maybe_time("revoked")?,
     })

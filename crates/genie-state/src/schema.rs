@@ -14,6 +14,7 @@ const APPLIED: &str = "_sqlx_migrations";
 const TABLES: &str = include_str!("../migrations/0001_tables.sql");
 const REMOVED_WORKSPACES: &str = include_str!("../migrations/0003_removed_workspaces.sql");
 const REMOVED_CONVERSATIONS: &str = include_str!("../migrations/0004_removed_conversations.sql");
+const QUOTAS: &str = include_str!("../migrations/0005_quotas.sql");
 const APPEND_ONLY_SQLITE: &str = include_str!("../migrations/0002_append_only.sqlite.sql");
 const APPEND_ONLY_POSTGRES: &str = include_str!("../migrations/0002_append_only.postgres.sql");
 
@@ -29,6 +30,7 @@ pub(crate) fn migrator(engine: Engine) -> Migrator {
         migration(2, "append only", append_only.to_owned()),
         migration(3, "removed workspaces", REMOVED_WORKSPACES.to_owned()),
         migration(4, "removed conversations", REMOVED_CONVERSATIONS.to_owned()),
+        migration(5, "quotas", QUOTAS.to_owned()),
     ])
 }
 

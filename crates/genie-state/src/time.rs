@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::ParseError;
 
+const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
+
 /// A point in time in whole microseconds since 1970-01-01T00:00:00Z, written
 /// `2026-05-17T08:30:00.250Z` (RFC 3339, UTC, milliseconds).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +58,29 @@ impl Timestamp {
         self.in_calendar().strftime("%Y-%m-%d").to_string()
     }
 
+    /// The month in UTC, written `2026-05`.
+    #[must_use]
+    pub fn month(self) -> String {
+        self.in_calendar().strftime("%Y-%m").to_string()
+    }
+
+    /// How long its day in UTC goes on.
+    #[must_use]
+    pub fn until_next_day(self) -> Duration {
+        let over = self.0.rem_euclid(DAY_MICROS);
+        Duration::from_micros((DAY_MICROS - over).unsigned_abs())
+    }
+
+    /// How long its month in UTC goes on.
+    #[must_use]
+    pub fn until_next_month(self) -> Duration {
+        let date = jiff::tz::TimeZone::UTC
+            .to_datetime(self.in_calendar())
+            .date();
+        let whole_days = i64::from(date.days_in_month() - date.day());
+        self.until_next_day() + Duration::from_micros((whole_days * DAY_MICROS).unsigned_abs())
+    }
+
     fn in_calendar(self) -> jiff::Timestamp {
         // The constructors keep the number inside of the calendar.
         jiff::Timestamp::from_microsecond(self.0).unwrap_or_default()
@@ -97,6 +122,28 @@ mod tests {
             Ok(Timestamp::from_micros(1_779_006_600_000_000))
         );
         assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn days_and_months_end_where_the_next_ones_begin() {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        for (time, month, day_ends, month_ends) in [
+            ("2026-02-28T23:00:00Z", "2026-02", hours(1), hours(1)),
+            ("2028-02-28T00:00:00Z", "2028-02", hours(24), hours(48)),
+            (
+                "2026-12-01T12:00:00Z",
+                "2026-12",
+                hours(12),
+                hours(12 + 30 * 24),
+            ),
+            ("1969-12-31T18:00:00Z", "1969-12", hours(6), hours(6)),
+        ] {
+            let at: Timestamp = time.parse().expect("a time");
+            assert_eq!(at.month(), month);
+            assert_eq!(at.until_next_day(), day_ends, "{time}");
+            assert_eq!(at.until_next_month(), month_ends, "{time}");
+            assert_ne!(at.after(month_ends).month(), month);
+        }
     }
 
     #[test]

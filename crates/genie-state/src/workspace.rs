@@ -5,7 +5,7 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::row::{Columns, all};
-use crate::{Page, Paged, State, StateError, Subject, Timestamp, WorkspaceId};
+use crate::{Page, Paged, Quotas, State, StateError, Subject, Timestamp, WorkspaceId};
 
 /// What a workspace does differently from the installation. `None` and an
 /// empty list mean what the installation is set to.
@@ -28,6 +28,12 @@ pub struct WorkspaceSettings {
     pub max_bytes: Option<u64>,
     /// The most requests a minute.
     pub requests_per_minute: Option<u32>,
+    /// The most answers a day, in UTC.
+    pub answers_per_day: Option<u64>,
+    /// The most tokens of the language model a day.
+    pub tokens_per_day: Option<u64>,
+    /// The most tokens of the language model a month.
+    pub tokens_per_month: Option<u64>,
     /// `generated` or `quoted`.
     pub answers: Option<String>,
     /// The language model, of those that the installation offers.
@@ -38,6 +44,19 @@ pub struct WorkspaceSettings {
     pub contact: Option<String>,
     /// Confidence under which an answer names that person, 0 to 1.
     pub hand_over_below: Option<f32>,
+}
+
+impl WorkspaceSettings {
+    /// What all callers of the workspace may use together.
+    #[must_use]
+    pub fn quotas(&self) -> Quotas {
+        Quotas {
+            requests_per_minute: self.requests_per_minute,
+            answers_per_day: self.answers_per_day,
+            tokens_per_day: self.tokens_per_day,
+            tokens_per_month: self.tokens_per_month,
+        }
+    }
 }
 
 /// A workspace to be made.

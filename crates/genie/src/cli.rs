@@ -22,7 +22,8 @@ pub(crate) use self::eval::{
 };
 pub(crate) use self::records::{
     AuditAction, AuditCommand, BackupAction, BackupCommand, ConfigAction, ConfigCommand,
-    ConversationAction, ConversationCommand, Deleting, JobAction, JobCommand, ManCommand, Whose,
+    ConversationAction, ConversationCommand, Deleting, FeedbackAction, FeedbackCommand, JobAction,
+    JobCommand, ManCommand, Opinion, UsageCommand, Whose,
 };
 
 const EXAMPLES: &str = "\
@@ -132,6 +133,10 @@ pub(crate) enum Command {
     User(UserCommand),
     /// List, show, delete and export conversations
     Conversation(ConversationCommand),
+    /// List and give opinions of answers
+    Feedback(FeedbackCommand),
+    /// Show what was used, by day, workspace and caller
+    Usage(UsageCommand),
     /// List, show and cancel jobs
     Job(JobCommand),
     /// Read, check and publish the trail of who did what
@@ -170,6 +175,8 @@ impl Command {
             | Self::Key(_)
             | Self::User(_)
             | Self::Conversation(_)
+            | Self::Feedback(_)
+            | Self::Usage(_)
             | Self::Job(_)
             | Self::Audit(_) => true,
             Self::Corpus(corpus) => matches!(corpus.action, CorpusAction::Starter),

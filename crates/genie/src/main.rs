@@ -114,6 +114,8 @@ fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::User(arguments) => commands::workspace::run_user(common, arguments),
         Command::Conversation(arguments) => commands::conversation::run(common, arguments),
         Command::Job(arguments) => commands::conversation::run_job(common, arguments),
+        Command::Feedback(arguments) => commands::usage::run_feedback(common, arguments),
+        Command::Usage(arguments) => commands::usage::run(common, &arguments),
         Command::Audit(arguments) => commands::audit::run(common, arguments),
         Command::Config(arguments) => commands::config::run(common, &arguments),
         Command::Backup(arguments) => commands::backup::run(common, &arguments),

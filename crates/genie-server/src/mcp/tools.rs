@@ -307,7 +307,7 @@ async fn answer(asked: Asked, arguments: JsonObject) -> Result<CallToolResult, F
     let job = Job {
         question: access.bounded(question),
         field: "question",
-        permit: service.admit()?,
+        permit: service.admit_answer(&access).await?,
         workspace: access.open(&service).await?,
         stop,
     };

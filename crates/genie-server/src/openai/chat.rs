@@ -57,7 +57,7 @@ pub(crate) async fn chat_completions(
     let job = Job {
         question,
         field: "messages",
-        permit: service.admit()?,
+        permit: service.admit_answer(&access).await?,
         workspace: access.open(&service).await?,
         stop,
     };

@@ -88,7 +88,7 @@ pub(super) async fn complete(
     request: DirectRequest,
     body: DirectBody,
 ) -> Result<Response, Failure> {
-    let permit = service.admit()?;
+    let permit = service.admit_answer(&access).await?;
     let engine = access.open(service).await?.engine;
     let DirectRequest {
         stream,

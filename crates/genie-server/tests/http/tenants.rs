@@ -163,6 +163,7 @@ impl Service {
         expires: Option<Timestamp>,
     ) -> (ApiKey, String) {
         let new = NewKey {
+            quotas: Default::default(),
             name: "test".to_owned(),
             workspace: workspace.map(|id| id.parse().expect("an id")),
             role,

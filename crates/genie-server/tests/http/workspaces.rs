@@ -7,6 +7,7 @@ use std::time::Duration;
 use genie_state::Role;
 use serde_json::{Value, json};
 
+use crate::Reply;
 use crate::fixture::Talker;
 use crate::tenants::{Service, service, with_keys};
 
@@ -532,6 +533,101 @@ async fn limits_and_quotas_end_a_caller_not_the_others() {
         (refused.status.as_u16(), &refused.json()["code"]),
         (409, &json!("quota_reached"))
     );
+}
+
+#[tokio::test]
+async fn quotas_of_answers_and_tokens_end_for_the_key_or_the_workspace() {
+    let talker = Talker::saying(&["It connects 42 networks. "]);
+    let service = service(Some(Arc::new(talker)), with_keys).await;
+    let operator = service.key(None, Role::Owner).await;
+    let editor = service.key(Some("health"), Role::Editor).await;
+    filled(&service, &editor).await;
+    let made = async |quotas: Value| {
+        let body = json!({"name": "kiosk", "role": "owner", "quotas": quotas});
+        let path = "/api/v1/workspaces/health/keys";
+        service.ask("POST", path, &operator, Some(body)).await
+    };
+    let answer = async |key: &str| {
+        let body = json!({"question": QUESTION});
+        service.ask("POST", "/api/v1/answer", key, Some(body)).await
+    };
+    let is_used_up = |reply: &Reply, quota: &str| {
+        assert_eq!(reply.status, 429, "{}", reply.text);
+        let body = reply.json();
+        assert_eq!(
+            (&body["code"], &body["errors"][0]["field"]),
+            (&json!("quota_used_up"), &json!(quota))
+        );
+        let wait: u64 = reply.header("retry-after").parse().expect("seconds");
+        assert!((1..=31 * 86_400 + 1).contains(&wait), "{wait}");
+    };
+    let nothing = made(json!({"tokens_per_day": 0})).await;
+    assert_eq!(nothing.status, 400, "{}", nothing.text);
+    assert_eq!(
+        nothing.json()["errors"][0]["field"],
+        "quotas.tokens_per_day"
+    );
+
+    // Answers of a key.
+    let two = made(json!({"answers_per_day": 2})).await;
+    assert_eq!(two.status, 201, "{}", two.text);
+    assert_eq!(two.json()["quotas"]["answers_per_day"], 2);
+    let kiosk = two.json()["secret"].as_str().expect("a secret").to_owned();
+    assert_eq!(answer(&kiosk).await.status, 200);
+    assert_eq!(answer(&kiosk).await.status, 200);
+    is_used_up(&answer(&kiosk).await, "answers_per_day");
+    let chat = json!({"messages": [{"role": "user", "content": QUESTION}]});
+    let refused = service
+        .ask("POST", "/v1/chat/completions", &kiosk, Some(chat))
+        .await;
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.json()["error"]["param"], "answers_per_day");
+    let later = json!({"question": QUESTION});
+    let prefer = [("prefer", "respond-async")];
+    let refused = service
+        .ask_with("POST", "/api/v1/answer", &kiosk, Some(later), &prefer)
+        .await;
+    is_used_up(&refused, "answers_per_day");
+    // It can search, does not end others, and makes no second key.
+    let search = json!({"query": "networks"});
+    let found = service
+        .ask("POST", "/api/v1/search", &kiosk, Some(search))
+        .await;
+    assert_eq!(found.status, 200, "{}", found.text);
+    assert_eq!(answer(&editor).await.status, 200);
+    let another = json!({"name": "another", "role": "reader"});
+    let path = "/api/v1/workspaces/health/keys";
+    let another = service.ask("POST", path, &kiosk, Some(another)).await;
+    assert_eq!(another.status, 403, "{}", another.text);
+
+    // Tokens of a key; the first answer goes over.
+    let one = made(json!({"tokens_per_month": 1})).await;
+    let one = one.json()["secret"].as_str().expect("a secret").to_owned();
+    assert_eq!(answer(&one).await.status, 200);
+    is_used_up(&answer(&one).await, "tokens_per_month");
+
+    // Requests of a key.
+    let few = made(json!({"requests_per_minute": 3})).await;
+    let few = few.json()["secret"].as_str().expect("a secret").to_owned();
+    let mut refused = 0;
+    for _ in 0..5 {
+        let reply = service.ask("GET", "/api/v1/me", &few, None).await;
+        refused += u32::from(reply.status == 429);
+    }
+    assert_eq!(refused, 2);
+
+    // All of a workspace, by what was written down and what was not.
+    let settings = json!({"settings": {"answers_per_day": 5}});
+    let path = "/api/v1/workspaces/health";
+    let changed = service.ask("PATCH", path, &operator, Some(settings)).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    assert_eq!(answer(&editor).await.status, 200);
+    is_used_up(&answer(&editor).await, "answers_per_day");
+    // The kiosk has used up two, whichever is told.
+    is_used_up(&answer(&kiosk).await, "answers_per_day");
+    let elsewhere = service.key(Some("energy"), Role::Editor).await;
+    filled(&service, &elsewhere).await;
+    assert_eq!(answer(&elsewhere).await.status, 200);
 }
 
 #[tokio::test]

@@ -160,6 +160,8 @@ fn an_older_schema_is_copied_before_it_changes() {
              ALTER TABLE workspaces DROP COLUMN erase_after; \
              DROP INDEX conversations_due; \
              ALTER TABLE conversations DROP COLUMN erase_after; \
+             ALTER TABLE api_keys DROP COLUMN quotas; \
+             DROP INDEX usage_days_by_subject; \
              DELETE FROM _sqlx_migrations WHERE version > 1;",
         )
         .await;

@@ -10,7 +10,9 @@ crate::both!(
 mod cases {
     use std::time::Duration;
 
-    use genie_state::{Database, NewKey, Role, StateError, Subject, Timestamp, WorkspaceId};
+    use genie_state::{
+        Database, NewKey, Quotas, Role, StateError, Subject, Timestamp, WorkspaceId,
+    };
 
     use crate::place::{Place, whole};
 
@@ -21,6 +23,10 @@ mod cases {
             role: Role::Editor,
             scopes: vec!["search".to_owned(), "documents:read".to_owned()],
             expires: None,
+            quotas: Quotas {
+                answers_per_day: Some(500),
+                ..Quotas::default()
+            },
             by: Subject::local(),
         }
     }
@@ -39,6 +45,7 @@ mod cases {
             .expect("a key");
         assert!(secret.reveal().starts_with(&format!("{}_", key.prefix)));
         assert_eq!(key.scopes, ["search", "documents:read"]);
+        assert_eq!(key.quotas.answers_per_day, Some(500));
         let opens = async |text: &str, at| {
             let found = state.authenticate(text, at).await.expect("read");
             found.map(|found| found.id)

@@ -1,13 +1,64 @@
 //! What people use.
 
-crate::both!(usage_adds_up_by_day_and_subject);
+crate::both!(
+    usage_adds_up_by_day_and_subject,
+    what_was_used_of_a_quota_is_of_this_day_and_month,
+);
 
 mod cases {
     use std::time::Duration;
 
-    use genie_state::{StateError, Timestamp, UsageDelta};
+    use genie_state::{StateError, Timestamp, UsageDelta, Used};
 
     use crate::place::{Place, subject};
+
+    pub(crate) async fn what_was_used_of_a_quota_is_of_this_day_and_month(place: Place) {
+        let (health, energy) = (
+            place.workspace("health").await,
+            place.workspace("energy").await,
+        );
+        let one = UsageDelta {
+            searches: 7,
+            answers: 1,
+            prompt_tokens: 100,
+            completion_tokens: 11,
+            documents: 3,
+        };
+        let (ana, bo) = (subject("ana"), subject("bo"));
+        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        for (workspace, who, time) in [
+            (&health, &ana, "2026-04-30T23:59:59Z"),
+            (&health, &ana, "2026-05-01T00:00:00Z"),
+            (&health, &ana, "2026-05-17T00:00:00Z"),
+            (&health, &bo, "2026-05-17T23:59:59Z"),
+            (&energy, &ana, "2026-05-17T12:00:00Z"),
+        ] {
+            let counted = place.state.count_usage(workspace, who, one, at(time)).await;
+            counted.expect("counted");
+        }
+        let used = |today: u64, month: u64| Used {
+            answers_today: today,
+            tokens_today: 111 * today,
+            tokens_this_month: 111 * month,
+        };
+        let now = at("2026-05-17T23:59:59Z");
+        let state = &place.state;
+        assert_eq!(state.used_in(&health, now).await.expect("read"), used(2, 3));
+        assert_eq!(state.used_in(&energy, now).await.expect("read"), used(1, 1));
+        // In all workspaces.
+        assert_eq!(state.used_by(&ana, now).await.expect("read"), used(2, 3));
+        assert_eq!(state.used_by(&bo, now).await.expect("read"), used(1, 1));
+        let next = now.after(Duration::from_secs(1));
+        assert_eq!(
+            state.used_in(&health, next).await.expect("read"),
+            used(0, 3)
+        );
+        let june = at("2026-06-01T00:00:00Z");
+        assert_eq!(
+            state.used_in(&health, june).await.expect("read"),
+            Used::default()
+        );
+    }
 
     pub(crate) async fn usage_adds_up_by_day_and_subject(place: Place) {
         let id = place.workspace("health").await;

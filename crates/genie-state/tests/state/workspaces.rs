@@ -117,6 +117,7 @@ mod cases {
             subject: subject("user:1:ana"),
         };
         let key = NewKey {
+            quotas: Default::default(),
             name: "k".to_owned(),
             workspace: Some(id.clone()),
             role: Role::Reader,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use genie_core::{HandOverConfig, Language};
-use genie_state::{KeyId, Role, Subject, WorkspaceId};
+use genie_state::{KeyId, Quotas, Role, Subject, WorkspaceId};
 
 use super::Deleting;
 
@@ -112,6 +112,15 @@ pub(crate) struct Settings {
     /// The most requests a minute
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) requests_per_minute: Option<u32>,
+    /// The most answers a day, in UTC
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) answers_per_day: Option<u64>,
+    /// The most tokens of the language model a day, read and written
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) tokens_per_day: Option<u64>,
+    /// The most tokens of the language model a month, read and written
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) tokens_per_month: Option<u64>,
     /// Whether answers are written by the language model or quoted only
     #[arg(long, value_name = "HOW", value_parser = ["generated", "quoted"])]
     pub(crate) answers: Option<String>,
@@ -140,6 +149,9 @@ pub(crate) enum Setting {
     MaxDocuments,
     MaxBytes,
     RequestsPerMinute,
+    AnswersPerDay,
+    TokensPerDay,
+    TokensPerMonth,
     Answers,
     Model,
     Style,
@@ -149,7 +161,7 @@ pub(crate) enum Setting {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The secret of a key is shown once, when it is made or rotated.\n\nExamples:\n  genie key create --name intranet --workspace health --role reader --expires 90d\n  genie key create --name operations --operator\n  genie key rotate gk_3f1a9c02\n  genie key revoke gk_3f1a9c02 --yes\n  genie --server https://genie.example.org key login"
+    after_help = "The secret of a key is shown once, when it is made or rotated.\n\nExamples:\n  genie key create --name intranet --workspace health --role reader --expires 90d\n  genie key create --name kiosk --workspace health --answers-per-day 500\n  genie key create --name operations --operator\n  genie key rotate gk_3f1a9c02\n  genie key revoke gk_3f1a9c02 --yes\n  genie --server https://genie.example.org key login"
 )]
 pub(crate) struct KeyCommand {
     #[command(subcommand)]
@@ -188,6 +200,8 @@ pub(crate) enum KeyAction {
         /// For how long it works, as in 90d, 12h or 30m
         #[arg(long, value_name = "TIME", value_parser = lifetime)]
         expires: Option<Duration>,
+        #[command(flatten)]
+        quotas: KeyQuotas,
         /// Print it as JSON
         #[arg(long)]
         json: bool,
@@ -215,6 +229,35 @@ pub(crate) enum KeyAction {
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// What may be done with a key at most.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "Its quotas")]
+pub(crate) struct KeyQuotas {
+    /// The most requests a minute
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    requests_per_minute: Option<u32>,
+    /// The most answers a day, in UTC
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    answers_per_day: Option<u64>,
+    /// The most tokens of the language model a day, read and written
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    tokens_per_day: Option<u64>,
+    /// The most tokens of the language model a month, read and written
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    tokens_per_month: Option<u64>,
+}
+
+impl From<KeyQuotas> for Quotas {
+    fn from(given: KeyQuotas) -> Self {
+        Self {
+            requests_per_minute: given.requests_per_minute,
+            answers_per_day: given.answers_per_day,
+            tokens_per_day: given.tokens_per_day,
+            tokens_per_month: given.tokens_per_month,
+        }
+    }
 }
 
 /// How a key is named on the command line.

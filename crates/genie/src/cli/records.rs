@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use genie_state::{ConversationId, JobId, Subject, WorkspaceId};
+use genie_core::Date;
+use genie_state::{ConversationId, JobId, MessageId, Subject, WorkspaceId};
 
 use super::{Serve, Within};
 
@@ -175,6 +176,80 @@ pub(crate) enum AuditAction {
     /// Print the number and hash of the last record, to be published: whoever
     /// has it can show that nothing before it was changed
     Anchor,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Days are those of UTC. A running service writes down what is used every few seconds.\n\nExamples:\n  genie usage\n  genie usage --workspace health --from 2026-05-01 --to 2026-05-31 --json"
+)]
+pub(crate) struct UsageCommand {
+    /// Only this workspace [default: all]
+    #[arg(long, value_name = "ID")]
+    pub(crate) workspace: Option<WorkspaceId>,
+    /// The first day [default: thirty days back]
+    #[arg(long, value_name = "DATE")]
+    pub(crate) from: Option<Date>,
+    /// The last day [default: today]
+    #[arg(long, value_name = "DATE")]
+    pub(crate) to: Option<Date>,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The ids of answers are in `genie conversation show ID --json`.\n\nExamples:\n  genie feedback list --workspace health\n  genie feedback give 67e55044-10b1-426f-9247-bb680e5fe0c8 --rating 2 --wrong-citation 1"
+)]
+pub(crate) struct FeedbackCommand {
+    #[command(subcommand)]
+    pub(crate) action: FeedbackAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FeedbackAction {
+    /// What was said of a workspace's answers, newest first
+    List {
+        #[command(flatten)]
+        within: Within,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what you think of an answer, in place of what you said before
+    Give {
+        /// The id of the answer
+        message: MessageId,
+        #[command(flatten)]
+        opinion: Opinion,
+        #[command(flatten)]
+        whose: Whose,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What somebody thinks of an answer.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Opinion {
+    /// From 1, bad, to 5, good
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=5))]
+    pub(crate) rating: Option<i32>,
+    /// In words, at most 4000 characters
+    #[arg(long, value_name = "TEXT", value_parser = comment)]
+    pub(crate) comment: Option<String>,
+    /// The number of a citation that does not support the answer
+    #[arg(long, value_name = "N")]
+    pub(crate) wrong_citation: Option<u32>,
+}
+
+fn comment(text: &str) -> Result<String, String> {
+    if text.chars().count() > 4000 {
+        return Err("has more than 4000 characters".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! `genie key`: API keys.
 
 use anyhow::{Context, bail};
-use genie_state::{ApiKey, NewKey, Role, Secret, Subject, Timestamp, WorkspaceId};
+use genie_state::{ApiKey, NewKey, Quotas, Role, Secret, Subject, Timestamp, WorkspaceId};
 use serde_json::{Value, json};
 
 use crate::Ended;
@@ -44,6 +44,7 @@ pub(crate) fn run(common: &Common, arguments: KeyCommand) -> anyhow::Result<Ende
             role,
             scopes,
             expires,
+            quotas,
             json,
         } => {
             let workspace =
@@ -57,6 +58,7 @@ pub(crate) fn run(common: &Common, arguments: KeyCommand) -> anyhow::Result<Ende
                 role: if operator { Role::Owner } else { role },
                 scopes,
                 expires: expires.map(|time| Timestamp::now().after(time)),
+                quotas: quotas.into(),
                 by: Subject::local(),
             };
             let (key, secret) = accounts.wait(accounts.state.create_key(new))?;
@@ -149,6 +151,7 @@ fn listed(keys: &[ApiKey]) -> String {
                 state.to_owned(),
                 time(key.expires),
                 time(key.last_used),
+                quotas(&key.quotas),
             ]
         })
         .collect();
@@ -162,9 +165,28 @@ fn listed(keys: &[ApiKey]) -> String {
             "STATE",
             "EXPIRES",
             "LAST USED",
+            "QUOTAS",
         ],
         &rows,
     )
+}
+
+/// Those that there are, as in `answers_per_day 500`.
+fn quotas(quotas: &Quotas) -> String {
+    let all = [
+        (
+            "requests_per_minute",
+            quotas.requests_per_minute.map(u64::from),
+        ),
+        ("answers_per_day", quotas.answers_per_day),
+        ("tokens_per_day", quotas.tokens_per_day),
+        ("tokens_per_month", quotas.tokens_per_month),
+    ];
+    let set = all
+        .iter()
+        .filter_map(|(name, quota)| Some((name, (*quota)?)));
+    let set: Vec<_> = set.map(|(name, quota)| format!("{name} {quota}")).collect();
+    set.join(", ")
 }
 
 fn body(key: &ApiKey) -> Value {
@@ -178,6 +200,7 @@ fn body(key: &ApiKey) -> Value {
         "scopes": key.scopes,
         "created": key.created.to_string(),
         "expires": time(key.expires),
+        "quotas": key.quotas,
         "last_used": time(key.last_used),
         "revoked": time(key.revoked),
     })

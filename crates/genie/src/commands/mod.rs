@@ -22,6 +22,7 @@ pub(crate) mod quickstart;
 pub(crate) mod remote;
 pub(crate) mod search;
 pub(crate) mod serve;
+pub(crate) mod usage;
 pub(crate) mod workspace;
 
 use std::io::Write;

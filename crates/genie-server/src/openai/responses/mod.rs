@@ -85,7 +85,7 @@ pub(crate) async fn create(
     let job = Job {
         question: access.bounded(question),
         field: "input",
-        permit: service.admit()?,
+        permit: service.admit_answer(&access).await?,
         workspace: access.open(&service).await?,
         stop,
     };

@@ -1,7 +1,7 @@
 //! Workspaces, keys and members of a service.
 
 use anyhow::{Context, bail};
-use genie_state::{Timestamp, WorkspaceId, WorkspaceSettings};
+use genie_state::{Quotas, Timestamp, WorkspaceId, WorkspaceSettings};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
@@ -162,6 +162,7 @@ pub(crate) fn key(remote: &Remote, arguments: KeyCommand) -> anyhow::Result<Ende
                 ("EXPIRES", "expires"),
                 ("LAST USED", "last_used"),
                 ("REVOKED", "revoked"),
+                ("QUOTAS", "quotas"),
             ];
             listed(&found, json, columns)?;
         }
@@ -172,6 +173,7 @@ pub(crate) fn key(remote: &Remote, arguments: KeyCommand) -> anyhow::Result<Ende
             role,
             scopes,
             expires,
+            quotas,
             json,
         } => {
             let workspace = workspace.unwrap_or_else(WorkspaceId::default_workspace);
@@ -185,6 +187,7 @@ pub(crate) fn key(remote: &Remote, arguments: KeyCommand) -> anyhow::Result<Ende
                 "role": role,
                 "scopes": scopes,
                 "expires": expires,
+                "quotas": Quotas::from(quotas),
             });
             tell(&remote.send(Sending::Post, &path, &body)?, json)?;
         }

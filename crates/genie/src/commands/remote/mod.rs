@@ -11,7 +11,7 @@ use genie_state::WorkspaceId;
 use serde_json::Value;
 
 pub(crate) use self::accounts::{delete, key, user, workspace};
-pub(crate) use self::records::{audit, conversation, job};
+pub(crate) use self::records::{audit, conversation, feedback, job, usage};
 
 use super::{say, say_json};
 use crate::table::table;
@@ -23,7 +23,7 @@ fn within(workspace: &WorkspaceId, rest: &str) -> String {
 
 /// Prints a list: as JSON, or these fields as columns; a field of a field is
 /// named by its path, as in `/progress/done`.
-fn listed<const N: usize>(
+pub(super) fn listed<const N: usize>(
     found: &[Value],
     json: bool,
     columns: [(&str, &str); N],
@@ -76,6 +76,13 @@ fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
+        Value::Object(fields) => {
+            let set = fields.iter().filter(|(_, value)| !value.is_null());
+            let set: Vec<_> = set
+                .map(|(key, value)| format!("{key} {}", cell(value)))
+                .collect();
+            set.join(", ")
+        }
         Value::Array(list) => list.iter().map(cell).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use super::{listed, say, say_json, shown, text, within};
 use crate::Ended;
 use crate::cli::{
-    AuditAction, AuditCommand, ConversationAction, ConversationCommand, JobAction, JobCommand,
-    Whose,
+    AuditAction, AuditCommand, ConversationAction, ConversationCommand, FeedbackAction,
+    FeedbackCommand, JobAction, JobCommand, UsageCommand, Whose,
 };
 use crate::commands::confirmed;
 use crate::commands::conversation::erasing;
+use crate::commands::usage::{days, kept, opinions, told};
 use crate::remote::{Remote, Sending};
 use crate::render::plain;
 
@@ -114,6 +115,57 @@ fn own(remote: &Remote, whose: &Whose, rest: &str) -> anyhow::Result<String> {
         );
     }
     Ok(within(&whose.within.workspace, rest))
+}
+
+/// `genie usage` on a service.
+pub(crate) fn usage(remote: &Remote, arguments: &UsageCommand) -> anyhow::Result<Ended> {
+    let workspaces = match &arguments.workspace {
+        Some(id) => vec![id.to_string()],
+        None => {
+            let all = remote.every("/api/v1/workspaces")?;
+            let ids = all.iter().map(|one| Ok(text(one, "id")?.to_owned()));
+            ids.collect::<anyhow::Result<_>>()?
+        }
+    };
+    let (from, to) = days(arguments.from, arguments.to);
+    let mut found = Vec::new();
+    for id in &workspaces {
+        let path = format!("/api/v1/workspaces/{id}/usage?from={from}&to={to}");
+        let mut report = remote.get(&path)?;
+        let rows: Vec<Value> = serde_json::from_value(report["results"].take())
+            .context("the service gave no list; is it of another version?")?;
+        found.extend(rows.into_iter().map(|mut row| {
+            row["workspace"] = id.as_str().into();
+            row
+        }));
+    }
+    told(found, arguments.json)?;
+    Ok(Ended::Done)
+}
+
+/// `genie feedback` on a service.
+pub(crate) fn feedback(remote: &Remote, arguments: FeedbackCommand) -> anyhow::Result<Ended> {
+    match arguments.action {
+        FeedbackAction::List {
+            within: place,
+            json,
+        } => opinions(&remote.every(&within(&place.workspace, "/feedback"))?, json)?,
+        FeedbackAction::Give {
+            message,
+            opinion,
+            whose,
+            json,
+        } => {
+            let path = own(remote, &whose, &format!("/messages/{message}/feedback"))?;
+            let body = json!({
+                "rating": opinion.rating,
+                "comment": opinion.comment,
+                "wrong_citation": opinion.wrong_citation,
+            });
+            kept(&remote.send(Sending::Put, &path, &body)?, json)?;
+        }
+    }
+    Ok(Ended::Done)
 }
 
 /// The trail that the caller may read: an operator the whole of it.
