@@ -270,6 +270,12 @@ impl<J: Send + 'static> Worker<J> {
         Ok(())
     }
 
+    /// Whether it takes jobs: a job that panicked ended it.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.stopped.load(Ordering::SeqCst)
+    }
+
     /// How many jobs wait.
     #[must_use]
     pub fn queued(&self) -> usize {

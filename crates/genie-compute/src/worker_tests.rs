@@ -119,6 +119,7 @@ fn after_a_panic_nobody_waits_for_ever() {
         |(), _reply: mpsc::Sender<()>| panic!("a bug in a job"),
     )
     .expect("spawned");
+    assert!(worker.is_running());
     let (reply, answer) = mpsc::channel();
     worker.submit(reply).expect("taken");
     assert!(answer.recv().is_err(), "the reply channel is closed");
@@ -127,6 +128,7 @@ fn after_a_panic_nobody_waits_for_ever() {
     let (reply, answer) = mpsc::channel();
     worker.submit(reply).ok();
     assert!(answer.recv().is_err());
+    assert!(!worker.is_running());
 }
 
 #[test]

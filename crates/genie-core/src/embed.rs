@@ -97,6 +97,11 @@ pub trait Embed: Send + Sync {
         None
     }
 
+    /// Whether it can still be asked; once it can't, it never can again.
+    fn is_running(&self) -> bool {
+        true
+    }
+
     /// One embedding per text, in their order. Texts come without prefix.
     ///
     /// # Errors

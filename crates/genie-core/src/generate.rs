@@ -247,6 +247,11 @@ pub trait Generate: Send + Sync {
     /// What is known of it.
     fn model(&self) -> &ModelInfo;
 
+    /// Whether it can still be asked; once it can't, it never can again.
+    fn is_running(&self) -> bool {
+        true
+    }
+
     /// Tokens of this text alone, without template and special tokens.
     fn count_tokens(&self, text: &str) -> usize;
 

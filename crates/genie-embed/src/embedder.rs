@@ -291,6 +291,10 @@ impl Embed for TextEmbedder {
         self.least_dimension
     }
 
+    fn is_running(&self) -> bool {
+        self.worker.is_running()
+    }
+
     fn embed(&self, role: TextRole, texts: &[String]) -> Result<Vec<Embedding>, EmbedError> {
         let prefix = self.prefix(role);
         let found = self.run_all(texts, |text| self.tokenizer.encode(prefix, text))?;

@@ -35,6 +35,10 @@ impl Embed for RememberingEmbed {
         self.inner.least_dimension()
     }
 
+    fn is_running(&self) -> bool {
+        self.inner.is_running()
+    }
+
     fn embed(&self, role: TextRole, texts: &[String]) -> Result<Vec<Embedding>, EmbedError> {
         let keys: Vec<_> = texts
             .iter()

@@ -219,6 +219,10 @@ impl Generate for ChatModel {
         &self.info
     }
 
+    fn is_running(&self) -> bool {
+        self.worker.is_running()
+    }
+
     fn count_tokens(&self, text: &str) -> usize {
         // The encoder fails only on its own bugs; four bytes a token is then
         // a better answer than none.

@@ -58,6 +58,9 @@ pub struct Accounts {
 /// Gets a span that was just made and the value of a `traceparent`.
 pub type TraceParent = fn(&tracing::Span, &str);
 
+/// Gives the bytes that are free.
+pub type FreeSpace = Arc<dyn Fn() -> std::io::Result<u64> + Send + Sync>;
+
 /// What the service is made of.
 #[derive(Clone)]
 pub struct AppState {
@@ -75,6 +78,9 @@ pub struct AppState {
     /// Without accounts there is one workspace, no key is valid, and nothing
     /// is kept.
     pub accounts: Option<Accounts>,
+    /// Tells how much is free where the installation keeps its files; without
+    /// it health says nothing of the disk.
+    pub free_space: Option<FreeSpace>,
     /// Makes backups; without one none can be asked for.
     pub backups: Option<Arc<dyn Backups>>,
     /// Whose tokens name people; without one only keys count. Needs accounts.
@@ -112,6 +118,7 @@ impl AppState {
             outbound: None,
             evaluator: None,
             accounts: None,
+            free_space: None,
             backups: None,
             identity: None,
             security_server: None,

@@ -11,37 +11,104 @@ use serde_json::json;
 use crate::app::Service;
 use crate::failure::log;
 
+/// Bytes that have to be free: an answer is given when its record is on the
+/// disk.
+const LEAST_FREE: u64 = 10 << 20;
+
+/// How something is that answers depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Up,
+    Down,
+    /// The service has none, and does without.
+    Absent,
+}
+
+impl Health {
+    fn of(works: bool) -> Self {
+        if works { Self::Up } else { Self::Down }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Absent => "absent",
+        }
+    }
+
+    /// As Spring's actuator writes it.
+    fn actuator(self) -> &'static str {
+        match self {
+            Self::Up => "UP",
+            Self::Down => "DOWN",
+            Self::Absent => "UNKNOWN",
+        }
+    }
+}
+
+/// How everything is that answers depend on.
+struct Parts {
+    chunks: Option<usize>,
+    state: Health,
+    embedding: Health,
+    chat: Health,
+    disk: Health,
+}
+
+impl Parts {
+    async fn of(service: &Arc<Service>) -> Self {
+        let (chunks, state, disk) = tokio::join!(chunks(service), state(service), disk(service));
+        let engine = &service.state.engine;
+        Self {
+            chunks,
+            state,
+            embedding: Health::of(engine.embed().is_running()),
+            chat: engine
+                .generate()
+                .map_or(Health::Absent, |model| Health::of(model.is_running())),
+            disk,
+        }
+    }
+
+    fn named(&self) -> [(&'static str, Health); 5] {
+        [
+            ("index", Health::of(self.chunks.is_some())),
+            ("state", self.state),
+            ("embedding", self.embedding),
+            ("chat", self.chat),
+            ("disk", self.disk),
+        ]
+    }
+
+    fn are_well(&self) -> bool {
+        self.named().iter().all(|(_, part)| *part != Health::Down)
+    }
+}
+
 /// `up`, or `degraded` where answers are quoted passages for want of a
-/// language model, or `down` (503) where the index can't be read or the state
-/// does not answer.
+/// language model, or `down` (503) where a part is and questions can't be
+/// answered.
 pub(crate) async fn healthcheck(State(service): State<Arc<Service>>) -> Response {
-    let (chunks, state) = tokio::join!(chunks(&service), state(&service));
+    let parts = Parts::of(&service).await;
     let engine = &service.state.engine;
-    let chat = engine.generate().map(|model| model.model().name.clone());
-    let (code, status) = match (chunks.filter(|_| state != "down"), &chat) {
-        (None, _) => (StatusCode::SERVICE_UNAVAILABLE, "down"),
-        (Some(_), None) => (StatusCode::OK, "degraded"),
-        (Some(_), Some(_)) => (StatusCode::OK, "up"),
+    let (code, status) = match (parts.are_well(), parts.chat) {
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "down"),
+        (true, Health::Up) => (StatusCode::OK, "up"),
+        (true, _) => (StatusCode::OK, "degraded"),
     };
+    let mut all = serde_json::Map::new();
+    for (name, part) in parts.named() {
+        all.insert(name.to_owned(), json!({"status": part.as_str()}));
+    }
+    all["index"]["chunks"] = json!(parts.chunks);
+    all["embedding"]["model"] = json!(engine.embed().identity().model);
+    all["chat"]["model"] = json!(engine.generate().map(|model| &model.model().name));
     let body = json!({
         "status": status,
         "name": service.state.name,
         "version": service.state.version,
-        "parts": {
-            "index": {
-                "status": if chunks.is_some() { "up" } else { "down" },
-                "chunks": chunks,
-            },
-            "state": {"status": state},
-            "embedding": {
-                "status": "up",
-                "model": engine.embed().identity().model,
-            },
-            "chat": {
-                "status": if chat.is_some() { "up" } else { "absent" },
-                "model": chat,
-            },
-        },
+        "parts": all,
     });
     (code, Json(body)).into_response()
 }
@@ -51,16 +118,27 @@ pub(crate) async fn liveness() -> Response {
     Json(json!({"status": "UP"})).into_response()
 }
 
-/// The index can be read and the state answers, so questions can be answered.
+/// Whether questions can be answered, and how each part is that it takes; of a
+/// part no more than that, for anybody may ask.
 pub(crate) async fn readiness(State(service): State<Arc<Service>>) -> Response {
-    let (chunks, state) = tokio::join!(chunks(&service), state(&service));
-    match chunks.filter(|_| state != "down") {
-        Some(_) => Json(json!({"status": "UP"})).into_response(),
-        None => not_ready().await,
-    }
+    let parts = Parts::of(&service).await;
+    let (code, status) = match parts.are_well() {
+        true => (StatusCode::OK, "UP"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "OUT_OF_SERVICE"),
+    };
+    let components = parts.named().map(|(name, part)| {
+        let component = json!({"status": part.actuator()});
+        (name.to_owned(), component)
+    });
+    let components = serde_json::Map::from_iter(components);
+    (
+        code,
+        Json(json!({"status": status, "components": components})),
+    )
+        .into_response()
 }
 
-/// Questions can't be answered now.
+/// Questions can't be answered yet.
 pub(crate) async fn not_ready() -> Response {
     let body = Json(json!({"status": "OUT_OF_SERVICE"}));
     (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
@@ -79,17 +157,32 @@ pub(crate) async fn metrics(State(service): State<Arc<Service>>) -> Response {
         .into_response()
 }
 
-/// `up`, `down`, or `absent` in a service that keeps nothing.
-async fn state(service: &Service) -> &'static str {
+/// Absent in a service that keeps nothing.
+async fn state(service: &Service) -> Health {
     let Ok(state) = service.accounts() else {
-        return "absent";
+        return Health::Absent;
     };
     match state.ping().await {
-        Ok(()) => "up",
+        Ok(()) => Health::Up,
         Err(error) => {
             log(&error);
-            "down"
+            Health::Down
         }
+    }
+}
+
+/// Absent where nobody can say how much is free.
+async fn disk(service: &Service) -> Health {
+    let Some(free) = service.state.free_space.clone() else {
+        return Health::Absent;
+    };
+    match tokio::task::spawn_blocking(move || free()).await {
+        Ok(Ok(free)) => Health::of(free >= LEAST_FREE),
+        Ok(Err(error)) => {
+            log(&error);
+            Health::Down
+        }
+        Err(_) => Health::Down,
     }
 }
 

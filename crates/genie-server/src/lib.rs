@@ -75,7 +75,7 @@ mod work;
 mod workspaces;
 
 pub use access::{CertificateNameError, RoadClient, SecurityServer, TrustedCertificate, scopes};
-pub use app::{Accounts, AppState, TraceParent, app, app_with_upkeep};
+pub use app::{Accounts, AppState, FreeSpace, TraceParent, app, app_with_upkeep};
 pub use backup::Backups;
 pub use cross_origin::{PageOrigin, PageOriginError};
 pub use documents::{

@@ -371,6 +371,10 @@ impl Generate for OfTenant {
         self.model.model()
     }
 
+    fn is_running(&self) -> bool {
+        self.model.is_running()
+    }
+
     fn count_tokens(&self, text: &str) -> usize {
         self.model.count_tokens(text)
     }

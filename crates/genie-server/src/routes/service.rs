@@ -53,7 +53,7 @@ fn operations() -> Vec<Route> {
             "/actuator/health",
             Need::Public,
             health::readiness,
-            free("Whether questions can be answered."),
+            free("Whether questions can be answered, and how each part is."),
         ),
         Route::get(
             "/actuator/health/liveness",
@@ -65,7 +65,7 @@ fn operations() -> Vec<Route> {
             "/actuator/health/readiness",
             Need::Public,
             health::readiness,
-            free("Whether questions can be answered."),
+            free("Whether questions can be answered, and how each part is."),
         ),
         Route::get(
             "/metrics",

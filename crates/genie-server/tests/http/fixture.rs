@@ -281,6 +281,10 @@ impl Generate for Talker {
         &self.model
     }
 
+    fn is_running(&self) -> bool {
+        !self.fails
+    }
+
     fn count_tokens(&self, text: &str) -> usize {
         text.split_whitespace().count()
     }

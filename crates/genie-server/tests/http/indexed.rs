@@ -3,10 +3,12 @@
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use genie_server::AppState;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use crate::fixture::ASKED;
+use crate::fixture::{ASKED, Talker, state};
 use crate::{Reply, get, post, request, send, silent, talking};
 
 async fn upload(app: &Router, uri: &str, bytes: &'static [u8]) -> Reply {
@@ -94,7 +96,7 @@ async fn documents_that_cannot_be_taken_are_refused() {
     for label in ["", "%20", "a%0Ab"] {
         assert_eq!(upload(&app, label, b"text").await.status, 400, "{label}");
     }
-    let mut state = crate::fixture::state(None);
+    let mut state = state(None);
     state.indexer = None;
     let without = genie_server::app(state);
     assert_eq!(upload(&without, "x", b"text").await.status, 501);
@@ -102,7 +104,7 @@ async fn documents_that_cannot_be_taken_are_refused() {
 
 #[tokio::test]
 async fn only_this_machine_changes_documents() {
-    let mut state = crate::fixture::state(None);
+    let mut state = state(None);
     state.server.allow_remote = true;
     let app = genie_server::app(state);
     for method in ["POST", "DELETE"] {
@@ -142,6 +144,61 @@ async fn health_tells_what_works() {
         "/actuator/health/readiness",
     ] {
         assert_eq!(get(&app, path).await.json()["status"], "UP", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn readiness_tells_each_part_and_nothing_else_of_it() {
+    let parts = async |app: &Router| {
+        let reply = get(app, "/actuator/health/readiness").await;
+        let status = reply.status.as_u16();
+        assert_eq!(reply.json(), get(app, "/actuator/health").await.json());
+        (status, reply.json())
+    };
+    let part = |status: &str| json!({"status": status});
+    let up = json!({
+        "status": "UP",
+        "components": {
+            "index": part("UP"),
+            "state": part("UNKNOWN"),
+            "embedding": part("UP"),
+            "chat": part("UP"),
+            "disk": part("UNKNOWN"),
+        },
+    });
+    assert_eq!(parts(&talking()).await, (200, up));
+    // None is no failure; one that has ended is.
+    let (status, body) = parts(&silent()).await;
+    assert_eq!(
+        (status, &body["components"]["chat"]),
+        (200, &part("UNKNOWN"))
+    );
+    let ended = genie_server::app(state(Some(Arc::new(Talker::failing()))));
+    let (status, body) = parts(&ended).await;
+    assert_eq!(
+        (status, &body["status"], &body["components"]["chat"]),
+        (503, &json!("OUT_OF_SERVICE"), &part("DOWN"))
+    );
+    let health = get(&ended, "/healthcheck").await;
+    assert_eq!(
+        (health.status.as_u16(), &health.json()["status"]),
+        (503, &json!("down"))
+    );
+    for (free, is_enough) in [(Ok(1 << 30), true), (Ok(1 << 20), false), (Err(()), false)] {
+        let service = AppState {
+            free_space: Some(Arc::new(move || {
+                free.map_err(|()| std::io::Error::other("/srv/secret is gone"))
+            })),
+            ..state(None)
+        };
+        let (status, body) = parts(&genie_server::app(service)).await;
+        let (wanted, disk) = if is_enough {
+            (200, "UP")
+        } else {
+            (503, "DOWN")
+        };
+        assert_eq!((status, &body["components"]["disk"]), (wanted, &part(disk)));
+        assert!(!body.to_string().contains("secret"));
     }
 }
 

@@ -121,6 +121,8 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
         uploads: config.places.uploads(),
         anchors: config.places.uploads().with_file_name("anchors.jsonl"),
     });
+    let home = config.places.home.clone();
+    service.free_space = Some(Arc::new(move || fs4::available_space(&home)));
     service.backups = Some(Arc::new(backups));
     let model = engine
         .generate()

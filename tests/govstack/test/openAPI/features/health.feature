@@ -28,6 +28,11 @@ Feature: Health and measurements
     When GET "/actuator/health/readiness" is asked
     Then the status is 200
     And "status" of the body is "UP"
+    And "components.index.status" of the body is "UP"
+    And "components.state.status" of the body is "UP"
+    And "components.embedding.status" of the body is "UP"
+    And "components.chat.status" of the body matches "^(UP|UNKNOWN)$"
+    And "components.disk.status" of the body is "UP"
 
   @method=GET @endpoint=/metrics @smoke @positive
   Scenario: Measurements are text for Prometheus
