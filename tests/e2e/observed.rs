@@ -63,6 +63,7 @@ fn a_question_is_one_trace_and_its_text_is_nowhere() {
     genie.run(&["ingest", &docs]).ended(0);
     let made = genie.json(&["key", "create", "--operator", "--name", "test", "--json"]);
     let secret = made["secret"].as_str().expect("a secret").to_owned();
+    let reader = genie.json(&["key", "create", "--name", "reader", "--json"]);
     let (address, received) = collector();
     let genie = genie
         .set("GENIE_OTLP_ENDPOINT", address)
@@ -84,6 +85,9 @@ fn a_question_is_one_trace_and_its_text_is_nowhere() {
     // A key that is none is a secret as well.
     let wrong = format!("gk_00000000_{}", "wrongsecret");
     assert_eq!(service.get_with_key("/api/v1/me", &wrong).status, 401);
+    let wrong_role = reader["secret"].as_str().expect("a secret");
+    let refused = service.get_with_key("/api/v1/audit", wrong_role);
+    assert_eq!(refused.status, 403, "{}", refused.text);
     let ended = service.stop().ended(0);
     let sent: Vec<u8> = received.try_iter().flatten().collect();
     let trace = [&[0x0a, 16][..], &TRACE.to_be_bytes()].concat();
@@ -109,6 +113,23 @@ fn a_question_is_one_trace_and_its_text_is_nowhere() {
     let said = |text: &str| lines.iter().any(|line| line["fields"]["message"] == text);
     assert!(said("answered a request"), "{}", ended.err);
     assert!(said("access denied: no valid credentials"), "{}", ended.err);
+    // Who was let in where, and who was not and why.
+    let decided = |text: &str, subject: &str, code: Option<&str>| {
+        lines.iter().any(|line| {
+            let fields = &line["fields"];
+            fields["message"] == text
+                && fields["security"] == true
+                && fields["subject"] == subject
+                && fields["method"].is_string()
+                && fields["route"].is_string()
+                && fields["code"].as_str() == code
+        })
+    };
+    let operator = format!("key:{}", made["id"].as_str().expect("an id"));
+    assert!(decided("access allowed", &operator, None), "{}", ended.err);
+    let reader = format!("key:{}", reader["id"].as_str().expect("an id"));
+    let code = Some("forbidden");
+    assert!(decided("access denied", &reader, code), "{}", ended.err);
     let passage = answer["passages"][0]["text"].as_str().expect("a text");
     let sentence: String = passage.chars().take(40).collect();
     for text in [

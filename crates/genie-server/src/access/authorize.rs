@@ -119,6 +119,7 @@ async fn decide(
         let route = parts.extensions.get::<MatchedPath>();
         tracing::warn!(
             security = true,
+            method = %parts.method,
             route = route.map(MatchedPath::as_str),
             code = failure.code,
             "access denied: no valid credentials"
@@ -126,20 +127,32 @@ async fn decide(
     })?;
     // Before anything is looked up or written: whoever asks too often costs
     // nothing, and can't fill the trail with refusals.
-    service.limits.check_caller(&caller)?;
-    let decided = admit(service, parts, &caller, need, &correlation).await;
+    let decided = match service.limits.check_caller(&caller) {
+        Ok(()) => admit(service, parts, &caller, need, &correlation).await,
+        Err(too_many) => Err(too_many),
+    };
     let subject = caller.subject();
     let who = subject.for_logs();
+    let route = parts.extensions.get::<MatchedPath>();
+    let route = route.map(MatchedPath::as_str);
     match &decided {
-        Ok(_) => tracing::info!(security = true, subject = who, "access allowed"),
-        Err(failure) => {
-            tracing::warn!(
-                security = true,
-                subject = who,
-                code = failure.code,
-                "access denied"
-            );
-        }
+        Ok(access) => tracing::info!(
+            security = true,
+            subject = who,
+            workspace = %access.workspace.id,
+            method = %parts.method,
+            route,
+            "access allowed"
+        ),
+        // Not by the workspace that was named: it may be anything.
+        Err(failure) => tracing::warn!(
+            security = true,
+            subject = who,
+            method = %parts.method,
+            route,
+            code = failure.code,
+            "access denied"
+        ),
     }
     if let (Err(failure), Some(accounts)) = (&decided, &service.state.accounts)
         // Whoever sits here is refused nothing but what is not there, and any
@@ -156,10 +169,7 @@ async fn decide(
             subject,
             workspace: None,
             action: "access".to_owned(),
-            object: parts
-                .extensions
-                .get::<MatchedPath>()
-                .map(|path| path.as_str().to_owned()),
+            object: route.map(str::to_owned),
             outcome: "denied".to_owned(),
             correlation: correlation.id.clone(),
             intent: correlation.intent.clone(),
