@@ -1,9 +1,9 @@
-//! Copies of a SQLite database.
+//! Copies of the database.
 
 use std::fs::{self, File};
 use std::path::Path;
 
-use sqlx::{AnyConnection, ConnectOptions, Connection};
+use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use crate::database::{Engine, make_private};
 use crate::{State, StateError};
@@ -31,6 +31,50 @@ impl State {
         connection.close().await?;
         copied
     }
+}
+
+/// Copies all tables of a server's database, as they are before their schema
+/// changes, into a schema of PostgreSQL beside theirs: all of them or none. A
+/// copy that was made before a change that then failed is replaced.
+pub(crate) async fn copy_tables(
+    connection: &mut AnyConnection,
+    found: i64,
+) -> Result<(), StateError> {
+    let copy = format!("genie_before_{found}");
+    tracing::info!(
+        schema = found,
+        copy,
+        "copying the tables of the state database before its schema changes"
+    );
+    let mut write = connection.begin().await?;
+    let copied = match into_schema(&mut write, &copy).await {
+        Ok(()) => write.commit().await,
+        Err(error) => Err(error),
+    };
+    copied.map_err(|source| StateError::NoCopy {
+        copy,
+        source: source.into(),
+    })
+}
+
+async fn into_schema(write: &mut AnyConnection, copy: &str) -> Result<(), sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT CAST(tablename AS TEXT) AS name FROM pg_tables \
+         WHERE schemaname = current_schema()",
+    )
+    .fetch_all(&mut *write)
+    .await?;
+    // The names are those of our own tables, and the number of a schema.
+    let mut sql = format!("DROP SCHEMA IF EXISTS {copy} CASCADE; CREATE SCHEMA {copy};");
+    for row in &rows {
+        let name: String = row.try_get("name")?;
+        let name = name.replace('"', "\"\"");
+        sql.push_str(&format!(
+            "CREATE TABLE {copy}.\"{name}\" AS TABLE \"{name}\";"
+        ));
+    }
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(write).await?;
+    Ok(())
 }
 
 /// Copies the database into `file`, which appears whole or not at all.

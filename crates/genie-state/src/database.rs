@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
-use sqlx::{Any, AnyPool, ConnectOptions, Connection, Executor, Transaction};
+use sqlx::{
+    Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Executor, Transaction,
+};
 
 use crate::{StateError, backup, schema};
 
@@ -51,6 +53,9 @@ struct Pools {
     reader: AnyPool,
 }
 
+/// Whoever changes the schema of a server has the lock of this number, "genie"
+/// in ASCII.
+const CHANGING: i64 = 0x67_656e_6965;
 /// How long a request waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Connections that read a SQLite file at the same time.
@@ -67,11 +72,13 @@ const READER_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = O
 impl State {
     /// Opens a database, makes it where it is a file that is not there, and
     /// brings its schema up to date. A file with an older schema is copied to
-    /// `backup-before-<schema>.db` beside it first.
+    /// `backup-before-<schema>.db` beside it first, the tables of a server to
+    /// the schema `genie_before_<schema>` of the same database.
     ///
     /// # Errors
     ///
     /// [`StateError::NewerSchema`] where a later version wrote it;
+    /// [`StateError::NoCopy`] where it can't be copied before it changes;
     /// [`StateError::Unavailable`], [`StateError::Corrupt`],
     /// [`StateError::File`] where it can't be reached or read.
     pub async fn open(database: &Database) -> Result<Self, StateError> {
@@ -176,7 +183,19 @@ async fn open_server(url: &str) -> Result<Pools, StateError> {
     let migrator = schema::migrator(Engine::Postgres);
     let migrated = async {
         let mut connection = pool.acquire().await?;
-        schema::found(&mut connection, &migrator).await?;
+        let found = schema::found(&mut connection, &migrator).await?;
+        if found > 0 && found < schema::newest(&migrator) {
+            // Of programs that start together one copies and changes; the
+            // others find it done.
+            lock_server(&mut connection, "pg_advisory_lock").await?;
+            let found = schema::found(&mut connection, &migrator).await?;
+            if found < schema::newest(&migrator) {
+                backup::copy_tables(&mut connection, found).await?;
+                migrator.run_direct(None, &mut *connection, false).await?;
+            }
+            lock_server(&mut connection, "pg_advisory_unlock").await?;
+            return Ok(());
+        }
         Ok::<_, StateError>(migrator.run_direct(None, &mut *connection, false).await?)
     }
     .await;
@@ -189,6 +208,21 @@ async fn open_server(url: &str) -> Result<Pools, StateError> {
         writer: pool.clone(),
         reader: pool,
     })
+}
+
+/// Takes or gives back the turn to change the schema; a connection that is
+/// closed gives it back as well.
+async fn lock_server(
+    connection: &mut AnyConnection,
+    function: &'static str,
+) -> Result<(), StateError> {
+    sqlx::query(AssertSqlSafe(format!(
+        "SELECT CAST({function}($1) AS TEXT)"
+    )))
+    .bind(CHANGING)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 async fn connect(

@@ -36,6 +36,17 @@ pub enum StateError {
         /// The newest schema this program can use.
         known: i64,
     },
+    /// The tables of a server could not be copied before their schema changes.
+    #[error(
+        "the tables of the state database could not be copied to {copy} before its schema changes, so it was left as it is; the account of database_url needs the right CREATE on the database, and the disk of the server as much room as the tables take"
+    )]
+    NoCopy {
+        /// The schema, in PostgreSQL's sense, that was to hold the copies.
+        copy: String,
+        /// Why not.
+        #[source]
+        source: DatabaseError,
+    },
     /// A migration that was applied is not the one in this program.
     #[error(
         "migration {version} of the state database is not the one this program knows; restore a backup"

@@ -5,7 +5,6 @@
 //! results of jobs. Who erases it means these too.
 
 use serde_json::Value;
-use sqlx::AnyConnection;
 
 use crate::row::Columns;
 use crate::{State, StateError, WorkspaceId};
@@ -13,8 +12,11 @@ use crate::{State, StateError, WorkspaceId};
 /// What stands in the place of a text that was taken from the document.
 pub const ERASED: &str = "[…]";
 
-/// Rows that are looked at together.
+/// Rows that are looked at, and changed, together.
 const ROWS: i64 = 100;
+/// How often it is looked for at most: answers that are being written while
+/// their document is removed are few.
+const PASSES: usize = 5;
 
 impl State {
     /// Takes the passages and the quotes of a document, named as it is cited,
@@ -31,17 +33,117 @@ impl State {
         uri: &str,
     ) -> Result<u64, StateError> {
         let like = pattern(uri)?;
-        let mut write = self.begin().await?;
         let mut changed = 0;
-        changed += in_messages(&mut write, workspace, uri, &like).await?;
-        for column in [Column::Result, Column::Payload] {
-            changed += in_jobs(&mut write, workspace, uri, &like, column).await?;
+        for _ in 0..PASSES {
+            let mut now = 0;
+            for held in [Held::Answer, Held::Result, Held::Payload] {
+                now += self.forget_in(workspace, uri, &like, held).await?;
+            }
+            changed += now;
+            // Once more where something was, for what was changed or kept
+            // while it was looked for.
+            if now == 0 {
+                break;
+            }
         }
-        write.commit().await?;
         if changed > 0 {
             self.clear_journal().await?;
         }
         Ok(changed)
+    }
+
+    /// Looking for it takes as long as there is much to look at, so it is done
+    /// beside the writes of others; a write is only as long as what is changed.
+    async fn forget_in(
+        &self,
+        workspace: &WorkspaceId,
+        uri: &str,
+        like: &str,
+        held: Held,
+    ) -> Result<u64, StateError> {
+        let (mut changed, mut last) = (0, String::new());
+        loop {
+            let rows = sqlx::query(held.select())
+                .bind(workspace.to_string())
+                .bind(like.to_owned())
+                .bind(last.clone())
+                .bind(ROWS)
+                .fetch_all(self.reader())
+                .await?;
+            let mut found = Vec::new();
+            for row in &rows {
+                last = row.text("id")?;
+                let before = row.text("held")?;
+                if let Some((after, taken)) = without(&before, uri) {
+                    let text = (held == Held::Answer && taken.cited).then_some(ERASED);
+                    found.push((last.clone(), before, after, text));
+                }
+            }
+            if !found.is_empty() {
+                let mut write = self.begin().await?;
+                for (id, before, after, text) in found {
+                    let update = sqlx::query(held.update())
+                        .bind(after)
+                        .bind(id)
+                        // What somebody changed meanwhile is for the next pass.
+                        .bind(before);
+                    let update = match held {
+                        Held::Answer => update.bind(text),
+                        Held::Result | Held::Payload => update,
+                    };
+                    changed += update.execute(&mut *write).await?.rows_affected();
+                }
+                write.commit().await?;
+            }
+            if rows.len() < usize::try_from(ROWS).unwrap_or_default() {
+                return Ok(changed);
+            }
+        }
+    }
+}
+
+/// What may hold an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// A message.
+    Answer,
+    /// What came of a job.
+    Result,
+    /// What a job is to do.
+    Payload,
+}
+
+impl Held {
+    const fn select(self) -> &'static str {
+        match self {
+            Self::Answer => {
+                "SELECT m.id, m.answer AS held FROM conversations c \
+                 JOIN messages m ON m.conversation = c.id \
+                 WHERE c.workspace = $1 AND m.answer LIKE $2 ESCAPE '!' AND m.id > $3 \
+                 ORDER BY m.id LIMIT $4"
+            }
+            Self::Result => {
+                "SELECT id, result AS held FROM jobs \
+                 WHERE workspace = $1 AND result LIKE $2 ESCAPE '!' AND id > $3 \
+                 ORDER BY id LIMIT $4"
+            }
+            Self::Payload => {
+                "SELECT id, payload AS held FROM jobs \
+                 WHERE workspace = $1 AND payload LIKE $2 ESCAPE '!' AND id > $3 \
+                 ORDER BY id LIMIT $4"
+            }
+        }
+    }
+
+    const fn update(self) -> &'static str {
+        match self {
+            Self::Answer => {
+                "UPDATE messages SET answer = $1, body = COALESCE($4, body) \
+                 WHERE id = $2 AND answer = $3"
+            }
+            Self::Result => "UPDATE jobs SET result = $1 WHERE id = $2 AND result = $3",
+            Self::Payload => "UPDATE jobs SET payload = $1 WHERE id = $2 AND payload = $3",
+        }
     }
 }
 
@@ -58,99 +160,6 @@ fn pattern(uri: &str) -> Result<String, StateError> {
     }
     pattern.push('%');
     Ok(pattern)
-}
-
-async fn in_messages(
-    write: &mut AnyConnection,
-    workspace: &WorkspaceId,
-    uri: &str,
-    like: &str,
-) -> Result<u64, StateError> {
-    let (mut changed, mut last) = (0, String::new());
-    loop {
-        let rows = sqlx::query(
-            "SELECT m.id, m.body, m.answer FROM conversations c \
-             JOIN messages m ON m.conversation = c.id \
-             WHERE c.workspace = $1 AND m.answer LIKE $2 ESCAPE '!' AND m.id > $3 \
-             ORDER BY m.id LIMIT $4",
-        )
-        .bind(workspace.to_string())
-        .bind(like.to_owned())
-        .bind(last.clone())
-        .bind(ROWS)
-        .fetch_all(&mut *write)
-        .await?;
-        for row in &rows {
-            last = row.text("id")?;
-            let body = row.text("body")?;
-            let Some((answer, taken)) = without(&row.text("answer")?, uri) else {
-                continue;
-            };
-            sqlx::query("UPDATE messages SET body = $1, answer = $2 WHERE id = $3")
-                .bind(if taken.cited { ERASED.to_owned() } else { body })
-                .bind(answer)
-                .bind(last.clone())
-                .execute(&mut *write)
-                .await?;
-            changed += 1;
-        }
-        if rows.len() < usize::try_from(ROWS).unwrap_or_default() {
-            return Ok(changed);
-        }
-    }
-}
-
-/// A column of jobs that may hold an answer.
-#[derive(Clone, Copy)]
-enum Column {
-    Result,
-    Payload,
-}
-
-async fn in_jobs(
-    write: &mut AnyConnection,
-    workspace: &WorkspaceId,
-    uri: &str,
-    like: &str,
-    column: Column,
-) -> Result<u64, StateError> {
-    let (select, update) = match column {
-        Column::Result => (
-            "SELECT id, result AS held FROM jobs \
-             WHERE workspace = $1 AND result LIKE $2 ESCAPE '!' AND id > $3 ORDER BY id LIMIT $4",
-            "UPDATE jobs SET result = $1 WHERE id = $2",
-        ),
-        Column::Payload => (
-            "SELECT id, payload AS held FROM jobs \
-             WHERE workspace = $1 AND payload LIKE $2 ESCAPE '!' AND id > $3 ORDER BY id LIMIT $4",
-            "UPDATE jobs SET payload = $1 WHERE id = $2",
-        ),
-    };
-    let (mut changed, mut last) = (0, String::new());
-    loop {
-        let rows = sqlx::query(select)
-            .bind(workspace.to_string())
-            .bind(like.to_owned())
-            .bind(last.clone())
-            .bind(ROWS)
-            .fetch_all(&mut *write)
-            .await?;
-        for row in &rows {
-            last = row.text("id")?;
-            let Some((held, _)) = without(&row.text("held")?, uri) else {
-                continue;
-            };
-            sqlx::query(update)
-                .bind(held)
-                .bind(last.clone())
-                .execute(&mut *write)
-                .await?;
-            changed += 1;
-        }
-        if rows.len() < usize::try_from(ROWS).unwrap_or_default() {
-            return Ok(changed);
-        }
-    }
 }
 
 /// What was taken out.

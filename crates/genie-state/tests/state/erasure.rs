@@ -4,6 +4,7 @@ crate::both!(
     everything_of_a_person_is_given_out,
     what_is_erased_is_in_no_file,
     a_document_is_forgotten_in_the_answers_of_its_workspace_alone,
+    what_is_forgotten_is_looked_for_beside_the_writes_of_others,
 );
 
 mod cases {
@@ -11,8 +12,64 @@ mod cases {
         Database, NewConversation, NewFeedback, NewJob, NewMessage, Owner, Timestamp, UsageDelta,
     };
 
+    use sqlx::{AnyConnection, Connection};
+
     use crate::files::any_holds;
     use crate::place::{Place, subject, whole};
+
+    pub(crate) async fn what_is_forgotten_is_looked_for_beside_the_writes_of_others(place: Place) {
+        let ana = owner(&place, "health").await;
+        // More than are looked at together.
+        let cited = serde_json::json!({
+            "answer": "Ships splice cables [1].",
+            "citations": [{"number": 1, "document": "a.md", "quote": "splice"}],
+        });
+        let text = "Ships splice cables [1].";
+        let new = NewConversation {
+            owner: ana.clone(),
+            title: "ships".to_owned(),
+        };
+        let state = &place.state;
+        let talk = state.create_conversation(new).await.expect("begun");
+        let person = NewMessage {
+            text: "What do ships do?".to_owned(),
+            language: None,
+            answer: None,
+        };
+        let assistant = NewMessage {
+            text: text.to_owned(),
+            language: None,
+            answer: Some(cited.to_string()),
+        };
+        for _ in 0..130 {
+            let kept = state
+                .add_exchange(&ana, &talk.id, person.clone(), assistant.clone())
+                .await;
+            kept.expect("kept");
+        }
+        // Somebody writes and takes long.
+        let mut writer = AnyConnection::connect(place.url()).await.expect("by hand");
+        let begin = if place.is_sqlite() {
+            "BEGIN IMMEDIATE"
+        } else {
+            "BEGIN"
+        };
+        let by_hand = sqlx::raw_sql(begin).execute(&mut writer).await;
+        by_hand.expect("begun");
+        let touch = "UPDATE workspaces SET name = name";
+        sqlx::query(touch).execute(&mut writer).await.expect("held");
+        let none = state.forget_document(&ana.workspace, "b.md").await;
+        assert_eq!(none.expect("nothing to write, so nobody to wait for"), 0);
+        let rolled_back = sqlx::raw_sql("ROLLBACK").execute(&mut writer).await;
+        rolled_back.expect("ended");
+        writer.close().await.expect("closed");
+        let forgotten = state.forget_document(&ana.workspace, "a.md").await;
+        assert_eq!(forgotten.expect("forgotten"), 130);
+        let left = format!("SELECT COUNT(*) FROM messages WHERE body = '{text}'");
+        assert_eq!(place.number_by_hand(&left).await, 0);
+        let asked = "SELECT COUNT(*) FROM messages WHERE body = 'What do ships do?'";
+        assert_eq!(place.number_by_hand(asked).await, 130);
+    }
 
     async fn speak(place: &Place, owner: &Owner, text: &str) {
         let state = &place.state;

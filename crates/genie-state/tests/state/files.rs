@@ -186,6 +186,81 @@ fn an_older_schema_is_copied_before_it_changes() {
 }
 
 #[test]
+fn tables_of_a_server_are_copied_before_their_schema_changes() {
+    on_postgres("before", async |place| {
+        place.workspace("health").await;
+        place.state.close().await;
+        let copies = "SELECT COUNT(*) FROM pg_namespace WHERE nspname LIKE 'genie_before%'";
+        assert_eq!(place.number_by_hand(copies).await, 0);
+        // Back to schema 3, and a copy of an attempt that failed.
+        for sql in [
+            "DROP INDEX conversations_due",
+            "ALTER TABLE conversations DROP COLUMN erase_after",
+            "ALTER TABLE api_keys DROP COLUMN quotas",
+            "DROP INDEX usage_days_by_subject",
+            "DELETE FROM _sqlx_migrations WHERE version > 3",
+            "CREATE SCHEMA genie_before_3",
+            "CREATE TABLE genie_before_3.workspaces (id TEXT)",
+        ] {
+            place.by_hand(sql).await;
+        }
+        // Together: one copies, and nobody finds it half done.
+        let opening = || State::open(&place.database);
+        let (one, other) = tokio::join!(opening(), opening());
+        let (one, other) = (one.expect("opened"), other.expect("opened"));
+        let id: WorkspaceId = "health".parse().expect("a name");
+        assert!(one.workspace(&id).await.expect("read").is_some());
+        other.close().await;
+        // Of the older schema, with everything in it.
+        let kept = "SELECT (SELECT MAX(version) FROM genie_before_3._sqlx_migrations) * 10 + \
+                    (SELECT COUNT(*) FROM genie_before_3.workspaces)";
+        assert_eq!(place.number_by_hand(kept).await, 32);
+        let new = "SELECT COUNT(*) FROM information_schema.columns \
+                   WHERE table_schema = 'genie_before_3' AND column_name = 'quotas'";
+        assert_eq!(place.number_by_hand(new).await, 0);
+        assert_eq!(place.number_by_hand(copies).await, 1);
+        one.close().await;
+    });
+}
+
+#[test]
+fn a_server_that_takes_no_copy_is_left_as_it_is() {
+    on_postgres("nocopy", async |place| {
+        place.state.close().await;
+        let account = format!("genie_nocopy_{}", std::process::id());
+        let back = "DELETE FROM _sqlx_migrations WHERE version > 4";
+        for sql in [
+            "ALTER TABLE api_keys DROP COLUMN quotas",
+            "DROP INDEX usage_days_by_subject",
+            back,
+            &format!("CREATE ROLE {account} LOGIN"),
+            &format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {account}"),
+            &format!("GRANT ALL ON SCHEMA public TO {account}"),
+        ] {
+            place.by_hand(sql).await;
+        }
+        let url = place
+            .url()
+            .replace("user=genie", &format!("user={account}"));
+        assert_ne!(
+            url,
+            place.url(),
+            "the server of the test names the user genie"
+        );
+        let refused = State::open(&Database::Postgres(url)).await;
+        let error = refused.expect_err("refused");
+        assert!(
+            matches!(&error, StateError::NoCopy { copy, .. } if copy == "genie_before_4"),
+            "{error:?}"
+        );
+        let at = "SELECT MAX(version) FROM _sqlx_migrations";
+        assert_eq!(place.number_by_hand(at).await, 4);
+        place.by_hand(&format!("DROP OWNED BY {account}")).await;
+        place.by_hand(&format!("DROP ROLE {account}")).await;
+    });
+}
+
+#[test]
 fn programs_that_start_together_migrate_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let database = Database::Sqlite(folder.path().join("genie.db"));
