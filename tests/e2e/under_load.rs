@@ -178,11 +178,12 @@ fn many_chats_at_once_are_neither_lost_nor_crossed_nor_starved() {
     scratch.write(
         "home/config.toml",
         "[retrieval]\nmin_similarity = 0.1\ntop_k = 1\n[answer]\nmax_tokens = 24\n\
-         [server]\nrequests_per_minute = 0\nmax_requests = 64\n",
+         [server]\nrequests_per_minute = 0\n",
     );
     let genie = Genie::quick(&scratch.home(), &models).set("GENIE_CHAT_MODEL", SMOLLM);
     let service = Service::start(&genie);
-    // Far more than the model's slots, so that the large one has a line.
+    // As many as the service takes on as it is installed, and far more than
+    // the model's slots, so that the large one has a line.
     let large = 48;
     let chats: Vec<(&str, usize)> = (0..large)
         .map(|number| ("fisheries", number))

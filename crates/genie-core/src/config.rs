@@ -454,7 +454,7 @@ mod tests {
                 allow_remote: false,
                 authentication: Authentication::SingleUser,
                 requests_per_minute: 600,
-                max_requests: 16,
+                max_requests: 64,
                 max_body_bytes: 1 << 20,
                 direct_model: false,
             },

@@ -39,6 +39,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 /// Seconds between tries to deliver: eight tries in nine hours, so that a relay
 /// may be away for a night.
 const DELIVERY_PAUSES: [u64; 7] = [10, 30, 120, 600, 1800, 7200, 21_600];
+/// Searches, and documents in memory, at the same time: answers wait for the
+/// language model most of their time, these for a processor or the disk.
+const MOST_AT_ONCE: usize = 16;
 /// Searches that wait for their turn: a few seconds on two old cores.
 const LONGEST_LINE: usize = 256;
 
@@ -188,6 +191,11 @@ pub(crate) struct Service {
     /// Work of milliseconds has a line of its own: it waits behind its like,
     /// not behind answers.
     short: Arc<Semaphore>,
+    /// Requests that hold a whole document in memory are fewer than answers,
+    /// which hold a text.
+    documents: Arc<Semaphore>,
+    /// How many the last two let through.
+    at_once: usize,
     waiting: AtomicUsize,
 }
 
@@ -198,9 +206,12 @@ impl Service {
         if let Some(model) = state.engine.generate() {
             model.watch(Arc::clone(&metrics) as Arc<dyn WatchWork>);
         }
+        let at_once = state.server.max_requests.min(MOST_AT_ONCE);
         Arc::new(Self {
             permits: Arc::new(Semaphore::new(state.server.max_requests)),
-            short: Arc::new(Semaphore::new(state.server.max_requests)),
+            short: Arc::new(Semaphore::new(at_once)),
+            documents: Arc::new(Semaphore::new(at_once)),
+            at_once,
             waiting: AtomicUsize::new(0),
             metrics,
             started: std::time::SystemTime::now(),
@@ -219,7 +230,16 @@ impl Service {
     /// The right to do the work of one request, at once or not at all: a
     /// queue here would only hide that the models are busy.
     pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
+        self.at_once(&self.permits)
+    }
+
+    /// As [`Self::admit`] for work with a whole document in memory.
+    pub(crate) fn admit_document(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        self.at_once(&self.documents)
+    }
+
+    fn at_once(&self, permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Failure> {
+        Arc::clone(permits).try_acquire_owned().map_err(|_| {
             self.metrics.rejected();
             Failure::busy()
         })
@@ -321,8 +341,11 @@ impl Service {
 
     /// Requests that are in work now.
     pub(crate) fn in_work(&self) -> usize {
-        let free = self.permits.available_permits() + self.short.available_permits();
-        (2 * self.state.server.max_requests).saturating_sub(free)
+        let free = [&self.permits, &self.short, &self.documents]
+            .map(|permits| permits.available_permits())
+            .iter()
+            .sum();
+        (self.state.server.max_requests + 2 * self.at_once).saturating_sub(free)
     }
 }
 

@@ -10,13 +10,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use genie_rag::RagError;
-use genie_state::{
-    ApiKey, ConversationId, Job, JobOutcome, MessageId, Subject, Timestamp, Workspace,
-};
+use genie_state::{ApiKey, ConversationId, Job, JobOutcome, MessageId, Timestamp, Workspace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::access::{Access, Correlation, Done};
+use crate::access::{Access, Correlation, Done, Permission};
 use crate::answer::answered;
 use crate::app::Service;
 use crate::conversations::{ExchangeBody, IdPath, prepared};
@@ -48,6 +46,9 @@ struct Queued {
     correlation: String,
     intent: Option<String>,
     webhook: Option<WebhookBody>,
+    /// Whether who asks may do so as a member that the workspace lists.
+    #[serde(default)]
+    listed: bool,
 }
 
 /// Queues a question; the answer is told where `Location` says.
@@ -84,6 +85,7 @@ pub(crate) async fn queue(
         correlation: access.correlation.id.clone(),
         intent: access.correlation.intent.clone(),
         webhook,
+        listed: access.caller.is_listed_in(&access.workspace.id),
     };
     let wanted = Wanted {
         kind,
@@ -145,6 +147,7 @@ pub(crate) async fn run(
         return unknown();
     };
     let webhook = queued.webhook.clone();
+    let listed = queued.listed;
     let answering = answer(service, workspace, job, queued);
     let answered = tokio::select! {
         answered = answering => answered,
@@ -165,7 +168,7 @@ pub(crate) async fn run(
     // and receivers tell that by the id, but never not at all.
     if is_over
         && let Some(webhook) = webhook
-        && let Err(failure) = webhook::queue(service, job, webhook, &outcome).await
+        && let Err(failure) = webhook::queue(service, job, webhook, listed, &outcome).await
     {
         return retry(failure);
     }
@@ -178,7 +181,7 @@ async fn answer(
     job: &Job,
     queued: Queued,
 ) -> Result<Value, Failure> {
-    check_key(service, &job.subject).await?;
+    still_allowed(service, job, queued.listed).await?;
     let correlation = Correlation {
         id: queued.correlation,
         intent: queued.intent,
@@ -198,6 +201,7 @@ async fn answer(
         None => (None, question),
     };
     service.within_quotas(&access).await?;
+    within_key(service, job).await?;
     let asked = work::Job {
         question: access.bounded(question),
         field: "question",
@@ -206,6 +210,8 @@ async fn answer(
         stop: Stop::default(),
     };
     let answer = whole(service, asked).await?;
+    // It may have waited long for its turn.
+    still_allowed(service, job, queued.listed).await?;
     let value = match kept {
         Some(kept) => serde_json::to_value(kept.keep(&answer).await?),
         None => {
@@ -230,21 +236,44 @@ async fn exchanged(
     }))
 }
 
-/// A key that was revoked or has ended meanwhile gets no more answers, nor does
-/// one whose quota is used up.
-async fn check_key(service: &Service, subject: &Subject) -> Result<(), Failure> {
-    let Some(id) = subject.as_key() else {
-        return Ok(());
-    };
+/// Whoever may not ask any more gets no answer either: a key that was revoked
+/// or has ended meanwhile, and a person whom the workspace does not list any
+/// more. What a token of a provider said holds as it did when it was asked.
+pub(crate) async fn still_allowed(
+    service: &Service,
+    job: &Job,
+    listed: bool,
+) -> Result<(), Failure> {
     let state = service.accounts()?;
-    let key = state.key(&id).await?;
-    let now = Timestamp::now();
-    let is_valid =
-        |key: &ApiKey| key.revoked.is_none() && key.expires.is_none_or(|expires| expires > now);
-    match key.filter(is_valid) {
-        Some(key) => service.within_key(state, &id, key.quotas).await,
-        None => Err(Failure::forbidden()),
+    if let Some(id) = job.subject.as_key() {
+        let key = state.key(&id).await?;
+        let now = Timestamp::now();
+        let is_valid =
+            |key: &ApiKey| key.revoked.is_none() && key.expires.is_none_or(|expires| expires > now);
+        return key
+            .filter(is_valid)
+            .map(drop)
+            .ok_or_else(Failure::forbidden);
     }
+    if listed {
+        let role = state.role_of(&job.workspace, &job.subject).await?;
+        if !role.is_some_and(|role| Permission::Answer.is_of(role)) {
+            return Err(Failure::forbidden());
+        }
+    }
+    Ok(())
+}
+
+/// Whether the caller's key has quota left; workspaces are looked at with the
+/// access.
+async fn within_key(service: &Service, job: &Job) -> Result<(), Failure> {
+    let state = service.accounts()?;
+    if let Some(id) = job.subject.as_key()
+        && let Some(key) = state.key(&id).await?
+    {
+        service.within_key(state, &id, key.quotas).await?;
+    }
+    Ok(())
 }
 
 fn outcome(job: &Job, failure: Failure) -> JobOutcome {

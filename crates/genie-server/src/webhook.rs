@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use genie_state::{Job, JobOutcome, NewJob, Timestamp, Workspace};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use schemars::JsonSchema;
@@ -13,11 +14,14 @@ use sha2::Sha256;
 
 use crate::access::Access;
 use crate::app::Service;
+use crate::deferred::still_allowed;
 use crate::failure::{Failure, log};
 use crate::jobs::{ANSWER_DELIVERY, Lane, as_payload, failed, payload, retry, unknown};
 use crate::outbound::{Delivery, OutboundError};
 
 const LONGEST_NAME: usize = 63;
+/// The event that brings an answer.
+const DONE: &str = "answer.done";
 const LONGEST_URL: usize = 2048;
 
 /// Whom to tell when an answer is there.
@@ -40,6 +44,9 @@ struct Queued {
     body: String,
     /// How often it was tried.
     tries: u32,
+    /// Whether who asked could do so as a member that the workspace lists.
+    #[serde(default)]
+    listed: bool,
 }
 
 impl WebhookBody {
@@ -83,10 +90,11 @@ pub(crate) async fn queue(
     service: &Service,
     job: &Job,
     webhook: WebhookBody,
+    listed: bool,
     outcome: &JobOutcome,
 ) -> Result<(), Failure> {
     let (event, result, reason) = match outcome {
-        JobOutcome::Done { result } => ("answer.done", Some(result), None),
+        JobOutcome::Done { result } => (DONE, Some(result), None),
         JobOutcome::Failed { reason } | JobOutcome::Retry { reason } => {
             ("answer.failed", None, Some(reason))
         }
@@ -108,6 +116,7 @@ pub(crate) async fn queue(
         event: event.to_owned(),
         body: body.to_string(),
         tries: 0,
+        listed,
     };
     let new = NewJob {
         workspace: job.workspace.clone(),
@@ -130,6 +139,15 @@ pub(crate) async fn run(service: &Arc<Service>, workspace: &Workspace, job: &Job
         Ok(outbound) => Arc::clone(outbound),
         Err(failure) => return failed(&failure.message),
     };
+    // Tries go on for hours. That nothing came of it may be told to anybody.
+    if queued.event == DONE
+        && let Err(failure) = still_allowed(service, job, queued.listed).await
+    {
+        return match failure.status {
+            StatusCode::FORBIDDEN => failed("who asked may not have the answer any more"),
+            _ => retry(failure),
+        };
+    }
     queued.tries += 1;
     let again = match as_payload(&queued) {
         Ok(payload) => payload,

@@ -92,7 +92,7 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
             requests_per_minute: file.server.requests_per_minute.unwrap_or(600),
             listen,
             allow_remote,
-            max_requests: file.server.max_requests.unwrap_or(16),
+            max_requests: file.server.max_requests.unwrap_or(64),
             max_body_bytes: file.server.max_body_bytes.unwrap_or(1 << 20),
             direct_model: file.server.direct_model.unwrap_or(false),
         },

@@ -114,6 +114,20 @@ impl Caller {
         }
     }
 
+    /// Whether its role in a workspace is that of the workspace's own list of
+    /// members, and ends with it.
+    pub(crate) fn is_listed_in(&self, workspace: &WorkspaceId) -> bool {
+        match self {
+            Self::Person(person) => {
+                let grants = |place: &Option<WorkspaceId>| {
+                    place.as_ref().is_none_or(|place| place == workspace)
+                };
+                !person.grants.iter().any(|(place, _)| grants(place))
+            }
+            Self::Local | Self::Key(_) | Self::Later(_) => false,
+        }
+    }
+
     /// Whether its role and its scopes allow this.
     pub(crate) fn may(&self, role: Role, permission: Permission) -> bool {
         let scoped = match self {

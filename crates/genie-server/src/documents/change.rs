@@ -47,7 +47,7 @@ pub(crate) async fn change(
 ) -> Result<Json<DocumentBody>, Failure> {
     let id = known_form(&path.id)?;
     let change = body.checked()?;
-    let permit = service.admit()?;
+    let permit = service.admit_document()?;
     let opened = access.open(&service).await?;
     let sink = opened.indexer.clone().ok_or_else(no_indexer)?;
     let changed = blocking(&service, permit, move |_| {

@@ -46,7 +46,7 @@ pub(crate) async fn original(
     id: DocumentId,
 ) -> Result<Original, Failure> {
     // That many documents are held in memory.
-    let permit = service.admit()?;
+    let permit = service.admit_document()?;
     let opened = access.open(service).await?;
     let found = blocking(service, permit, move |_| {
         let record = opened.engine.store().document(&id)?;

@@ -321,7 +321,7 @@ pub(crate) async fn add(
     body: Body,
 ) -> Result<Response, Failure> {
     // Before the body is read: that many documents are held in memory.
-    let permit = service.admit()?;
+    let permit = service.admit_document()?;
     let opened = ready(&service, &access).await?;
     let bytes = read_body(&headers, body, UPLOAD).await?;
     let (uri, bytes) = match sent(&headers, label.uri, bytes).await? {

@@ -94,7 +94,7 @@ pub(crate) async fn upload(
     body: Body,
 ) -> Result<Json<Value>, Failure> {
     // Before the body is read: that many documents are held in memory.
-    let permit = service.admit()?;
+    let permit = service.admit_document()?;
     let opened = ready(&service, &access).await?;
     let bytes = read(&headers, body, UPLOAD).await?;
     let (name, bytes) = form(&headers, bytes).await?;

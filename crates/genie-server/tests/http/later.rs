@@ -9,10 +9,11 @@ use genie_server::{
     AppState, Delivery, Evaluation, EvaluationError, EvaluationReport, Evaluator, Fetched,
     Outbound, OutboundError, Watch,
 };
-use genie_state::{JobId, NewMessage, Owner, Role, Subject, WorkspaceId};
+use genie_state::{JobId, JobState, NewMessage, Owner, Role, Subject, WorkspaceId};
 use serde_json::{Value, json};
 
 use crate::fixture::{ASKED, EXCHANGE, Gate, Talker};
+use crate::provider::{Provider, Signer};
 use crate::tenants::{Service, service, with_keys};
 
 const LATER: [(&str, &str); 1] = [("prefer", "respond-async")];
@@ -635,6 +636,95 @@ async fn an_evaluation_is_made_while_the_service_goes_on() {
     working.await.expect("no panic");
     let uploads = service.folder.path().join("uploads/health");
     assert_eq!(std::fs::read_dir(uploads).expect("a folder").count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_listed_no_more_gets_no_answer_later() {
+    let signer = Signer::p256("p256");
+    let provider = Provider::start(&[signer.public()]);
+    let post = Arc::new(Post::default());
+    let outbound = Arc::clone(&post);
+    let talker = Talker::saying(&["It connects 42 networks. "]);
+    let mut service = service(Some(Arc::new(talker)), |state: &mut AppState| {
+        with_keys(state);
+        provider.of(state);
+        state.outbound = Some(outbound);
+        state.delivery_pauses = vec![Duration::from_secs(1); 20];
+    })
+    .await;
+    let upkeep = service.upkeep.take().expect("not taken yet");
+    let editor = service.key(Some("health"), Role::Editor).await;
+    let text = json!({"uri": "exchange.txt", "text": EXCHANGE});
+    let added = service
+        .ask("POST", "/api/v1/documents", &editor, Some(text))
+        .await;
+    assert_eq!(added.status, 201, "{}", added.text);
+    let health: WorkspaceId = "health".parse().expect("an id");
+    let who: Subject = "user:gov:ana".parse().expect("a subject");
+    let listed = async |is: bool| {
+        if is {
+            let set = service.state.set_member(&health, &who, Role::Reader).await;
+            set.expect("listed");
+        } else {
+            let removed = service.state.remove_member(&health, &who).await;
+            assert!(removed.expect("removed"));
+        }
+    };
+    listed(true).await;
+    let token = signer.token(&provider.claims("ana", &[]));
+    let path = "/api/v1/workspaces/health/answer";
+    let webhook = json!({"name": "relay", "url": "https://allowed.example/hook"});
+    let ask = async || {
+        let body = json!({"question": ASKED, "webhook": webhook});
+        let queued = service
+            .ask_with("POST", path, &token, Some(body), &LATER)
+            .await;
+        assert_eq!(queued.status, 202, "{}", queued.text);
+        queued.json()["id"].as_str().expect("an id").to_owned()
+    };
+    let job = async |id: &str| {
+        let id = id.parse::<JobId>().expect("an id");
+        for _ in 0..6000 {
+            let job = service.state.job(&health, &id).await.expect("read");
+            let job = job.expect("a job");
+            if matches!(job.state, JobState::Done | JobState::Failed) {
+                return job;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the job {id} does not end");
+    };
+    // Nobody works yet, so the question waits.
+    let early = ask().await;
+    listed(false).await;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let working = tokio::spawn(upkeep.run(async {
+        stopped.await.ok();
+    }));
+    let ended = job(&early).await;
+    assert_eq!(ended.state, JobState::Failed, "{ended:?}");
+    assert_eq!(ended.result, None);
+
+    // Answered, and then it can't be delivered until the list has changed.
+    listed(true).await;
+    *post.failures.lock().expect("nobody panics with it") = usize::MAX;
+    let late = ask().await;
+    assert_eq!(job(&late).await.state, JobState::Done);
+    listed(false).await;
+    *post.failures.lock().expect("nobody panics with it") = 0;
+    for _ in 0..6000 {
+        let open = service.state.open_jobs(&health).await.expect("read");
+        if open.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.send(()).expect("it runs");
+    working.await.expect("no panic");
+    let delivered = post.delivered.lock().expect("nobody panics with it");
+    let events: Vec<_> = delivered.iter().map(|(id, event, _)| (id, event)).collect();
+    // That there is no answer is told; the answer is not.
+    assert_eq!(events, [(&early, &"answer.failed".to_owned())]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
