@@ -13,11 +13,15 @@ use crate::service::Service;
 /// Inputs made for each operation; more find little more and take long.
 const EXAMPLES: &str = "15";
 
-fn service(scratch: &Scratch) -> Option<(Genie, Service)> {
+/// What is held against the description.
+const CONFORMS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
+    response_headers_conformance,response_schema_conformance";
+
+fn service(scratch: &Scratch, server: &str) -> Option<(Genie, Service)> {
     let models = models(&[MINILM])?;
     scratch.write(
         "home/config.toml",
-        "[retrieval]\nmin_similarity = 0.1\n[server]\nrequests_per_minute = 0\n",
+        format!("[retrieval]\nmin_similarity = 0.1\n[server]\nrequests_per_minute = 0\n{server}"),
     );
     let genie = Genie::quick(&scratch.home(), &models).set("GENIE_CHAT_MODEL", "none");
     scratch.articles();
@@ -28,6 +32,22 @@ fn service(scratch: &Scratch) -> Option<(Genie, Service)> {
 
 #[test]
 fn the_service_is_as_its_description_says() {
+    checked("", CONFORMS, |_| None);
+}
+
+/// As somebody from elsewhere, who needs a key: with one that may do
+/// everything, and tried again without it and with wrong ones.
+#[test]
+fn the_service_is_as_its_description_says_to_whoever_has_a_key() {
+    let checks = format!("{CONFORMS},ignored_auth");
+    checked("authentication = \"required\"\n", &checks, |genie| {
+        let operator = ["key", "create", "--name", "all", "--operator"];
+        let secret = genie.run(&operator).ended(0).out.trim().to_owned();
+        Some(format!("Authorization: Bearer {secret}"))
+    });
+}
+
+fn checked(server: &str, checks: &str, header: impl FnOnce(&Genie) -> Option<String>) {
     let Some(python) = std::env::var_os("GENIE_TEST_PYTHON").map(PathBuf::from) else {
         eprintln!("skipped: GENIE_TEST_PYTHON names no Python that has the package schemathesis");
         return;
@@ -39,18 +59,16 @@ fn the_service_is_as_its_description_says() {
     }
     let _turn = alone();
     let scratch = Scratch::new();
-    let Some((_, service)) = service(&scratch) else {
+    let Some((genie, service)) = service(&scratch, server) else {
         return;
     };
+    let header = header(&genie).map(|header| ["--header".to_owned(), header]);
     let checked = Command::new(schemathesis)
         .arg("run")
         .arg(format!("{}/v3/api-docs", service.url))
         .args(["--phases", "examples,coverage,fuzzing"])
-        .args([
-            "--checks",
-            "not_a_server_error,status_code_conformance,content_type_conformance,\
-             response_schema_conformance",
-        ])
+        .args(["--checks", checks])
+        .args(header.into_iter().flatten())
         .args(["--max-examples", EXAMPLES, "--workers", "2", "--seed", "1"])
         .args([
             "--generation-database",
@@ -72,7 +90,7 @@ fn the_service_is_as_its_description_says() {
 fn what_was_acknowledged_is_there_after_a_crash() {
     let _turn = alone();
     let scratch = Scratch::new();
-    let Some((genie, mut service)) = service(&scratch) else {
+    let Some((genie, mut service)) = service(&scratch, "") else {
         return;
     };
     let opened = service.post("/api/v1/conversations", &json!({"title": "kept"}));

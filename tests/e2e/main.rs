@@ -38,6 +38,7 @@ mod material;
 mod mcp;
 mod models;
 mod observed;
+mod on_postgres;
 mod quickstart;
 mod service;
 mod signals;

@@ -56,6 +56,45 @@ Feature: Answers
     And "citations" of the body has 0 entries
 
   @method=POST @endpoint=/api/v1/answer @positive
+  Scenario: Where nothing is answered, a person is named who can be asked
+    Given a workspace "desk"
+    And the header "x-genie-workspace" is "{desk}"
+    When PATCH "/api/v1/workspaces/{desk}" is asked with JSON
+      """
+      {"settings": {"contact": "helpdesk@example.org"}}
+      """
+    Then the status is 200
+    When POST "/api/v1/answer" is asked with JSON
+      """
+      {"question": "How much does a market stall licence cost?"}
+      """
+    Then the status is 200
+    And "answered" of the body is "false"
+    And "hand_over.reason" of the body is "not_answered"
+    And "hand_over.contact" of the body is "helpdesk@example.org"
+    And the reply is as the description says
+
+  @method=POST @endpoint=/api/v1/answer @positive
+  Scenario: What is quoted without a language model has no probability, and names nobody
+    Given a workspace "ferries"
+    And the header "x-genie-workspace" is "{ferries}"
+    And a document "ferries.md" that says "The night ferry leaves the harbour at eleven."
+    When PATCH "/api/v1/workspaces/{ferries}" is asked with JSON
+      """
+      {"settings": {"contact": "helpdesk@example.org"}}
+      """
+    Then the status is 200
+    When POST "/api/v1/answer" is asked with JSON
+      """
+      {"question": "When does the night ferry leave the harbour?"}
+      """
+    Then the status is 200
+    And "answered" of the body is "true"
+    And "confidence" of the body is "null"
+    And "hand_over" of the body is "null"
+    And the reply is as the description says
+
+  @method=POST @endpoint=/api/v1/answer @positive
   Scenario: Events only for those who ask for them
     Given the header "accept" is "text/event-stream"
     When POST "/api/v1/answer" is asked with JSON
