@@ -60,9 +60,14 @@ pub struct Stages {
     pub shares: Shares,
     /// Token by token; `None` where that was not done.
     pub tokens: Option<Stage>,
+    /// What the match of words adds to the score of that comparison; `None`
+    /// where there was none.
+    pub bonus: Option<f32>,
     /// What its document adds to its score; `None` where nothing is
     /// preferred.
     pub boost: Option<Boost>,
+    /// By all of these, among all candidates, before any is left out.
+    pub scored: Stage,
     /// By the language model, whose score is the probability that it says
     /// yes; `None` where it was not asked.
     pub judged: Option<Stage>,

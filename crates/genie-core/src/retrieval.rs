@@ -39,6 +39,9 @@ pub struct RerankConfig {
     pub budget_ms: usize,
     /// How many passages are kept.
     pub cut: Cut,
+    /// How far below the best score, a cosine, [`Cut::Threshold`] keeps a
+    /// passage.
+    pub cut_margin: f32,
     /// Whether neighbouring chunks of one document that are both found become
     /// one passage.
     pub merge_neighbours: bool,
@@ -60,6 +63,7 @@ impl Default for RerankConfig {
             lexical_bonus: 0.015,
             budget_ms: 200,
             cut: Cut::Fixed,
+            cut_margin: 0.075,
             merge_neighbours: false,
             collapse_translations: false,
             boosts: Boosts::default(),
@@ -76,7 +80,7 @@ pub enum Cut {
     /// `top_k`.
     #[default]
     Fixed,
-    /// Those whose score is not far below the best one's.
+    /// Those whose score is not more than a margin below the best one's.
     Threshold,
     /// Those before the largest gap between two scores.
     Gap,
@@ -113,6 +117,7 @@ impl RetrievalConfig {
         within("retrieval.min_similarity", self.min_similarity, -1.0, 1.0)?;
         within("retrieval.lexical_bonus", rerank.lexical_bonus, 0.0, 1.0)?;
         within("retrieval.rerank_budget_ms", rerank.budget_ms, 1, 60_000)?;
+        within("retrieval.cut_margin", rerank.cut_margin, 0.0, 2.0)?;
         within("retrieval.rerank_model", rerank.judged, 0, 50)?;
         within(
             "retrieval.rerank_model_budget_ms",

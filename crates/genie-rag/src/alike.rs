@@ -7,6 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use genie_core::{Hit, Language, Passage};
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::left_out::{ChunkPlace, LeftOut, LeftOutReason, Sifted};
 use crate::numbers::{Figures, figures};
 use crate::support::dot;
 
@@ -35,21 +36,25 @@ pub(crate) fn distinct(
     passages: impl Iterator<Item = Passage>,
     alike: Alike,
     limit: usize,
-) -> Vec<Passage> {
+) -> Sifted {
     let mut kept: Vec<(HashSet<u64>, Passage)> = Vec::with_capacity(limit);
+    let mut left_out = Vec::new();
+    let mut leave_out = |passage, reason| left_out.push(LeftOut::new(passage, reason));
     for mut passage in passages {
         let full = kept.len() == limit;
         let Alike::Translated(wanted) = alike else {
             if full {
-                break;
+                leave_out(passage, LeftOutReason::TopK);
+            } else if let Some((passage, reason)) = push_unless_repeated(&mut kept, passage) {
+                leave_out(passage, reason);
             }
-            push_unless_repeated(&mut kept, passage);
             continue;
         };
         let speaks = |passage: &Passage| passage.hit.chunk.language == Some(wanted);
         // Once all places are taken only a passage in the question's language
         // can still take one, and only from one that is not.
         if full && !speaks(&passage) {
+            leave_out(passage, LeftOutReason::TopK);
             continue;
         }
         let translated = kept.iter().position(|(_, other)| {
@@ -60,32 +65,46 @@ pub(crate) fn distinct(
                 // Its place is by the other's score, and what looks at scores
                 // after this expects them to fall.
                 passage.hit.score = kept[place].1.hit.score;
-                kept[place] = (shingles(&passage.hit.chunk.text), passage);
+                let reason = LeftOutReason::Translates(ChunkPlace::of(&passage));
+                let own = (shingles(&passage.hit.chunk.text), passage);
+                let (_, other) = std::mem::replace(&mut kept[place], own);
+                leave_out(other, reason);
             }
-            Some(_) => left_out(&passage, "it translates another"),
-            None if full => {}
-            None => push_unless_repeated(&mut kept, passage),
+            Some(place) => {
+                let reason = LeftOutReason::Translates(ChunkPlace::of(&kept[place].1));
+                leave_out(passage, reason);
+            }
+            None if full => leave_out(passage, LeftOutReason::TopK),
+            None => {
+                if let Some((passage, reason)) = push_unless_repeated(&mut kept, passage) {
+                    leave_out(passage, reason);
+                }
+            }
         }
     }
-    kept.into_iter().map(|(_, passage)| passage).collect()
+    Sifted {
+        kept: kept.into_iter().map(|(_, passage)| passage).collect(),
+        left_out,
+    }
 }
 
-fn push_unless_repeated(kept: &mut Vec<(HashSet<u64>, Passage)>, passage: Passage) {
+/// Gives the passage back where it repeats another.
+fn push_unless_repeated(
+    kept: &mut Vec<(HashSet<u64>, Passage)>,
+    passage: Passage,
+) -> Option<(Passage, LeftOutReason)> {
     let own = shingles(&passage.hit.chunk.text);
-    let repeats = kept.iter().any(|(other, _)| {
+    let repeated = kept.iter().find(|(other, _)| {
         let common = own.intersection(other).count();
         let all = own.len() + other.len() - common;
         common > 0 && common as f32 >= SAME * all as f32
     });
-    if repeats {
-        left_out(&passage, "it repeats another");
-    } else {
-        kept.push((own, passage));
+    if let Some((_, other)) = repeated {
+        let reason = LeftOutReason::Repeats(ChunkPlace::of(other));
+        return Some((passage, reason));
     }
-}
-
-fn left_out(passage: &Passage, why: &str) {
-    tracing::debug!(document = passage.hit.document.uri, why, "left out");
+    kept.push((own, passage));
+    None
 }
 
 /// Whether two passages are one text in two languages: nearly the same to the
@@ -183,7 +202,12 @@ mod tests {
 
     #[test]
     fn one_translation_is_kept_and_that_in_the_language_of_the_question() {
-        let kept = |language| distinct(found().into_iter(), Alike::Translated(language), 10);
+        let kept = |language| {
+            let sifted = distinct(found().into_iter(), Alike::Translated(language), 10);
+            // Nothing is lost on the way.
+            assert_eq!(sifted.kept.len() + sifted.left_out.len(), found().len());
+            sifted.kept
+        };
         // Other figures, another vector or the same language: no translation.
         assert_eq!(uris(&kept(Language::English)), ["en", "fr", "ru", "en2"]);
         let spanish = kept(Language::Spanish);
@@ -191,12 +215,41 @@ mod tests {
         assert!(spanish.is_sorted_by(|a, b| a.hit.score >= b.hit.score));
         assert_eq!(uris(&kept(Language::Chinese)), ["en", "fr", "ru", "en2"]);
         let all = distinct(found().into_iter(), Alike::Repeated, 10);
-        assert_eq!(all.len(), 5);
+        assert_eq!(all.kept.len(), 5);
+    }
+
+    #[test]
+    fn what_is_left_out_says_of_what() {
+        let found = found();
+        let place = |at: usize| ChunkPlace::of(&found[at]);
+        let mut sifted = distinct(
+            found.clone().into_iter(),
+            Alike::Translated(Language::Spanish),
+            2,
+        );
+        let mut told = |uri: &str| {
+            let left_out = &mut sifted.left_out;
+            let at = left_out
+                .iter()
+                .position(|left_out| left_out.passage.hit.document.uri == uri);
+            left_out.swap_remove(at.expect("it was left out")).reason
+        };
+        assert_eq!(told("en"), LeftOutReason::Translates(place(1)));
+        assert_eq!(told("ru"), LeftOutReason::TopK);
+        assert_eq!(told("en2"), LeftOutReason::TopK);
+        let again = [found[0].clone(), found[0].clone(), found[1].clone()];
+        let sifted = distinct(again.into_iter(), Alike::Repeated, 1);
+        let reasons: Vec<_> = sifted.left_out.iter().map(|one| &one.reason).collect();
+        // Once all places are taken nobody looks whether it repeats.
+        assert_eq!(reasons, [&LeftOutReason::TopK, &LeftOutReason::TopK]);
+        let again = [found[0].clone(), found[0].clone()];
+        let sifted = distinct(again.into_iter(), Alike::Repeated, 2);
+        assert_eq!(sifted.left_out[0].reason, LeftOutReason::Repeats(place(0)));
     }
 
     #[test]
     fn a_translation_takes_its_place_also_when_all_are_taken() {
         let kept = distinct(found().into_iter(), Alike::Translated(Language::Spanish), 1);
-        assert_eq!(uris(&kept), ["es"]);
+        assert_eq!(uris(&kept.kept), ["es"]);
     }
 }

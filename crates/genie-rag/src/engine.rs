@@ -5,21 +5,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use genie_core::{
-    Answer, AnswerConfig, AnswerTimings, Citation, Date, Embed, Embedding, Formed, Generate,
-    HandOverConfig, HybridQuery, Language, LateInteraction, Lexical, Passage, RetrievalConfig,
-    SparseVector, Store, TextRole, TokenCodes, TokenVectors, Usage,
+    Answer, AnswerConfig, AnswerTimings, Citation, Date, Embed, Formed, Generate, HandOverConfig,
+    HybridQuery, Language, LateInteraction, Lexical, Passage, RetrievalConfig, SparseVector, Store,
+    TextRole, TokenVectors, Usage,
 };
 use genie_ingest::LanguageDetector;
 
 use crate::confidence::{confidence, handed_over};
-use crate::context::{Comparison, FARTHEST, Packed, excerpts, pack};
+use crate::context::{Comparison, Packed, excerpts, pack};
 use crate::draft::{Draft, Drafting};
 use crate::formed::Forming;
+use crate::left_out::{LeftOut, Sifted};
 use crate::phrases;
 use crate::question::{AnswerEvent, Question, RagError, SearchRequest};
 use crate::quote::quoted_answer;
 use crate::rank::Ranking;
-use crate::support::dot;
 
 /// The longest question, in characters: about four pages.
 const LONGEST_QUESTION: usize = 8_000;
@@ -55,6 +55,9 @@ pub struct SearchOutcome {
     pub language: Language,
     /// Best first.
     pub passages: Vec<Passage>,
+    /// The other candidates, by their places among all, and why they are not
+    /// among the passages.
+    pub left_out: Vec<LeftOut>,
     /// The best cosine of any candidate's dense vector; `None` where nothing
     /// was found.
     pub best_similarity: Option<f32>,
@@ -62,15 +65,6 @@ pub struct SearchOutcome {
     pub embed: Duration,
     /// Time in the index and for the final order.
     pub search: Duration,
-}
-
-/// Texts in the order of a query.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reranked {
-    /// Each text's position in the call and its score, best first.
-    pub order: Vec<(usize, f32)>,
-    /// Tokens that the model read of the texts.
-    pub tokens: usize,
 }
 
 impl Engine {
@@ -95,6 +89,11 @@ impl Engine {
     #[must_use]
     pub fn embed(&self) -> &dyn Embed {
         &*self.parts.embed
+    }
+
+    /// What compares questions with passages token by token, if anything.
+    pub(crate) fn late(&self) -> Option<&dyn LateInteraction> {
+        self.parts.tokens.as_deref()
     }
 
     /// The language model, if there is one.
@@ -133,45 +132,6 @@ impl Engine {
         };
         let limit = request.limit.unwrap_or(retrieval.top_k);
         self.retrieve(understood, limit, retrieval)
-    }
-
-    /// Puts texts that are not in the index in the order of a query: token by
-    /// token, or by the cosine of their vectors where tokens are not compared.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the query is empty or too long, and when the embedding
-    /// model does.
-    #[tracing::instrument(skip_all)]
-    pub fn rerank(&self, query: &str, texts: &[String]) -> Result<Reranked, RagError> {
-        let query = checked(query)?;
-        let late = self.parts.tokens.as_deref();
-        let (whole, tokens) = self.vectors(query, late)?;
-        let read = match late {
-            Some(late) => late.passages(texts)?,
-            None => {
-                let embeddings = self.parts.embed.embed(TextRole::Passage, texts)?;
-                let codes = std::iter::repeat(TokenCodes::default());
-                embeddings.into_iter().zip(codes).collect()
-            }
-        };
-        let scores = match late.zip(tokens.as_ref()) {
-            Some((late, tokens)) => {
-                let codes: Vec<&TokenCodes> = read.iter().map(|(_, codes)| codes).collect();
-                let scores = late.scores(tokens, &codes).into_iter();
-                scores.map(|score| score.unwrap_or(FARTHEST)).collect()
-            }
-            None => {
-                let cosine = |(text, _): &(Embedding, TokenCodes)| dot(&text.vector, &whole);
-                read.iter().map(cosine).collect::<Vec<f32>>()
-            }
-        };
-        let mut order: Vec<(usize, f32)> = scores.into_iter().enumerate().collect();
-        order.sort_by(|left, right| right.1.total_cmp(&left.1));
-        Ok(Reranked {
-            order,
-            tokens: read.iter().map(|(text, _)| text.tokens).sum(),
-        })
     }
 
     /// Answers a question, telling on the way which passages are used and
@@ -363,9 +323,11 @@ impl Engine {
             config: &retrieval.rerank,
             limit,
         };
+        let Sifted { kept, left_out } = tracing::info_span!("rank").in_scope(|| ranking.of(hits));
         Ok(SearchOutcome {
             language,
-            passages: tracing::info_span!("rank").in_scope(|| ranking.of(hits)),
+            passages: kept,
+            left_out,
             best_similarity,
             embed,
             search: started.elapsed() - embed,
@@ -380,7 +342,7 @@ impl Engine {
     }
 
     #[tracing::instrument(name = "embed", skip_all)]
-    fn vectors(
+    pub(crate) fn vectors(
         &self,
         text: &str,
         late: Option<&dyn LateInteraction>,
@@ -468,7 +430,7 @@ impl Finish<'_> {
     }
 }
 
-fn checked(text: &str) -> Result<&str, RagError> {
+pub(crate) fn checked(text: &str) -> Result<&str, RagError> {
     let text = text.trim();
     if text.is_empty() {
         return Err(RagError::EmptyQuestion);

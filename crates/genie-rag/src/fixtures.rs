@@ -56,7 +56,9 @@ pub(crate) fn passage(uri: &str, text: &str) -> Passage {
             fusion: Fusion::Rrf,
             shares: Shares::default(),
             tokens: None,
+            bonus: None,
             boost: None,
+            scored: first,
             judged: None,
         },
     }

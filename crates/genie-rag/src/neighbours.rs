@@ -10,6 +10,8 @@
 
 use genie_core::{Chunk, Passage, Span};
 
+use crate::left_out::{ChunkPlace, LeftOut, LeftOutReason, Sifted};
+
 /// Chunks of a passage at most: about a thousand tokens.
 const LONGEST: usize = 3;
 /// Characters between two chunks at most; where there are more, there is
@@ -20,8 +22,9 @@ const GAP: usize = 4;
 /// Joins neighbours, at the place of the best of them. No passage is added,
 /// and whatever is found in the first of the result was found there or later
 /// before.
-pub(crate) fn merged(passages: Vec<Passage>) -> Vec<Passage> {
+pub(crate) fn merged(passages: Vec<Passage>) -> Sifted {
     let mut kept: Vec<Passage> = Vec::with_capacity(passages.len());
+    let mut left_out = Vec::new();
     for passage in passages {
         // A chunk may close the gap between two passages; then it goes to the
         // better one, and the other one stays by itself.
@@ -29,7 +32,11 @@ pub(crate) fn merged(passages: Vec<Passage>) -> Vec<Passage> {
             .iter()
             .position(|better| is_neighbour(better, &passage));
         match place {
-            Some(place) => join(&mut kept[place], passage.hit.chunk),
+            Some(place) => {
+                join(&mut kept[place], passage.hit.chunk.clone());
+                let reason = LeftOutReason::Joined(ChunkPlace::of(&kept[place]));
+                left_out.push(LeftOut::new(passage, reason));
+            }
             None => kept.push(passage),
         }
     }
@@ -38,7 +45,7 @@ pub(crate) fn merged(passages: Vec<Passage>) -> Vec<Passage> {
             passage.hit.chunk = joined;
         }
     }
-    kept
+    Sifted { kept, left_out }
 }
 
 fn is_neighbour(better: &Passage, other: &Passage) -> bool {
@@ -128,7 +135,16 @@ mod tests {
     #[test]
     fn neighbours_become_one_passage_at_the_better_place() {
         let other = passage("b.md", "elsewhere");
-        let found = merged(vec![numbered(4), other, numbered(3), numbered(7)]);
+        let Sifted {
+            kept: found,
+            left_out,
+        } = merged(vec![numbered(4), other, numbered(3), numbered(7)]);
+        let [joined] = left_out.as_slice() else {
+            panic!("one was joined: {left_out:?}");
+        };
+        assert_eq!(joined.passage, numbered(3));
+        let into = ChunkPlace::of(&numbered(4));
+        assert_eq!(joined.reason, LeftOutReason::Joined(into));
         assert_eq!(ordinals(&found), [vec![3, 4], vec![0], vec![7]]);
         let chunk = &found[0].hit.chunk;
         assert_eq!(chunk.text, "text no 3.\n\ntext no 4.");
@@ -144,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_passage_does_not_grow_without_end() {
-        let found = merged([5, 6, 7, 8, 9].map(numbered).to_vec());
+        let found = merged([5, 6, 7, 8, 9].map(numbered).to_vec()).kept;
         assert_eq!(ordinals(&found), [vec![5, 6, 7], vec![8, 9]]);
     }
 
@@ -154,7 +170,8 @@ mod tests {
         elsewhere.hit.chunk.section = vec!["Another section".to_owned()];
         let mut behind_a_heading = numbered(3);
         behind_a_heading.hit.chunk.span = Span::new(60, 70).expect("a span");
-        let found = merged(vec![numbered(1), elsewhere, behind_a_heading, numbered(5)]);
+        let sifted = merged(vec![numbered(1), elsewhere, behind_a_heading, numbered(5)]);
+        let found = sifted.kept;
         assert_eq!(found.len(), 4);
         assert!(found.iter().all(|passage| passage.parts.is_empty()));
     }

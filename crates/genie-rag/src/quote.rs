@@ -59,8 +59,8 @@ mod tests {
         };
         let end = DOCUMENT.chars().count();
         let passages = merged(vec![chunk(1, 47, end), chunk(0, 0, 45)]);
-        assert_eq!(passages.len(), 1);
-        passages.into_iter().next().expect("one")
+        assert_eq!(passages.kept.len(), 1);
+        passages.kept.into_iter().next().expect("one")
     }
 
     #[test]

@@ -10,12 +10,11 @@ use genie_core::{
 use crate::alike::{Alike, distinct};
 use crate::boost::Preference;
 use crate::judge::judged;
+use crate::left_out::{LeftOutReason, Sifted};
 use crate::neighbours::merged;
 
 /// Candidates compared before the clock is looked at.
 const ROUND: usize = 16;
-/// How far below the best score [`Cut::Threshold`] keeps a passage.
-const MARGIN: f32 = 0.075;
 
 /// What decides the order of a query's candidates.
 pub(crate) struct Ranking<'a> {
@@ -44,8 +43,8 @@ impl Ranking<'_> {
     /// to compare token by token with, that decides, helped by the match of
     /// words; hits without codes, and those that the budget of time does not
     /// reach, stay behind in the order they came in. A passage that repeats a
-    /// better one is left out.
-    pub(crate) fn of(&self, hits: Vec<Hit>) -> Vec<Passage> {
+    /// better one is left out. What is left out comes by its place among all.
+    pub(crate) fn of(&self, hits: Vec<Hit>) -> Sifted {
         let mut passages = self.staged(hits);
         // Stable: equals keep their order. What was not compared has a score
         // of the hybrid query, which its order is by.
@@ -55,7 +54,15 @@ impl Ranking<'_> {
                 .then_with(|| right.hit.score.total_cmp(&left.hit.score))
         });
         let compared = passages.iter().filter(|(compared, _)| *compared).count();
-        let passages = passages.into_iter().map(|(_, passage)| passage);
+        let mut rank = 0;
+        let passages = passages.into_iter().map(|(_, mut passage)| {
+            rank += 1;
+            passage.stages.scored = Stage {
+                rank,
+                score: passage.hit.score,
+            };
+            passage
+        });
         let alike = if self.config.collapse_translations {
             Alike::Translated(self.language)
         } else {
@@ -66,25 +73,32 @@ impl Ranking<'_> {
             Some(_) => self.limit.max(self.config.judged),
             None => self.limit,
         };
-        let mut kept = distinct(passages, alike, wanted);
+        let mut found = distinct(passages, alike, wanted);
         if let Some(generate) = judges {
-            judged(&mut kept, self.query, generate, self.config);
+            judged(&mut found.kept, self.query, generate, self.config);
         }
-        kept.truncate(self.limit);
+        found.truncate(self.limit, &LeftOutReason::TopK);
         // Scores of the hybrid query are reciprocal ranks, whose gaps say
         // nothing.
-        if compared >= kept.len() {
-            kept.truncate(cut(&kept, self.config.cut));
+        if compared >= found.kept.len()
+            && let Some((count, reason)) = cut(&found.kept, self.config)
+        {
+            found.truncate(count, &reason);
         }
         if self.config.merge_neighbours {
-            kept = merged(kept);
+            let merged = merged(found.kept);
+            found.kept = merged.kept;
+            found.left_out.extend(merged.left_out);
         }
-        for passage in &mut kept {
+        let left_out = &mut found.left_out;
+        left_out.sort_by_key(|left_out| left_out.passage.stages.scored.rank);
+        let left_out = left_out.iter_mut().map(|left_out| &mut left_out.passage);
+        for passage in found.kept.iter_mut().chain(left_out) {
             // They have done their work and are large.
             passage.hit.tokens.0 = Vec::new();
             passage.hit.vector = Vec::new();
         }
-        kept
+        found
     }
 
     /// The hits with their scores and how these came about, and whether they
@@ -114,10 +128,12 @@ impl Ranking<'_> {
                     rank: index + 1,
                     score: hit.score,
                 };
+                let mut bonus = None;
                 if let Some(score) = late[index] {
                     let words = hit.lexical.filter(|_| most > 0.0).unwrap_or_default();
-                    hit.score =
-                        score + self.config.lexical_bonus * words / most.max(f32::MIN_POSITIVE);
+                    let added = self.config.lexical_bonus * words / most.max(f32::MIN_POSITIVE);
+                    hit.score = score + added;
+                    bonus = Some(added);
                 }
                 let stages = Stages {
                     // Every hit has a cosine.
@@ -127,7 +143,10 @@ impl Ranking<'_> {
                     fusion: self.fusion,
                     shares: hit.shares,
                     tokens: tokens[index],
+                    bonus,
                     boost: None,
+                    // Until the order is known.
+                    scored: fused,
                     judged: None,
                 };
                 let parts = Vec::new();
@@ -200,21 +219,23 @@ fn places(scores: impl Iterator<Item = Option<f32>>) -> Vec<Option<Stage>> {
     places
 }
 
-/// How many of the passages, best first, are kept.
-fn cut(passages: &[Passage], cut: Cut) -> usize {
+/// How many of the passages, best first, are kept, and why the others are not;
+/// `None` where all are.
+fn cut(passages: &[Passage], config: &RerankConfig) -> Option<(usize, LeftOutReason)> {
     let scores = || passages.iter().map(|passage| passage.hit.score);
-    match cut {
-        Cut::Fixed => passages.len(),
+    match config.cut {
+        Cut::Fixed => None,
         Cut::Threshold => {
-            let least = scores().next().unwrap_or_default() - MARGIN;
-            scores().take_while(|score| *score >= least).count()
+            let least = scores().next().unwrap_or_default() - config.cut_margin;
+            let count = scores().take_while(|score| *score >= least).count();
+            Some((count, LeftOutReason::Threshold(least)))
         }
         Cut::Gap => {
-            let gaps = scores().zip(scores().skip(1)).map(|(high, low)| high - low);
-            let widest = gaps
-                .enumerate()
-                .max_by(|left, right| left.1.total_cmp(&right.1));
-            widest.map_or(passages.len(), |(position, _)| position + 1)
+            let gaps = scores().zip(scores().skip(1));
+            let (position, (high, _)) = gaps.enumerate().max_by(|(_, left), (_, right)| {
+                (left.0 - left.1).total_cmp(&(right.0 - right.1))
+            })?;
+            Some((position + 1, LeftOutReason::Gap(high)))
         }
     }
 }

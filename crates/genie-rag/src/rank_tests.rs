@@ -8,6 +8,7 @@ use genie_testkit::{FakeEmbed, FakeGenerate};
 
 use super::Ranking;
 use crate::fixtures::hit;
+use crate::left_out::{ChunkPlace, LeftOutReason, Sifted};
 
 const BRIDGE: &str = "The bridge over the river was closed for repairs in winter";
 const CABLE: &str = "The cable to the island was cut by an anchor last spring";
@@ -39,6 +40,10 @@ fn config() -> RerankConfig {
 }
 
 fn order(hits: Vec<Hit>, query: &str, config: &RerankConfig, limit: usize) -> Vec<Passage> {
+    sifted(hits, query, config, limit).kept
+}
+
+fn sifted(hits: Vec<Hit>, query: &str, config: &RerankConfig, limit: usize) -> Sifted {
     let model = FakeEmbed::new();
     let (_, tokens): (_, TokenVectors) = model.query(query).expect("never fails");
     Ranking {
@@ -95,6 +100,16 @@ fn words_decide_between_equals() {
     assert_eq!(uris(&found), ["2.txt", "1.txt", "0.txt"]);
     let lexical = found[1].stages.lexical.expect("it has words");
     assert_eq!((lexical.rank, lexical.score), (2, 2.0));
+    // Half of what the best match of words adds, on top of the tokens.
+    let stages = found[1].stages;
+    let bonus = stages.bonus.expect("it was compared");
+    assert!((bonus - 0.0075).abs() < 1e-6, "{bonus}");
+    let tokens = stages.tokens.expect("it was compared").score;
+    assert_eq!(
+        (stages.scored.rank, stages.scored.score),
+        (2, tokens + bonus)
+    );
+    assert_eq!(found[2].stages.bonus, Some(0.0));
 }
 
 #[test]
@@ -105,7 +120,7 @@ fn what_has_no_codes_stays_behind_in_its_order() {
     let found = order(hits.clone(), "cable", &config(), 3);
     assert_eq!(uris(&found), ["2.txt", "0.txt", "1.txt"]);
     assert_eq!(found[1].stages.tokens, None);
-    let found = ranking("cable", &config(), 2).of(hits);
+    let found = ranking("cable", &config(), 2).of(hits).kept;
     assert_eq!(uris(&found), ["0.txt", "1.txt"]);
 }
 
@@ -117,6 +132,33 @@ fn a_repetition_is_left_out() {
 }
 
 #[test]
+fn what_is_left_out_comes_by_its_place_and_says_why() {
+    let again = format!("{BRIDGE}.");
+    let found = sifted(
+        hits(&[BRIDGE, &again, TOWER, CABLE]),
+        "the bridge over the river",
+        &config(),
+        1,
+    );
+    assert_eq!(uris(&found.kept), ["0.txt"]);
+    let ranks: Vec<_> = found
+        .left_out
+        .iter()
+        .map(|left_out| left_out.passage.stages.scored.rank)
+        .collect();
+    assert_eq!(ranks, [2, 3, 4]);
+    let reasons = found.left_out.iter().map(|left_out| &left_out.reason);
+    assert!(reasons.eq([&LeftOutReason::TopK; 3]));
+    let passages = found.left_out.iter().map(|left_out| &left_out.passage);
+    for passage in found.kept.iter().chain(passages) {
+        assert!(passage.hit.vector.is_empty() && passage.hit.tokens.0.is_empty());
+    }
+    let found = sifted(hits(&[BRIDGE, &again, TOWER]), "bridge", &config(), 3);
+    let place = ChunkPlace::of(&found.kept[0]);
+    assert_eq!(found.left_out[0].reason, LeftOutReason::Repeats(place));
+}
+
+#[test]
 fn cuts_keep_what_is_near_the_best() {
     let texts = [CABLE, "The cable was cut by an anchor", "a radio", TOWER];
     let query = "The cable to the island was cut by an anchor";
@@ -125,12 +167,30 @@ fn cuts_keep_what_is_near_the_best() {
         assert_eq!(found.len(), kept, "{cut:?}");
         assert_eq!(found[0].hit.document.uri, "0.txt");
     }
+    let best = order(hits(&texts), query, &config(), 1)[0].hit.score;
+    let told = |cut, cut_margin| {
+        let config = RerankConfig {
+            cut,
+            cut_margin,
+            ..config()
+        };
+        sifted(hits(&texts), query, &config, 4)
+    };
+    let close = told(Cut::Threshold, 0.075);
+    let least = LeftOutReason::Threshold(best - 0.075);
+    assert!(close.left_out.iter().all(|one| one.reason == least));
+    assert_eq!(close.left_out.len(), 3);
+    // No cosine is further from another than two.
+    assert_eq!(told(Cut::Threshold, 2.0).kept.len(), 4);
+    let gap = told(Cut::Gap, 0.075);
+    let before = LeftOutReason::Gap(gap.kept[1].hit.score);
+    assert!(gap.left_out.iter().all(|one| one.reason == before));
     // Reciprocal ranks are left alone.
     let gap = RerankConfig {
         cut: Cut::Gap,
         ..config()
     };
-    let found = ranking(query, &gap, 4).of(hits(&texts));
+    let found = ranking(query, &gap, 4).of(hits(&texts)).kept;
     assert_eq!(found.len(), 4);
 }
 
@@ -146,14 +206,14 @@ fn a_preference_is_told_and_decides_between_near_equals() {
     hits[1].document.labels = vec!["law/act".to_owned()];
     hits[1].document.date = Date::new(2026, 1, 31);
     let mut preferring = config();
-    let plain = ranking("which", &preferring, 3).of(hits.clone());
+    let plain = ranking("which", &preferring, 3).of(hits.clone()).kept;
     assert_eq!(uris(&plain), ["0.txt", "1.txt", "2.txt"]);
     assert!(plain.iter().all(|passage| passage.stages.boost.is_none()));
     preferring.boosts = Boosts {
         recency_half_life_days: Some(30.0),
         authority: [("law".to_owned(), 1.0)].into(),
     };
-    let found = ranking("which", &preferring, 3).of(hits.clone());
+    let found = ranking("which", &preferring, 3).of(hits.clone()).kept;
     assert_eq!(uris(&found), ["1.txt", "0.txt", "2.txt"]);
     let boost = found[0].stages.boost.expect("something is preferred");
     assert!(boost.recency > 0.0 && boost.authority > boost.recency);
@@ -179,7 +239,7 @@ fn the_model_is_asked_only_where_that_is_wanted() {
             generate: Some(&model as &dyn Generate),
             ..ranking("cable", &config, 1)
         };
-        let found = ranking.of(hits(&[CABLE, BRIDGE, TOWER]));
+        let found = ranking.of(hits(&[CABLE, BRIDGE, TOWER])).kept;
         assert_eq!(uris(&found), [first]);
     }
 }
@@ -196,7 +256,7 @@ fn shares_and_the_way_of_fusing_are_told() {
         fusion: Fusion::Dbsf,
         ..ranking("cable", &config, 2)
     };
-    let stages = ranking.of(hits)[0].stages;
+    let stages = ranking.of(hits).kept[0].stages;
     assert_eq!(stages.fusion, Fusion::Dbsf);
     assert_eq!((stages.shares.dense, stages.shares.lexical), (0.75, 0.25));
 }

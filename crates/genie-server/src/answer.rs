@@ -135,6 +135,7 @@ pub(crate) async fn search(
     access: Access,
     ApiJson(request): ApiJson<SearchRequestBody>,
 ) -> Result<Json<SearchBody>, Failure> {
+    let explain = request.explain;
     let mut request = request.into_request()?;
     let preset = access.workspace.settings.top_k.map(|top_k| top_k as usize);
     request.limit = request.limit.or(preset);
@@ -143,7 +144,12 @@ pub(crate) async fn search(
         .await?
         .map_err(|error| Failure::of_engine(error, "query"))?;
     service.meter.search(&access);
-    Ok(Json(SearchBody::new(&query, &outcome)))
+    let body = SearchBody::new(&query, &outcome);
+    Ok(Json(if explain {
+        body.explained(&outcome)
+    } else {
+        body
+    }))
 }
 
 /// Server-sent events for the pieces of an answer. `to_events` is told of the

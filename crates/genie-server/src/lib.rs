@@ -95,7 +95,7 @@ pub use upkeep::Upkeep;
 pub use watch::Watch;
 pub use webhook::signature;
 pub use wire::{
-    AnswerBody, AnswerTimingsBody, CitationBody, HandOverBody, PassageBody, SearchBody,
-    SearchTimingsBody, StageBody, StagesBody, UsageBody,
+    AnswerBody, AnswerTimingsBody, ChunkPlaceBody, CitationBody, HandOverBody, LeftOutBody,
+    PassageBody, SearchBody, SearchTimingsBody, StageBody, StagesBody, UsageBody,
 };
 pub use workspaces::{OpenWorkspace, Workspaces};

@@ -51,6 +51,9 @@ pub(crate) struct SearchRequestBody {
     top_k: Option<usize>,
     #[serde(default)]
     filter: FilterRequest,
+    /// Also tell which candidates are not among what was found, and why.
+    #[serde(default)]
+    pub(crate) explain: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

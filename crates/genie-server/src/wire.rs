@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use genie_core::{Answer, Boost, Citation, Fusion, HandOver, Passage, Stage, Stages, Usage};
-use genie_rag::SearchOutcome;
+use genie_rag::{ChunkPlace, LeftOut, LeftOutReason, SearchOutcome};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -111,11 +111,18 @@ pub struct StagesBody {
     pub fusion: FusionBody,
     /// Token by token; `null` where that was not done.
     pub tokens: Option<StageBody>,
+    /// What the match of words adds to the score of that comparison; `null`
+    /// where there was none.
+    #[serde(default)]
+    pub bonus: Option<f32>,
     /// What the document adds to the score; `null` where nothing is
     /// preferred.
     pub boost: Option<BoostBody>,
-    /// By the language model, whose score is the probability of its "yes";
-    /// `null` where it was not asked.
+    /// By all of these, among all candidates, before any is left out.
+    #[serde(default)]
+    pub scored: Option<StageBody>,
+    /// By the language model, whose score is the probability of its "yes", of
+    /// which 0.12 times are added; `null` where it was not asked.
     pub judged: Option<StageBody>,
 }
 
@@ -183,8 +190,37 @@ pub struct SearchBody {
     pub language: String,
     /// What was found, best first.
     pub passages: Vec<PassageBody>,
+    /// Candidates that are not among them, by their places among all, and why
+    /// they are not; where `explain` asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<Vec<LeftOutBody>>,
     /// How long each step took.
     pub timings_ms: SearchTimingsBody,
+}
+
+/// A candidate that is not among what was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LeftOutBody {
+    /// Why: `repeats`, `translates` or `joined` another chunk; `threshold`,
+    /// `gap` or `top_k` were what cut it off.
+    pub reason: String,
+    /// The chunk that it repeats or translates, or was joined to.
+    pub of: Option<ChunkPlaceBody>,
+    /// The score that was needed, with `threshold` and `gap`.
+    pub least: Option<f32>,
+    /// The candidate.
+    pub passage: PassageBody,
+}
+
+/// Where a chunk stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChunkPlaceBody {
+    /// Path or URI as ingested.
+    pub document: String,
+    /// First character of the chunk in the document's text, from 0.
+    pub start: usize,
+    /// The character behind the chunk.
+    pub end: usize,
 }
 
 /// Milliseconds of a search's steps.
@@ -274,9 +310,11 @@ impl From<Stages> for StagesBody {
                 lexical: stages.shares.lexical,
             },
             tokens: stages.tokens.map(StageBody::from),
+            bonus: stages.bonus,
             boost: stages
                 .boost
                 .map(|Boost { recency, authority }| BoostBody { recency, authority }),
+            scored: Some(stages.scored.into()),
             judged: stages.judged.map(StageBody::from),
         }
     }
@@ -305,19 +343,55 @@ impl SearchBody {
         Self {
             query: query.to_owned(),
             language: outcome.language.code().to_owned(),
-            passages: outcome
-                .passages
-                .iter()
-                .map(|passage| PassageBody {
-                    stages: Some(passage.stages.into()),
-                    ..PassageBody::from(passage)
-                })
-                .collect(),
+            passages: outcome.passages.iter().map(with_stages).collect(),
+            left_out: None,
             timings_ms: SearchTimingsBody {
                 embed: milliseconds(outcome.embed),
                 search: milliseconds(outcome.search),
             },
         }
+    }
+
+    /// The same with what was left out.
+    #[must_use]
+    pub fn explained(mut self, outcome: &SearchOutcome) -> Self {
+        self.left_out = Some(outcome.left_out.iter().map(LeftOutBody::from).collect());
+        self
+    }
+}
+
+impl From<&LeftOut> for LeftOutBody {
+    fn from(LeftOut { passage, reason }: &LeftOut) -> Self {
+        let (of, least) = match reason {
+            LeftOutReason::Repeats(place)
+            | LeftOutReason::Translates(place)
+            | LeftOutReason::Joined(place) => (Some(place.into()), None),
+            LeftOutReason::Threshold(least) | LeftOutReason::Gap(least) => (None, Some(*least)),
+            LeftOutReason::TopK => (None, None),
+        };
+        Self {
+            reason: reason.as_str().to_owned(),
+            of,
+            least,
+            passage: with_stages(passage),
+        }
+    }
+}
+
+impl From<&ChunkPlace> for ChunkPlaceBody {
+    fn from(ChunkPlace { document, span }: &ChunkPlace) -> Self {
+        Self {
+            document: document.clone(),
+            start: span.start(),
+            end: span.end(),
+        }
+    }
+}
+
+fn with_stages(passage: &Passage) -> PassageBody {
+    PassageBody {
+        stages: Some(passage.stages.into()),
+        ..PassageBody::from(passage)
     }
 }
 

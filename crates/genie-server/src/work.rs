@@ -187,6 +187,28 @@ pub(crate) async fn with_engine<T: Send + 'static>(
         .unwrap_or_else(|_| Err(Failure::too_slow()))
 }
 
+/// The same for work that asks now and then whether it should go on. It should
+/// not once the client left, the service's patience ended, or it is stopping.
+pub(crate) async fn with_engine_while<T: Send + 'static>(
+    service: &Arc<Service>,
+    access: &Access,
+    stop: Stop,
+    work: impl FnOnce(&Engine, &mut dyn FnMut() -> ControlFlow<()>) -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let left = LeaveGuard::default();
+    let seen = Arc::clone(&left.0);
+    with_engine(service, access, move |engine| {
+        work(engine, &mut || {
+            if stop.is_set() || seen.load(Ordering::Relaxed) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+    })
+    .await
+}
+
 fn failed(service: &Service, error: RagError, field: &'static str) -> Failure {
     let failure = Failure::of_engine(error, field);
     if failure.status == axum::http::StatusCode::TOO_MANY_REQUESTS {

@@ -445,7 +445,8 @@ pub(crate) struct Search {
     #[arg(long)]
     pub(crate) json: bool,
     /// Show how each passage came to its place: its rank and score by meaning,
-    /// by words, by both and token by token
+    /// by words, by both, token by token and after all; and which candidates
+    /// were left out, and why
     #[arg(long)]
     pub(crate) explain: bool,
     #[command(flatten)]

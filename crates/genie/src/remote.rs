@@ -16,7 +16,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::typestate::AgentScope;
 use ureq::{Agent, RequestBuilder};
 
-use crate::cli::{Asking, Common};
+use crate::cli::{Asking, Common, Search};
 use crate::{interrupt, keyring, settings};
 
 /// The service's address with a client for it.
@@ -255,8 +255,9 @@ impl Remote {
     }
 
     /// Passages for a query.
-    pub(crate) fn search(&self, query: &str, asking: &Asking) -> anyhow::Result<SearchBody> {
-        let mut body = json!({ "query": query });
+    pub(crate) fn search(&self, search: &Search) -> anyhow::Result<SearchBody> {
+        let asking = &search.asking;
+        let mut body = json!({ "query": search.query, "explain": search.explain });
         set(
             &mut body,
             "language",

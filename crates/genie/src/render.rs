@@ -1,6 +1,8 @@
 //! Answers and passages for people.
 
-use genie_server::{AnswerBody, CitationBody, HandOverBody, PassageBody, StageBody, StagesBody};
+use genie_server::{
+    AnswerBody, CitationBody, HandOverBody, LeftOutBody, PassageBody, StageBody, StagesBody,
+};
 
 /// Characters of a passage shown in a list.
 const EXCERPT: usize = 240;
@@ -60,14 +62,48 @@ pub(crate) fn stages(stages: &StagesBody) -> String {
         fusion.lexical,
         stage("tokens", stages.tokens),
     );
+    if let Some(bonus) = stages.bonus {
+        text.push_str(&format!(" {bonus:+.4} for words"));
+    }
     if let Some(boost) = stages.boost {
         text.push_str(&format!(
             ", recency {:+.4}, authority {:+.4}",
             boost.recency, boost.authority
         ));
     }
+    if stages.scored.is_some() {
+        text.push_str(&format!(", {}", stage("after all", stages.scored)));
+    }
     if let Some(judged) = stages.judged {
         text.push_str(&format!(", {}", stage("model", Some(judged))));
+    }
+    text
+}
+
+/// Candidates that were left out, with the reasons and how far they came.
+pub(crate) fn left_out(all: &[LeftOutBody]) -> String {
+    if all.is_empty() {
+        return "No candidate was left out.\n".to_owned();
+    }
+    let mut text = format!("Left out: {}\n", all.len());
+    for one in all {
+        let of = one.of.as_ref().map_or_else(String::new, |of| {
+            format!("{}, characters {} to {}", of.document, of.start, of.end)
+        });
+        let least = one.least.unwrap_or_default();
+        let why = match one.reason.as_str() {
+            "repeats" => format!("repeats {of}"),
+            "translates" => format!("says in another language what {of} says"),
+            "joined" => format!("joined to {of}"),
+            "threshold" => format!("scores under {least:.4}"),
+            "gap" => format!("behind the widest gap, after {least:.4}"),
+            _ => "behind as many as were asked for".to_owned(),
+        };
+        text.push_str(&format!("  - {}: {why}", passage_line(&one.passage)));
+        if let Some(of) = &one.passage.stages {
+            text.push_str(&stages(of));
+        }
+        text.push('\n');
     }
     text
 }

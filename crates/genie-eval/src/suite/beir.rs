@@ -48,6 +48,9 @@ pub(super) fn load(
     let read = lines::read(&file)?;
     let mut queries = BTreeMap::new();
     for (line, query) in lines::objects::<Query>(&file, &read.text)? {
+        if query.id.trim().is_empty() {
+            return Err(malformed(&file, line, "the _id is empty"));
+        }
         if query.text.trim().is_empty() {
             return Err(malformed(&file, line, "the text of the query is empty"));
         }
@@ -127,6 +130,9 @@ fn corpus(file: &Path) -> anyhow::Result<Corpus> {
     let mut ids = HashMap::new();
     let mut seen = HashSet::new();
     for (line, passage) in lines::objects::<Passage>(file, &read.text)? {
+        if passage.id.trim().is_empty() {
+            return Err(malformed(file, line, "the _id is empty"));
+        }
         let text = Text {
             title: passage.title.trim().to_owned(),
             text: passage.text,
@@ -159,6 +165,7 @@ fn relevances(
     queries: &BTreeMap<String, String>,
 ) -> anyhow::Result<BTreeMap<String, Vec<Relevant>>> {
     let mut found: BTreeMap<String, Vec<Relevant>> = BTreeMap::new();
+    let mut seen = HashSet::new();
     for (at, line) in text.lines().enumerate() {
         let number = at + 1;
         if line.trim().is_empty() || (number == 1 && line.starts_with("query-id")) {
@@ -199,6 +206,10 @@ fn relevances(
                 &format!("no text {passage:?} in {CORPUS}"),
             ));
         };
+        if !seen.insert((*query, *passage)) {
+            let what = format!("{query:?} and {passage:?} are judged a second time");
+            return Err(malformed(file, number, &what));
+        }
         if grade > 0.0 {
             let relevant = found.entry((*query).to_owned()).or_default();
             // Doubles of one text are one thing to find.
@@ -281,6 +292,25 @@ mod tests {
                 "q1\td1\t1\nq1\td1\thigh\n",
                 "dev.tsv:2:",
             ),
+            (
+                CORPUS_TEXT,
+                QUERIES_TEXT,
+                "q1\td1\t1\nq1\td1\t2\n",
+                "dev.tsv:2:",
+            ),
+            (
+                "{\"_id\": \"\", \"text\": \"a\"}\n",
+                QUERIES_TEXT,
+                QRELS,
+                "corpus.jsonl:1:",
+            ),
+            (
+                CORPUS_TEXT,
+                "{\"_id\": \" \", \"text\": \"a\"}\n",
+                QRELS,
+                "queries.jsonl:1:",
+            ),
+            ("[]\n", QUERIES_TEXT, QRELS, "corpus.jsonl:1:"),
             (CORPUS_TEXT, QUERIES_TEXT, "q9\td1\t1\n", "dev.tsv:1:"),
             (CORPUS_TEXT, QUERIES_TEXT, "q1\td9\t1\n", "dev.tsv:1:"),
         ] {

@@ -1,5 +1,6 @@
 //! Our gold questions: one object a line.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use genie_core::{ChatMessage, ChatRole, Language};
@@ -9,6 +10,7 @@ use super::{Evidence, Expected, Item, Layout, LoadOptions, Suite, Target, name_o
 use crate::lines::{self, malformed};
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Line {
     id: String,
     lang: String,
@@ -16,6 +18,9 @@ struct Line {
     answerable: bool,
     #[serde(default)]
     kind: Option<String>,
+    /// For people; nothing is judged by them.
+    #[serde(default, rename = "answers")]
+    _answers: Vec<String>,
     #[serde(default)]
     must_include: Vec<Vec<String>>,
     #[serde(default)]
@@ -25,12 +30,14 @@ struct Line {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Quote {
     doc: String,
     quote: String,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Turn {
     role: String,
     content: String,
@@ -41,7 +48,12 @@ pub(super) fn load(file: &Path, options: &LoadOptions) -> anyhow::Result<Suite> 
     let read = lines::read(file)?;
     let lines: Vec<(usize, Line)> = lines::objects(file, &read.text)?;
     let mut items = Vec::with_capacity(lines.len());
+    let mut seen = BTreeMap::new();
     for (number, line) in lines {
+        if let Some(before) = seen.insert(line.id.clone(), number) {
+            let what = format!("the id {:?} is that of line {before} too", line.id);
+            return Err(malformed(file, number, &what));
+        }
         items.push(item(file, number, line)?);
     }
     let kept = spread(items.len(), options.limit);
@@ -63,6 +75,13 @@ fn item(file: &Path, number: usize, line: Line) -> anyhow::Result<Item> {
     }
     if line.question.trim().is_empty() {
         return Err(wrong("the question is empty"));
+    }
+    if line
+        .kind
+        .as_ref()
+        .is_some_and(|kind| kind.trim().is_empty())
+    {
+        return Err(wrong("the kind is empty"));
     }
     let language: Language = line
         .lang
@@ -111,6 +130,9 @@ fn item(file: &Path, number: usize, line: Line) -> anyhow::Result<Item> {
                 )));
             }
         };
+        if turn.content.trim().is_empty() {
+            return Err(wrong("a turn of the history is empty"));
+        }
         history.push(ChatMessage::new(role, turn.content));
     }
     Ok(Item {
@@ -176,6 +198,14 @@ mod tests {
             ("a/b.md", ""),
             ("\"assistant\"", "\"robot\""),
             ("}]}", "}]"),
+            ("\"kind\"", "\"knid\""),
+            ("\"doc\"", "\"dock\": \"a\", \"doc\""),
+            ("\"role\": \"user\"", "\"role\": \"user\", \"name\": \"x\""),
+            ("\"followup\"", "\" \""),
+            ("\"Dix.\"", "\"\""),
+            ("[[\"12\", \"douze\"]]", "[\"12\"]"),
+            ("true", "\"yes\""),
+            ("\"id\": \"z\"", "\"id\": \"a\""),
         ] {
             let line = GOOD
                 .replace("\"id\": \"a\"", "\"id\": \"z\"")
@@ -184,6 +214,12 @@ mod tests {
             assert!(error.contains("gold.jsonl:2: "), "{from}: {error}");
         }
         let error = suite(&format!("{GOOD}\n{GOOD}\n")).unwrap_err().to_string();
-        assert!(error.contains("two questions \"a\""), "{error}");
+        assert!(error.contains("gold.jsonl:2: "), "{error}");
+        assert!(
+            error.contains("\"a\"") && error.contains("line 1"),
+            "{error}"
+        );
+        let answered = GOOD.replace("\"kind\"", "\"answers\": [\"douze\"], \"kind\"");
+        assert!(suite(&answered).is_ok(), "answers in words are for people");
     }
 }

@@ -234,6 +234,20 @@ async fn a_search_honours_its_filter() {
     assert_eq!((stages.fused.rank, stages.dense.rank), (1, 1));
     assert_eq!(stages.lexical.map(|stage| stage.rank), Some(1));
     assert_eq!(stages.tokens, None, "these passages have no codes");
+    assert_eq!(stages.bonus, None, "what has no codes gets no bonus");
+    assert_eq!(stages.scored.map(|stage| stage.rank), Some(1));
+    assert_eq!(body.left_out, None, "nobody asked for it");
+    let explained = json!({"query": "networks", "top_k": 1, "explain": true});
+    let found = post(&app, "/api/v1/search", explained).await;
+    let body: SearchBody = serde_json::from_str(&found.text).expect("the public type");
+    let left_out = body.left_out.expect("it was asked for");
+    assert_eq!((body.passages.len(), left_out.len()), (1, 1));
+    assert_eq!(
+        (left_out[0].reason.as_str(), &left_out[0].of),
+        ("top_k", &None)
+    );
+    let stages = left_out[0].passage.stages.expect("it came so far");
+    assert_eq!(stages.scored.map(|stage| stage.rank), Some(2));
     let french = json!({"query": "networks", "filter": {"languages": ["fr"]}});
     let body = post(&app, "/api/v1/search", french).await.json();
     assert_eq!(body["passages"].as_array().map(Vec::len), Some(1));

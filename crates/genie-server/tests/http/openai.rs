@@ -195,6 +195,9 @@ async fn texts_are_put_in_the_order_of_a_query() {
         json!({"query": "a", "documents": ["a"], "top_n": 0}),
         json!({"query": "a", "documents": vec!["a"; 257]}),
         json!({"query": "a", "documents": [7]}),
+        json!({"query": "a", "documents": ["a"], "budget_ms": 0}),
+        json!({"query": "a", "documents": ["a", "b".repeat(20_001)]}),
+        json!({"query": "a", "documents": vec!["b".repeat(20_000); 101]}),
     ] {
         assert_eq!(
             post(&app, "/v1/rerank", wrong.clone()).await.status,
@@ -202,6 +205,13 @@ async fn texts_are_put_in_the_order_of_a_query() {
             "{wrong}"
         );
     }
+    let long = json!({"query": "a", "documents": ["a", "b".repeat(20_001)]});
+    let told = post(&app, "/v1/rerank", long).await.text;
+    assert!(told.contains("20000") && told.contains("at 1"), "{told}");
+    let all = json!({"query": "a", "documents": vec!["a b c"; 70], "budget_ms": 60_000});
+    let body = post(&app, "/v1/rerank", all).await.json();
+    assert_eq!(body["results"].as_array().map(Vec::len), Some(70));
+    assert_eq!(body.get("unread"), None, "there was time for all");
     let other = json!({"query": "a", "documents": ["a"], "model": "another"});
     assert_eq!(post(&app, "/v1/rerank", other).await.status, 404);
 }

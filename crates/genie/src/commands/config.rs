@@ -172,6 +172,7 @@ impl Shown {
             ("retrieval.rerank_budget_ms", json!(rerank.budget_ms)),
             ("retrieval.fusion", json!(retrieval.fusion)),
             ("retrieval.cut", json!(rerank.cut)),
+            ("retrieval.cut_margin", short(rerank.cut_margin)),
             ("retrieval.merge_neighbours", json!(rerank.merge_neighbours)),
             (
                 "retrieval.collapse_translations",

@@ -18,7 +18,7 @@ pub(crate) fn run(common: &Common, arguments: &Search) -> anyhow::Result<Ended> 
     }
     let filter = arguments.asking.only.filter()?;
     let found = match place_in(common, &config, &arguments.asking.place)? {
-        (Place::Service(remote), _) => remote.search(&arguments.query, &arguments.asking)?,
+        (Place::Service(remote), _) => remote.search(arguments)?,
         (Place::Here, config) => {
             let parts = Parts::open(common, &config)?;
             let outcome = parts.engine(common, &config)?.search(SearchRequest {
@@ -27,7 +27,12 @@ pub(crate) fn run(common: &Common, arguments: &Search) -> anyhow::Result<Ended> 
                 filter,
                 limit: arguments.asking.top_k,
             })?;
-            SearchBody::new(&arguments.query, &outcome)
+            let body = SearchBody::new(&arguments.query, &outcome);
+            if arguments.explain {
+                body.explained(&outcome)
+            } else {
+                body
+            }
         }
     };
     if arguments.json {
@@ -43,6 +48,9 @@ pub(crate) fn run(common: &Common, arguments: &Search) -> anyhow::Result<Ended> 
                 text.push_str(&render::stages(stages));
             }
             say(&render::plain(&format!("{text}\n")))?;
+        }
+        if let Some(left_out) = &found.left_out {
+            say(&render::plain(&render::left_out(left_out)))?;
         }
     }
     Ok(Ended::Done)

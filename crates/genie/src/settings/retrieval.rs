@@ -22,6 +22,7 @@ pub(super) struct Retrieval {
     lexical_bonus: Option<f32>,
     rerank_budget_ms: Option<usize>,
     cut: Option<Cut>,
+    cut_margin: Option<f32>,
     merge_neighbours: Option<bool>,
     collapse_translations: Option<bool>,
     recency_half_life_days: Option<f32>,
@@ -68,6 +69,7 @@ impl Retrieval {
                     .unwrap_or(default.lexical_bonus),
                 budget_ms: self.rerank_budget_ms.unwrap_or(default.budget_ms),
                 cut: self.cut.unwrap_or(default.cut),
+                cut_margin: self.cut_margin.unwrap_or(default.cut_margin),
                 merge_neighbours: self.merge_neighbours.unwrap_or(default.merge_neighbours),
                 // Of a corpus in several languages, most of what is found is
                 // otherwise one text over and over (docs/benchmarks/retrieval.md).
