@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ContentHash, EmbeddingIdentity, InferenceConfig, Language, OutboundConfig, RetrievalConfig,
+    ContentHash, IndexIdentity, InferenceConfig, Language, OutboundConfig, RetrievalConfig,
 };
 
 /// Where models run.
@@ -204,8 +204,8 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// The embedding model that a retrieval profile was learnt with. Weights of
-/// one model say nothing about another.
+/// What a retrieval profile was learnt with. Weights of one embedding model, or
+/// of one analysis of words, say nothing about another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LearntFor {
     /// The profile.
@@ -214,22 +214,47 @@ pub struct LearntFor {
     pub model: String,
     /// SHA-256 of its weights.
     pub hash: ContentHash,
+    /// The lexical analysis.
+    pub lexical_version: String,
+    /// The form of the codes of tokens, or `none`.
+    pub tokens_version: String,
 }
 
 impl LearntFor {
-    /// Checks that the weights were learnt with this model.
+    /// Checks that the weights were learnt with what this index is made with.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::OtherModel`] where they were not.
-    pub fn check(&self, embedding: &EmbeddingIdentity) -> Result<(), ConfigError> {
-        if self.model == embedding.model && self.hash == embedding.hash {
-            return Ok(());
-        }
-        Err(ConfigError::OtherModel {
-            file: self.file.clone(),
-            learnt: format!("{} ({})", self.model, short(&self.hash)),
-            configured: format!("{} ({})", embedding.model, short(&embedding.hash)),
+    /// [`ConfigError::LearntOtherwise`] where they were not, naming what
+    /// differs.
+    pub fn check(&self, identity: &IndexIdentity) -> Result<(), ConfigError> {
+        let embedding = &identity.embedding;
+        let model = |name: &str, hash: &ContentHash| format!("{name} ({})", short(hash));
+        let pairs = [
+            (
+                "the embedding model",
+                model(&self.model, &self.hash),
+                model(&embedding.model, &embedding.hash),
+            ),
+            (
+                "the lexical analysis",
+                self.lexical_version.clone(),
+                identity.lexical_version.clone(),
+            ),
+            (
+                "codes of tokens",
+                self.tokens_version.clone(),
+                identity.tokens_version.clone(),
+            ),
+        ];
+        let differing = pairs.into_iter().find(|(_, one, other)| one != other);
+        differing.map_or(Ok(()), |(what, learnt, configured)| {
+            Err(ConfigError::LearntOtherwise {
+                file: self.file.clone(),
+                what,
+                learnt,
+                configured,
+            })
         })
     }
 }
@@ -245,6 +270,8 @@ pub struct Config {
     pub places: Places,
     /// Registry name of the embedding model.
     pub embedding_model: String,
+    /// Components that its vectors are cut to; `None` keeps them whole.
+    pub embedding_dimension: Option<usize>,
     /// Registry name of the language model; `None` answers with quoted
     /// passages.
     pub chat_model: Option<String>,
@@ -306,16 +333,18 @@ pub enum ConfigError {
          service is set up for other machines; set it to \"required\""
     )]
     OpenToAll,
-    /// A retrieval profile belongs to another embedding model.
+    /// A retrieval profile belongs to something else.
     #[error(
-        "{} was learnt with the embedding model {learnt}, but {configured} is configured; learn it \
+        "{} was learnt with {what} {learnt}, but {configured} is configured; learn it \
          anew with `genie eval learn`, or take retrieval.profile out of config.toml",
         file.display()
     )]
-    OtherModel {
+    LearntOtherwise {
         /// The profile.
         file: PathBuf,
-        /// Name and beginning of the hash of its model.
+        /// What differs.
+        what: &'static str,
+        /// The one that it was learnt with.
         learnt: String,
         /// The same of the configured one.
         configured: String,
@@ -412,7 +441,7 @@ pub(crate) fn within<T: PartialOrd + ToString>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Fusion, FusionWeights, RerankConfig};
+    use crate::{EmbeddingIdentity, Fusion, FusionWeights, RerankConfig};
 
     fn config() -> Config {
         Config {
@@ -421,6 +450,7 @@ mod tests {
                 models: "models".into(),
             },
             embedding_model: "e5".into(),
+            embedding_dimension: None,
             chat_model: None,
             chat_models: Vec::new(),
             device: DeviceChoice::Cpu,
@@ -501,26 +531,42 @@ mod tests {
 
     #[test]
     fn a_profile_of_another_model_is_refused() {
-        let identity = |weights: &[u8]| EmbeddingIdentity {
-            model: "e5".to_owned(),
-            hash: ContentHash::of(weights),
-            dimension: 384,
-            query_prefix: String::new(),
-            passage_prefix: String::new(),
+        let identity = |weights: &[u8], words: &str, tokens: &str| IndexIdentity {
+            embedding: EmbeddingIdentity {
+                model: "e5".to_owned(),
+                hash: ContentHash::of(weights),
+                dimension: 384,
+                query_prefix: String::new(),
+                passage_prefix: String::new(),
+            },
+            lexical_version: words.to_owned(),
+            chunker_version: "1".to_owned(),
+            tokens_version: tokens.to_owned(),
         };
         let learnt = LearntFor {
             file: "profile.toml".into(),
             model: "e5".to_owned(),
             hash: ContentHash::of(b"weights"),
+            lexical_version: "words-4".to_owned(),
+            tokens_version: "tokens-2".to_owned(),
         };
-        assert_eq!(learnt.check(&identity(b"weights")), Ok(()));
-        let error = learnt
-            .check(&identity(b"other weights"))
-            .expect_err("it is not the same model")
-            .to_string();
-        assert!(
-            error.contains("profile.toml") && error.contains("eval learn"),
-            "{error}"
-        );
+        let same = identity(b"weights", "words-4", "tokens-2");
+        assert_eq!(learnt.check(&same), Ok(()));
+        for (other, differs) in [
+            (
+                identity(b"others", "words-4", "tokens-2"),
+                "embedding model",
+            ),
+            (identity(b"weights", "words-5", "tokens-2"), "words-5"),
+            (identity(b"weights", "words-4", "none"), "none"),
+        ] {
+            let error = learnt
+                .check(&other)
+                .expect_err("something differs")
+                .to_string();
+            for part in ["profile.toml", "eval learn", differs] {
+                assert!(error.contains(part), "{part}: {error}");
+            }
+        }
     }
 }

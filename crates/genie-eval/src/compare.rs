@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::record::SavedRun;
-use crate::run::{Estimates, ItemRecord};
+use crate::run::{Clusters, Estimates, ItemRecord};
 use crate::statistics::{estimate, interval_p, permutation_p};
 
 /// Two runs compared.
@@ -152,29 +152,38 @@ fn paired(pairs: &[Pair<'_>], seed: u64) -> Differences {
 }
 
 fn of_pairs<'a>(pairs: impl Iterator<Item = &'a Pair<'a>>, seed: u64) -> ByName {
-    let mut values: BTreeMap<&String, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
+    let mut values: BTreeMap<&String, Values> = BTreeMap::new();
+    let mut clusters = Clusters::default();
     for (a, b) in pairs {
+        let cluster = clusters.number(b);
         for (name, before) in &a.values {
             if let Some(after) = b.values.get(name) {
-                let (first, second) = values.entry(name).or_default();
-                first.push(*before);
-                second.push(*after);
+                let values = values.entry(name).or_default();
+                values.push((*before, *after, cluster));
             }
         }
     }
     values
         .into_iter()
-        .filter_map(|(name, (a, b))| Some((name.clone(), difference(&a, &b, seed)?)))
+        .filter_map(|(name, values)| Some((name.clone(), difference(&values, seed)?)))
         .collect()
 }
 
-fn difference(a: &[f64], b: &[f64], seed: u64) -> Option<Difference> {
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| b - a).collect();
+/// Of each question its value before and after, and its cluster.
+type Values = Vec<(f64, f64, usize)>;
+
+fn difference(values: &Values, seed: u64) -> Option<Difference> {
+    let mean = |of: fn(&(f64, f64, usize)) -> f64| {
+        values.iter().map(of).sum::<f64>() / values.len() as f64
+    };
+    let differences: Vec<(f64, usize)> = values
+        .iter()
+        .map(|(a, b, cluster)| (b - a, *cluster))
+        .collect();
     let interval = estimate(&differences, seed)?;
     Some(Difference {
-        a: mean(a),
-        b: mean(b),
+        a: mean(|(a, _, _)| *a),
+        b: mean(|(_, b, _)| *b),
         difference: interval.value,
         low: Some(interval.low),
         high: Some(interval.high),

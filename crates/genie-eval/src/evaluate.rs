@@ -1,14 +1,15 @@
 //! Asks every item of a suite and records what came of it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use genie_core::{ContentHash, Filter, Passage};
-use genie_rag::{AnswerEvent, RagError, SearchRequest};
+use genie_rag::{AnswerEvent, RagError, SearchOutcome, SearchRequest};
 
 use crate::answers;
+use crate::cluster::clusters;
 use crate::documents::{Documents, Indexes, Opened, Wanted, digest_of_texts, fill_with_texts};
 use crate::evidence::Known;
 use crate::record::Recording;
@@ -25,7 +26,10 @@ pub struct Plan<'a> {
     pub documents: Option<&'a Documents>,
     /// What is judged.
     pub parts: Parts,
-    /// Chunks that are looked at.
+    /// Passages that people are given for a question. What is found among the
+    /// first of them is judged by a search that asks for no more.
+    pub top_k: usize,
+    /// Passages that are looked at for what is found further down.
     pub depth: usize,
 }
 
@@ -79,6 +83,12 @@ pub fn evaluate(
     // Times of a question that was asked before don't count: its vector may
     // be remembered.
     let mut asked = HashSet::new();
+    let all: Vec<&Item> = items.iter().collect();
+    let clusters: HashMap<&str, &str> = items
+        .iter()
+        .zip(clusters(&all))
+        .map(|(item, first)| (item.id.as_str(), items[first].id.as_str()))
+        .collect();
     let mut rest = items.as_slice();
     while let Some(first) = rest.first() {
         let end = rest
@@ -114,6 +124,7 @@ pub fn evaluate(
                 opened: &opened,
                 known: &known,
                 item,
+                cluster: clusters.get(item.id.as_str()).copied().unwrap_or_default(),
                 timed: asked.insert(item.question.as_str()),
             };
             match asking.record(watch)? {
@@ -175,6 +186,8 @@ struct Asking<'a> {
     opened: &'a Opened,
     known: &'a Known<'a>,
     item: &'a Item,
+    /// The first item that is about the same.
+    cluster: &'a str,
     timed: bool,
 }
 
@@ -190,6 +203,8 @@ impl Asking<'_> {
             language: item.language.clone(),
             kinds: item.kinds.clone(),
             question: item.question.clone(),
+            cluster: self.cluster.to_owned(),
+            wanted: self.known.wanted(item),
             values: BTreeMap::new(),
             latency_ms: BTreeMap::new(),
             found: Vec::new(),
@@ -200,7 +215,8 @@ impl Asking<'_> {
             self.retrieve(&mut record)?;
         }
         if self.plan.parts.answers && item.expected.is_some() {
-            let question = item.ask();
+            let mut question = item.ask();
+            question.top_k = Some(self.plan.top_k);
             let answer = self
                 .opened
                 .engine
@@ -229,20 +245,12 @@ impl Asking<'_> {
     }
 
     fn retrieve(&self, record: &mut ItemRecord) -> anyhow::Result<()> {
-        let item = self.item;
-        let request = SearchRequest {
-            query: item.ask().search_text(),
-            // As a person asks: the language is detected.
-            language: None,
-            filter: Filter::default(),
-            limit: Some(wanted(self.plan, item)),
-        };
+        let (plan, engine) = (self.plan, &self.opened.engine);
+        let deep = wanted(plan, self.item).max(plan.top_k);
+        // Where more is only more of the same, one search tells both.
+        let at_once = engine.begins_alike(plan.top_k, deep);
         let started = Instant::now();
-        let outcome = self
-            .opened
-            .engine
-            .search(request)
-            .with_context(|| format!("item {}", item.id))?;
+        let outcome = self.search(if at_once { deep } else { plan.top_k })?;
         let total = started.elapsed();
         record
             .latency_ms
@@ -253,20 +261,44 @@ impl Asking<'_> {
                 .insert("embed".to_owned(), in_ms(outcome.embed));
             record.latency_ms.insert("total".to_owned(), in_ms(total));
         }
-        let ranking = self.known.ranking(item, &outcome.passages);
+        let given = &outcome.passages[..plan.top_k.min(outcome.passages.len())];
+        let given = self.known.ranking(self.item, given);
+        let passages = if at_once {
+            outcome.passages
+        } else {
+            self.search(deep)?.passages
+        };
+        let ranking = self.known.ranking(self.item, &passages);
         record.ranks = ranking.found.iter().map(|(rank, _)| *rank).collect();
-        record.values.extend(ranking.values(self.plan.depth));
-        record.found = outcome
-            .passages
-            .iter()
-            .take(self.plan.depth)
-            .map(name)
-            .collect();
+        record.values.extend(ranking.values(plan.depth));
+        let given = given.values(plan.depth).into_iter();
+        record
+            .values
+            .extend(given.filter(|(name, _)| is_within(name, plan.top_k)));
+        record.found = passages.iter().take(plan.depth).map(name).collect();
         Ok(())
+    }
+
+    /// As a person searches: the language is detected.
+    fn search(&self, limit: usize) -> anyhow::Result<SearchOutcome> {
+        let request = SearchRequest {
+            query: self.item.ask().search_text(),
+            language: None,
+            filter: Filter::default(),
+            limit: Some(limit),
+        };
+        let outcome = self.opened.engine.search(request);
+        outcome.with_context(|| format!("item {}", self.item.id))
     }
 }
 
-/// Passages that an item is judged by.
+/// Whether a metric looks at no rank beyond this one.
+fn is_within(metric: &str, rank: usize) -> bool {
+    let at = metric.rsplit_once('@').and_then(|(_, at)| at.parse().ok());
+    at.is_some_and(|at: usize| at <= rank)
+}
+
+/// Passages that an item is judged by further down.
 pub(crate) fn wanted(plan: &Plan<'_>, item: &Item) -> usize {
     match item.target {
         // Several chunks of one text are one text.

@@ -111,6 +111,7 @@ impl World {
             suite: &suite,
             documents,
             parts,
+            top_k: 5,
             depth: 10,
         };
         let mut recording = self.recording();
@@ -180,6 +181,7 @@ fn a_stopped_evaluation_is_taken_up() {
         suite: &suite,
         documents: None,
         parts: RETRIEVAL,
+        top_k: 5,
         depth: 10,
     };
     let mut recording = world.recording();
@@ -290,6 +292,7 @@ fn evidence_that_is_not_there_is_an_error_that_names_the_line() {
             suite: &suite,
             documents: Some(&documents),
             parts: RETRIEVAL,
+            top_k: 5,
             depth: 10,
         };
         let error = evaluate(&plan, &world.indexes, &mut world.recording(), &mut |_| {
@@ -316,6 +319,7 @@ fn the_installed_index_is_asked_where_no_documents_are_named() {
         suite: &suite,
         documents: None,
         parts: RETRIEVAL,
+        top_k: 5,
         depth: 10,
     };
     let mut watch = |_: Step<'_>| ControlFlow::Continue(());

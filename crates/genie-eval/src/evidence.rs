@@ -27,6 +27,8 @@ struct Quote {
 #[derive(Default)]
 pub(crate) struct Known<'a> {
     quotes: HashMap<&'a str, Vec<Quote>>,
+    /// What the texts of the collection are called.
+    names: HashMap<DocumentId, &'a str>,
 }
 
 struct InIndex {
@@ -38,9 +40,15 @@ struct InIndex {
 
 impl<'a> Known<'a> {
     /// Looks for the evidence of these items.
-    pub(crate) fn of(plan: &Plan<'_>, items: &'a [Item], opened: &Opened) -> anyhow::Result<Self> {
+    pub(crate) fn of(plan: &Plan<'a>, items: &'a [Item], opened: &Opened) -> anyhow::Result<Self> {
         let mut documents: BTreeMap<&str, InIndex> = BTreeMap::new();
         let mut known = Self::default();
+        let collection = items.first().and_then(|item| item.collection);
+        let collection = collection.and_then(|at| plan.suite.collections.get(at));
+        let texts = collection
+            .into_iter()
+            .flat_map(|collection| &collection.texts);
+        known.names = texts.map(|text| (text.id(), text.name.as_str())).collect();
         for item in items {
             let Target::Evidence(evidence) = &item.target else {
                 continue;
@@ -74,6 +82,27 @@ impl<'a> Known<'a> {
             Target::Evidence(_) => rank(self.quotes(item), passages),
             Target::Nothing => Ranking::default(),
         }
+    }
+
+    /// The documents that hold what an item should find.
+    pub(crate) fn wanted(&self, item: &Item) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        let mut add = |name: &str| {
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        };
+        match &item.target {
+            Target::Texts(relevant) => {
+                let any_of = relevant.iter().flat_map(|relevant| &relevant.any_of);
+                any_of
+                    .filter_map(|id| self.names.get(id))
+                    .for_each(|name| add(name));
+            }
+            Target::Evidence(evidence) => evidence.iter().for_each(|quote| add(&quote.document)),
+            Target::Nothing => {}
+        }
+        names
     }
 
     /// Where it stands.

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::record::SavedRun;
 use crate::run::{
     Configuration, Header, Index, ItemRecord, Machine, Model, Models, Run, State, latencies,
-    metrics,
+    metrics, missed,
 };
 
 pub(crate) fn configuration() -> Configuration {
@@ -21,6 +21,7 @@ pub(crate) fn configuration() -> Configuration {
         documents: "docs".to_owned(),
         documents_hash: "bb".to_owned(),
         parts: vec!["retrieval".to_owned()],
+        top_k: 6,
         depth: 10,
         kinds: Vec::new(),
         limit: None,
@@ -58,6 +59,8 @@ pub(crate) fn item(id: &str, values: &[(&str, f64)]) -> ItemRecord {
         language: "en".to_owned(),
         kinds: vec!["fact".to_owned()],
         question: format!("What is {id}?"),
+        cluster: String::new(),
+        wanted: Vec::new(),
         values: values
             .iter()
             .map(|&(name, value)| (name.to_owned(), value))
@@ -76,6 +79,7 @@ pub(crate) fn saved(id: &str, items: Vec<ItemRecord>) -> SavedRun {
             suite: "made-up.jsonl".to_owned(),
             items: items.len(),
             metrics: metrics(&items, 1),
+            missed: missed(&items),
             latency_ms: latencies(&items),
             run: Header {
                 id: id.to_owned(),

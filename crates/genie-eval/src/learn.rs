@@ -17,6 +17,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use serde::Serialize;
 
+use crate::cluster::clusters;
 use crate::documents::Indexes;
 use crate::evaluate::{Plan, Step, open, wanted};
 use crate::evidence::Known;
@@ -168,14 +169,14 @@ pub fn learn(
             table.push(row);
         }
     }
-    let folds = folds(&groups(&items), *seed);
-    if folds.len() < FOLDS {
+    let split = Split::of(clusters(&items), *seed);
+    if split.folds.len() < FOLDS {
         bail!(
             "{} has too few questions about different texts to learn from some and judge by others",
             plan.suite.name
         );
     }
-    let lesson = lesson(&tried, &table, &folds, *seed);
+    let lesson = lesson(&tried, &table, &split, *seed);
     Ok(ControlFlow::Continue(Lesson {
         metric: (*metric).to_owned(),
         ..lesson.context("there is nothing to learn from")?
@@ -219,12 +220,12 @@ fn combinations(configured: &RetrievalConfig) -> Vec<Tuning> {
 
 /// What the table of values, a row a question and a column a combination,
 /// teaches. `None` where it is empty.
-fn lesson(tried: &[Tuning], table: &[Vec<f64>], folds: &[Vec<usize>], seed: u64) -> Option<Lesson> {
+fn lesson(tried: &[Tuning], table: &[Vec<f64>], split: &Split, seed: u64) -> Option<Lesson> {
     let all: Vec<usize> = (0..table.len()).collect();
     let best = best(table, &all)?;
     let mut gains = vec![0.0; table.len()];
-    let mut by_fold = Vec::with_capacity(folds.len());
-    for fold in folds {
+    let mut by_fold = Vec::with_capacity(split.folds.len());
+    for fold in &split.folds {
         let others: Vec<usize> = all
             .iter()
             .copied()
@@ -236,6 +237,7 @@ fn lesson(tried: &[Tuning], table: &[Vec<f64>], folds: &[Vec<usize>], seed: u64)
             gains[row] = table[row][chosen] - table[row][0];
         }
     }
+    let gains: Vec<(f64, usize)> = gains.into_iter().zip(split.clusters.clone()).collect();
     Some(Lesson {
         best: tried[best],
         configured: tried[0],
@@ -268,47 +270,21 @@ fn mean(table: &[Vec<f64>], rows: &[usize], column: usize) -> f64 {
     sum / rows.len().max(1) as f64
 }
 
-/// Of each question a number that it shares with all that ask about the same
-/// text, in whatever language: what is learnt from one of them is known of
-/// the others.
-fn groups(items: &[&Item]) -> Vec<usize> {
-    let mut group: Vec<usize> = (0..items.len()).collect();
-    let mut first: HashMap<String, usize> = HashMap::new();
-    for (at, item) in items.iter().enumerate() {
-        for name in subjects(item) {
-            let other = *first.entry(name).or_insert(at);
-            let (one, other) = (root(&group, at), root(&group, other));
-            group[one.max(other)] = one.min(other);
+/// Questions that are left out together.
+struct Split {
+    /// Of each question a number that it shares with those it depends on.
+    clusters: Vec<usize>,
+    /// Rows of the questions of each fold.
+    folds: Vec<Vec<usize>>,
+}
+
+impl Split {
+    fn of(clusters: Vec<usize>, seed: u64) -> Self {
+        Self {
+            folds: folds(&clusters, seed),
+            clusters,
         }
     }
-    (0..items.len()).map(|at| root(&group, at)).collect()
-}
-
-fn root(group: &[usize], mut at: usize) -> usize {
-    while group[at] != at {
-        at = group[at];
-    }
-    at
-}
-
-fn subjects(item: &Item) -> Vec<String> {
-    let mut subjects: Vec<String> = match &item.target {
-        Target::Evidence(evidence) => evidence
-            .iter()
-            .map(|quote| quote.document.clone())
-            .collect(),
-        Target::Texts(relevant) => relevant
-            .iter()
-            .flat_map(|relevant| &relevant.any_of)
-            .map(ToString::to_string)
-            .collect(),
-        Target::Nothing => Vec::new(),
-    };
-    // The same question in another language.
-    if let Some((_, question)) = item.id.rsplit_once('/') {
-        subjects.push(format!("question {question}"));
-    }
-    subjects
 }
 
 /// Deals groups into folds of about one size; fewer where there are too few

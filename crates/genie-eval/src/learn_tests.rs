@@ -17,8 +17,8 @@ fn configured() -> RetrievalConfig {
     }
 }
 
-fn one_each(rows: usize) -> Vec<Vec<usize>> {
-    folds(&(0..rows).collect::<Vec<_>>(), 3)
+fn one_each(rows: usize) -> Split {
+    Split::of((0..rows).collect(), 3)
 }
 
 #[test]

@@ -32,6 +32,7 @@
 //! ```
 
 mod answers;
+mod cluster;
 mod compare;
 mod documents;
 mod evaluate;

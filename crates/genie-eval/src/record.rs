@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 
 use crate::lines;
 use crate::run::{
-    Configuration, Header, ItemRecord, Machine, Metrics, Run, State, latencies, metrics,
+    Configuration, Header, ItemRecord, Machine, Metrics, Run, State, latencies, metrics, missed,
 };
 
 const RUN: &str = "run.json";
@@ -192,6 +192,7 @@ impl Recording {
             suite: self.header.configuration.suite.clone(),
             items: self.items.len(),
             metrics: metrics(&self.items, self.header.configuration.seed),
+            missed: missed(&self.items),
             latency_ms: latencies(&self.items),
             run: self.header.clone(),
         };
@@ -204,6 +205,7 @@ impl Recording {
             suite: self.header.configuration.suite.clone(),
             items: self.items.len(),
             metrics: Metrics::default(),
+            missed: Default::default(),
             latency_ms: Default::default(),
             run: self.header.clone(),
         }

@@ -53,6 +53,7 @@ pub fn report(runs: &[SavedRun]) -> anyhow::Result<String> {
     }
     for run in runs {
         page.push_str(&missed(run));
+        page.push_str(&wrong(run));
     }
     page.push_str("</main>\n</body>\n</html>\n");
     Ok(page)
@@ -89,7 +90,13 @@ fn made_with(runs: &[SavedRun]) -> String {
     row("retrieval", &|run| {
         run.run.configuration.retrieval.to_string()
     });
-    row("depth", &|run| run.run.configuration.depth.to_string());
+    row("passages given", &|run| match run.run.configuration.top_k {
+        0 => "not recorded".to_owned(),
+        top_k => top_k.to_string(),
+    });
+    row("passages looked at", &|run| {
+        run.run.configuration.depth.to_string()
+    });
     row("seed", &|run| run.run.configuration.seed.to_string());
     row("version", &|run| {
         let configuration = &run.run.configuration;
@@ -151,68 +158,93 @@ fn against(first: &SavedRun, other: &SavedRun) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Questions that found too little or were answered wrongly.
+/// Questions that did not find all they should at a mark, those that missed
+/// most first.
 fn missed(run: &SavedRun) -> String {
+    let mut items: Vec<(usize, &ItemRecord)> = run
+        .items
+        .iter()
+        .flatten()
+        .map(|item| (item.missed().count(), item))
+        .filter(|(marks, _)| *marks > 0)
+        .collect();
+    // Stable: those of one kind keep their order.
+    items.sort_by_key(|(marks, _)| std::cmp::Reverse(*marks));
+    let columns = [
+        "item",
+        "missed",
+        "language",
+        "question",
+        "stands in",
+        "best rank",
+        "all ranks",
+        "found first",
+    ];
+    let mut table = Table::new(
+        "What should have been found and was not at these marks",
+        &columns.map(str::to_owned),
+    );
+    for (_, item) in items.iter().take(MISSED) {
+        let shown = |rank: &Option<usize>| rank.map_or_else(|| "–".to_owned(), |r| r.to_string());
+        let best = item.ranks.iter().copied().flatten().min();
+        table.row(
+            &item.id,
+            &[
+                item.missed().collect::<Vec<_>>().join(", "),
+                item.language.clone(),
+                item.question.clone(),
+                item.wanted.join(", "),
+                shown(&best),
+                item.ranks.iter().map(shown).collect::<Vec<_>>().join(", "),
+                item.found.first().cloned().unwrap_or_default(),
+            ],
+        );
+    }
+    folded(&format!("Missed by {}", run.run.run.id), items.len(), table)
+}
+
+/// Questions that were answered wrongly or not at all.
+fn wrong(run: &SavedRun) -> String {
     let is = |item: &ItemRecord, name: &str, value: f64| item.values.get(name) == Some(&value);
     let items: Vec<&ItemRecord> = run
         .items
         .iter()
         .flatten()
-        .filter(|item| {
-            item.values
-                .get("recall@5")
-                .is_some_and(|found| *found < 1.0)
-                || is(item, "right", 0.0)
-                || is(item, "wrongly_answered", 1.0)
-        })
+        .filter(|item| is(item, "right", 0.0) || is(item, "wrongly_answered", 1.0))
         .collect();
-    if items.is_empty() {
-        return String::new();
-    }
     let mut table = Table::new(
-        "Not all found in the first five, or not answered rightly",
-        &[
-            "item",
-            "language",
-            "question",
-            "ranks",
-            "found first",
-            "answer",
-        ]
-        .map(str::to_owned),
+        "Not answered rightly",
+        &["item", "language", "question", "all ranks", "answer"].map(str::to_owned),
     );
     for item in items.iter().take(MISSED) {
-        let ranks: Vec<String> = item
-            .ranks
-            .iter()
-            .map(|rank| rank.map_or_else(|| "–".to_owned(), |rank| rank.to_string()))
-            .collect();
+        let ranks = item.ranks.iter();
+        let ranks = ranks.map(|rank| rank.map_or_else(|| "–".to_owned(), |rank| rank.to_string()));
         table.row(
             &item.id,
             &[
                 item.language.clone(),
                 item.question.clone(),
-                ranks.join(", "),
-                item.found
-                    .iter()
-                    .take(3)
-                    .cloned()
-                    .collect::<Vec<_>>()
-                    .join(" "),
+                ranks.collect::<Vec<_>>().join(", "),
                 item.answer.clone().unwrap_or_default(),
             ],
         );
     }
-    let more = items.len().saturating_sub(MISSED);
-    let note = if more > 0 {
-        format!("<p>{more} more are in items.jsonl of the run.</p>\n")
-    } else {
-        String::new()
+    let name = format!("Not answered rightly by {}", run.run.run.id);
+    folded(&name, items.len(), table)
+}
+
+/// A table that opens; nothing where there is nothing in it.
+fn folded(name: &str, count: usize, table: Table) -> String {
+    if count == 0 {
+        return String::new();
+    }
+    let note = match count.saturating_sub(MISSED) {
+        0 => String::new(),
+        more => format!("<p>{more} more are in items.jsonl of the run.</p>\n"),
     };
     format!(
-        "<details>\n<summary>Missed by {}: {}</summary>\n{}{note}</details>\n",
-        escape(&run.run.run.id),
-        items.len(),
+        "<details>\n<summary>{}: {count}</summary>\n{}{note}</details>\n",
+        escape(name),
         table.finish()
     )
 }
@@ -227,7 +259,8 @@ mod tests {
         let mut bad = item("a<b>", &found(0.0));
         bad.question = "Is </table><script>alert(1)</script> a & \"question\"?".to_owned();
         bad.found = vec!["docs/a.md#0-9".to_owned()];
-        bad.ranks = vec![None];
+        bad.ranks = vec![None, Some(7)];
+        bad.wanted = vec!["docs/b.md".to_owned()];
         [
             saved("first", vec![bad, item("b", &found(1.0))]),
             saved(
@@ -268,6 +301,11 @@ mod tests {
             "0.500 (",
             "recall@5",
             "Missed by first: 1",
+            "<td dir=\"auto\">recall@1, recall@5</td>",
+            "<td dir=\"auto\">docs/b.md</td>",
+            "<td dir=\"auto\">7</td>",
+            "<td dir=\"auto\">–, 7</td>",
+            "<td dir=\"auto\">docs/a.md#0-9</td>",
             "second &lt;i&gt; against first",
             "+0.500",
             "12.5",

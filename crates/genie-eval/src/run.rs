@@ -1,6 +1,6 @@
 //! What a run was made with and what came of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::Context;
 use genie_core::ContentHash;
@@ -18,6 +18,10 @@ pub struct Run {
     pub items: usize,
     /// The figures.
     pub metrics: Metrics,
+    /// The questions that found not all they should, by the metric that says
+    /// so: `recall@1` and `recall@5`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub missed: BTreeMap<String, Vec<String>>,
     /// Percentiles of times in milliseconds, by what took them.
     pub latency_ms: BTreeMap<String, Percentiles>,
     /// What it was made with.
@@ -102,7 +106,12 @@ pub struct Configuration {
     pub documents_hash: String,
     /// What was asked for: retrieval, answers.
     pub parts: Vec<String>,
-    /// How many chunks were looked at.
+    /// How many passages people are given. Metrics at ranks up to this are of
+    /// what a search gave that was asked for no more; 0 in records from before
+    /// it was written down, where all are of one that was asked for `depth`.
+    #[serde(default)]
+    pub top_k: usize,
+    /// How many passages were looked at for metrics at higher ranks.
     pub depth: usize,
     /// Kinds that the suite was restricted to.
     pub kinds: Vec<String>,
@@ -190,6 +199,13 @@ pub struct ItemRecord {
     pub kinds: Vec<String>,
     /// What was asked.
     pub question: String,
+    /// The first question that is about the same text or document; empty in
+    /// records from before it was written down.
+    #[serde(default)]
+    pub cluster: String,
+    /// The documents that hold what should be found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wanted: Vec<String>,
     /// Its value for each metric that applies to it.
     pub values: BTreeMap<String, f64>,
     /// Times in milliseconds.
@@ -203,6 +219,49 @@ pub struct ItemRecord {
     /// What was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
+}
+
+/// Metrics whose misses are told one by one.
+pub(crate) const MARKS: [&str; 2] = ["recall@1", "recall@5"];
+
+impl ItemRecord {
+    /// The marks that it missed.
+    pub(crate) fn missed(&self) -> impl Iterator<Item = &'static str> + '_ {
+        let lacks = |mark: &&str| self.values.get(*mark).is_some_and(|found| *found < 1.0);
+        MARKS.into_iter().filter(lacks)
+    }
+
+    /// Names those that it depends on.
+    fn cluster(&self) -> &str {
+        if self.cluster.is_empty() {
+            &self.id
+        } else {
+            &self.cluster
+        }
+    }
+}
+
+/// The numbers of the clusters of items.
+#[derive(Debug, Default)]
+pub(crate) struct Clusters<'a>(HashMap<&'a str, usize>);
+
+impl<'a> Clusters<'a> {
+    pub(crate) fn number(&mut self, item: &'a ItemRecord) -> usize {
+        let next = self.0.len();
+        *self.0.entry(item.cluster()).or_insert(next)
+    }
+}
+
+/// The questions that missed each mark.
+pub(crate) fn missed(items: &[ItemRecord]) -> BTreeMap<String, Vec<String>> {
+    let mut missed: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for item in items {
+        for mark in item.missed() {
+            let ids = missed.entry(mark.to_owned()).or_default();
+            ids.push(item.id.clone());
+        }
+    }
+    missed
 }
 
 /// The figures of these items.
@@ -232,10 +291,12 @@ fn insert(groups: &mut BTreeMap<String, Estimates>, name: &str, estimates: Estim
 }
 
 fn estimates<'a>(items: impl Iterator<Item = &'a ItemRecord>, seed: u64) -> Estimates {
-    let mut values: BTreeMap<&String, Vec<f64>> = BTreeMap::new();
+    let mut values: BTreeMap<&String, Vec<(f64, usize)>> = BTreeMap::new();
+    let mut clusters = Clusters::default();
     for item in items {
+        let cluster = clusters.number(item);
         for (name, value) in &item.values {
-            values.entry(name).or_default().push(*value);
+            values.entry(name).or_default().push((*value, cluster));
         }
     }
     values
@@ -311,6 +372,39 @@ mod tests {
         let kinds: Vec<_> = found.by_kind.keys().collect();
         assert_eq!(kinds, ["fact"]);
         assert_eq!(found, metrics(&items, 1));
+    }
+
+    #[test]
+    fn misses_are_named_at_each_mark() {
+        let at = |id: &str, first, five| item(id, &[("recall@1", first), ("recall@5", five)]);
+        let items = [
+            at("a", 1.0, 1.0),
+            at("b", 0.0, 1.0),
+            at("c", 0.0, 0.5),
+            item("unjudged", &[("right", 0.0)]),
+        ];
+        let missed = missed(&items);
+        assert_eq!(missed["recall@1"], ["b", "c"]);
+        assert_eq!(missed["recall@5"], ["c"]);
+        assert!(super::missed(&items[..1]).is_empty());
+    }
+
+    #[test]
+    fn questions_about_one_document_are_one_cluster() {
+        let mut items: Vec<_> = (0..40)
+            .map(|at| {
+                let found = f64::from(u8::from(at / 10 % 2 == 0));
+                item(&format!("q{at}"), &[("recall@1", found)])
+            })
+            .collect();
+        let alone = metrics(&items, 1).overall["recall@1"];
+        for (at, item) in items.iter_mut().enumerate() {
+            item.cluster = format!("q{}", at / 10 * 10);
+        }
+        let together = metrics(&items, 1).overall["recall@1"];
+        assert_eq!((alone.n, alone.clusters), (40, 40));
+        assert_eq!((together.n, together.clusters), (40, 4));
+        assert!(together.high - together.low > alone.high - alone.low);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Means with intervals, differences with p-values, percentiles.
 
+use std::collections::HashMap;
+
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -22,39 +24,67 @@ pub struct Estimate {
     pub high: f64,
     /// How many items it is the mean of.
     pub n: usize,
+    /// How many clusters of them, such as documents, there are; 0 in records
+    /// whose interval is that of a bootstrap over items.
+    #[serde(default)]
+    pub clusters: usize,
 }
 
+/// Values with the numbers of their clusters. What is in one cluster, such as
+/// the questions about one document, is not independent of each other: a
+/// model that reads the document well finds all of it.
+type Clustered = (f64, usize);
+
 /// The mean of these values with the percentile interval of a bootstrap over
-/// items. `None` without values.
+/// their clusters: a resample takes whole clusters, as many as there are, and
+/// its mean is that of all values in them. `None` without values.
 #[must_use]
-pub fn estimate(values: &[f64], seed: u64) -> Option<Estimate> {
-    let n = u32::try_from(values.len()).ok().filter(|&n| n > 0)?;
+pub fn estimate(values: &[Clustered], seed: u64) -> Option<Estimate> {
+    let clusters = sums(values);
+    let count = u32::try_from(clusters.len()).ok().filter(|&n| n > 0)?;
     let mut random = StdRng::seed_from_u64(seed);
     let mut means: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
-            let sum: f64 = (0..n)
-                .map(|_| values[random.random_range(0..n) as usize])
-                .sum();
-            sum / f64::from(n)
+            let (sum, n) = (0..count)
+                .map(|_| clusters[random.random_range(0..count) as usize])
+                .fold((0.0, 0.0), |(sum, n), (more, size)| (sum + more, n + size));
+            sum / n
         })
         .collect();
     means.sort_by(f64::total_cmp);
     Some(Estimate {
-        value: values.iter().sum::<f64>() / f64::from(n),
+        value: values.iter().map(|(value, _)| value).sum::<f64>() / values.len() as f64,
         low: percentile(&means, TAIL),
         high: percentile(&means, 1.0 - TAIL),
         n: values.len(),
+        clusters: clusters.len(),
     })
 }
 
+/// The sum of each cluster and its size, by their first values.
+fn sums(values: &[Clustered]) -> Vec<(f64, f64)> {
+    let mut places: HashMap<usize, usize> = HashMap::new();
+    let mut sums: Vec<(f64, f64)> = Vec::new();
+    for (value, cluster) in values {
+        let place = *places.entry(*cluster).or_insert(sums.len());
+        if place == sums.len() {
+            sums.push((0.0, 0.0));
+        }
+        sums[place].0 += value;
+        sums[place].1 += 1.0;
+    }
+    sums
+}
+
 /// The two-sided p-value of paired differences under the hypothesis that
-/// their signs are chance: a permutation test with 10,000 random signs.
+/// their signs are chance: a permutation test with 10,000 random signs, one for
+/// all of a cluster.
 #[must_use]
-pub fn permutation_p(differences: &[f64], seed: u64) -> f64 {
-    // Items without a difference have no sign to change.
-    let differing: Vec<f64> = differences
-        .iter()
-        .copied()
+pub fn permutation_p(differences: &[Clustered], seed: u64) -> f64 {
+    // Clusters without a difference have no sign to change.
+    let differing: Vec<f64> = sums(differences)
+        .into_iter()
+        .map(|(sum, _)| sum)
         .filter(|difference| *difference != 0.0)
         .collect();
     if differing.is_empty() {
@@ -167,13 +197,11 @@ mod tests {
 
     #[test]
     fn a_bootstrap_is_repeatable_and_near_the_theory() {
-        let values: Vec<f64> = (0..400)
-            .map(|at| f64::from(u8::from(at % 4 != 0)))
-            .collect();
+        let values = singles(400, |at| f64::from(u8::from(at % 4 != 0)));
         let one = estimate(&values, 7).unwrap();
         assert_eq!(Some(one), estimate(&values, 7));
         assert_ne!(Some(one), estimate(&values, 8));
-        assert_eq!((one.value, one.n), (0.75, 400));
+        assert_eq!((one.value, one.n, one.clusters), (0.75, 400, 400));
         // The standard error of a share of .75 of 400 is .0217.
         assert!((one.low - (0.75 - 1.96 * 0.0217)).abs() < 0.008, "{one:?}");
         assert!((one.high - (0.75 + 1.96 * 0.0217)).abs() < 0.008, "{one:?}");
@@ -181,16 +209,46 @@ mod tests {
     }
 
     #[test]
+    fn questions_of_one_text_say_less_than_as_many_of_others() {
+        // Forty texts with ten questions each, found all or not at all.
+        let found = |at: usize| f64::from(u8::from(at / 10 % 4 != 0));
+        let together: Vec<_> = (0..400).map(|at| (found(at), at / 10)).collect();
+        let (alone, together) = (singles(400, found), estimate(&together, 7).unwrap());
+        let alone = estimate(&alone, 7).unwrap();
+        assert_eq!(
+            (together.value, together.n, together.clusters),
+            (0.75, 400, 40)
+        );
+        // The standard error is that of a share of .75 of 40: the root of ten
+        // times as large.
+        let wider = (together.high - together.low) / (alone.high - alone.low);
+        assert!((wider - 10_f64.sqrt()).abs() < 0.5, "{wider}");
+
+        let lost: Vec<_> = (0..10).map(|at| (-1.0, at / 5)).collect();
+        let alone: Vec<_> = (0..10).map(|at| (-1.0, at)).collect();
+        assert!(permutation_p(&alone, 1) < 0.01);
+        // Two texts may well be lost by chance.
+        assert!(permutation_p(&lost, 1) > 0.4);
+        // What a text gains and loses is nothing.
+        assert_eq!(permutation_p(&[(1.0, 0), (-1.0, 0)], 1), 1.0);
+    }
+
+    /// Values each in a cluster of its own.
+    fn singles(count: usize, value: impl Fn(usize) -> f64) -> Vec<Clustered> {
+        (0..count).map(|at| (value(at), at)).collect()
+    }
+
+    #[test]
     fn permutations_know_chance_from_loss() {
-        assert_eq!(permutation_p(&[0.0, 0.0], 1), 1.0);
+        assert_eq!(permutation_p(&singles(2, |_| 0.0), 1), 1.0);
         // Of six equal signs two of 64 permutations are as extreme.
-        let p = permutation_p(&[1.0; 6], 1);
+        let p = permutation_p(&singles(6, |_| 1.0), 1);
         assert!((p - 2.0 / 64.0).abs() < 0.008, "{p}");
-        let p = permutation_p(&[1.0, -1.0, 1.0, -1.0], 1);
+        let p = permutation_p(&singles(4, |at| if at % 2 == 0 { 1.0 } else { -1.0 }), 1);
         assert!(p > 0.9, "{p}");
-        let p = permutation_p(&[-1.0; 30], 1);
+        let p = permutation_p(&singles(30, |_| -1.0), 1);
         assert!(p < 0.001, "{p}");
-        assert_eq!(p, permutation_p(&[-1.0; 30], 1));
+        assert_eq!(p, permutation_p(&singles(30, |_| -1.0), 1));
     }
 
     #[test]
@@ -200,6 +258,7 @@ mod tests {
             low: value - 0.0196,
             high: value + 0.0196,
             n: 100,
+            clusters: 100,
         };
         // A difference of 1.96 standard errors of a difference.
         let p = interval_p(at(0.5), at(0.5 - 1.96 * 0.01 * 2_f64.sqrt()));

@@ -28,6 +28,9 @@ pub(crate) fn parse(text: &str, path: &Path) -> Result<Vec<ModelEntry>, Registry
         .collect()
 }
 
+/// Architectures that the encoder reads.
+const ENCODERS: [&str; 2] = ["bert", "xlm-roberta"];
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
@@ -152,6 +155,12 @@ impl RawModel {
         if (self.role == Role::Embedding) != self.embedding.is_some() {
             return Err(wrong(
                 "needs an [model.embedding] table exactly if its role is embedding",
+            ));
+        }
+        if self.role == Role::Embedding && !ENCODERS.contains(&self.architecture.as_str()) {
+            return Err(wrong(
+                "is no embedding model that can be loaded: its architecture has to be bert or \
+                 xlm-roberta",
             ));
         }
         if let Some(EmbeddingTraits {
@@ -315,9 +324,19 @@ members = [{ file = "model.gguf", package = "p{n}", version = "1.0", member = "p
             ("title = \"M\"", "title = \"M\"\nflavour = 1", "flavour"),
             ("\"chat\"", "\"embedding\"", "exactly if its role"),
             (
-                "\"chat\"",
-                "\"embedding\"\nembedding = { dimension = 8, least_dimension = 8, pooling = \"mean\" }",
+                "\"chat\"\narchitecture = \"llama\"",
+                "\"embedding\"\narchitecture = \"bert\"\nembedding = { dimension = 8, least_dimension = 8, pooling = \"mean\" }",
                 "below its dimension",
+            ),
+            (
+                "\"chat\"",
+                "\"embedding\"\nembedding = { dimension = 8, pooling = \"mean\" }",
+                "architecture has to be",
+            ),
+            (
+                "\"chat\"",
+                "\"embedding\"\nembedding = { dimension = 8, pooling = \"cls\" }",
+                "expected `mean`",
             ),
             (
                 "file = \"model.gguf\"",

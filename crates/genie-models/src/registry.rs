@@ -72,16 +72,13 @@ pub struct EmbeddingTraits {
     pub passage_prefix: String,
 }
 
-/// How token vectors become the vector of a text.
+/// How token vectors become the vector of a text, as far as the program can do
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pooling {
     /// Their mean.
     Mean,
-    /// The first token's.
-    Cls,
-    /// The last token's.
-    Last,
 }
 
 /// A file of an installed model.
@@ -368,8 +365,6 @@ mod tests {
             "qwen3-4b-instruct",
             "smollm3-3b",
             "olmo-2-1b-instruct",
-            "bge-m3",
-            "qwen3-embedding-0.6b",
         ] {
             assert!(names.contains(&name), "{name}");
         }

@@ -248,6 +248,44 @@ mod tests {
     }
 
     #[test]
+    fn asking_for_more_begins_with_what_fewer_gives() {
+        // All orders of five passages, some of which say the same.
+        let mut orders = vec![Vec::new()];
+        for at in 0..5 {
+            orders = orders
+                .iter()
+                .flat_map(|order: &Vec<usize>| {
+                    (0..=order.len()).map(move |place| {
+                        let mut order = order.clone();
+                        order.insert(place, at);
+                        order
+                    })
+                })
+                .collect();
+        }
+        assert_eq!(orders.len(), 120);
+        for order in orders {
+            let ordered = order.iter().map(|&at| found()[at].clone());
+            let mut ordered: Vec<Passage> = ordered.collect();
+            for (rank, passage) in (1_u8..).zip(&mut ordered) {
+                passage.hit.score = 1.0 / f32::from(rank);
+            }
+            for alike in [
+                Alike::Repeated,
+                Alike::Translated(Language::Spanish),
+                Alike::Translated(Language::English),
+            ] {
+                let kept = |limit| distinct(ordered.clone().into_iter(), alike, limit).kept;
+                let all = kept(5);
+                for limit in 1..5 {
+                    let fewer = kept(limit);
+                    assert_eq!(fewer, all[..limit.min(all.len())], "{order:?}, {limit}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_translation_takes_its_place_also_when_all_are_taken() {
         let kept = distinct(found().into_iter(), Alike::Translated(Language::Spanish), 1);
         assert_eq!(uris(&kept.kept), ["es"]);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use genie_core::{
-    Answer, AnswerConfig, AnswerTimings, Citation, Date, Embed, Formed, Generate, HandOverConfig,
-    HybridQuery, Language, LateInteraction, Lexical, Passage, RetrievalConfig, SparseVector, Store,
-    TextRole, TokenVectors, Usage,
+    Answer, AnswerConfig, AnswerTimings, Citation, Cut, Date, Embed, Formed, Generate,
+    HandOverConfig, HybridQuery, Language, LateInteraction, Lexical, Passage, RetrievalConfig,
+    SparseVector, Store, TextRole, TokenVectors, Usage,
 };
 use genie_ingest::LanguageDetector;
 
@@ -111,6 +111,19 @@ impl Engine {
     #[tracing::instrument(skip_all)]
     pub fn search(&self, request: SearchRequest) -> Result<SearchOutcome, RagError> {
         self.search_with(request, &self.parts.retrieval)
+    }
+
+    /// Whether a search for `more` passages begins with those that one for
+    /// `fewer` gives. It does where each passage is judged by itself, which
+    /// cuts, the language model and the joining of neighbours don't.
+    #[must_use]
+    pub fn begins_alike(&self, fewer: usize, more: usize) -> bool {
+        let retrieval = &self.parts.retrieval;
+        let rerank = &retrieval.rerank;
+        fewer.max(more) <= retrieval.candidates
+            && rerank.cut == Cut::Fixed
+            && !rerank.merge_neighbours
+            && rerank.judged == 0
     }
 
     /// The same with another configuration of retrieval than the engine's,

@@ -54,6 +54,7 @@ pub(crate) fn read(common: &Common, serve: &Serve) -> anyhow::Result<Config> {
             .clone()
             .or(file.embedding_model)
             .unwrap_or_else(|| EMBEDDING_MODEL.to_owned()),
+        embedding_dimension: file.embedding_dimension,
         chat_model: (chat_model != "none").then_some(chat_model),
         chat_models: file.chat_models.unwrap_or_default(),
         device: common
@@ -205,6 +206,7 @@ const fn device(device: Device) -> DeviceChoice {
 #[serde(deny_unknown_fields, default)]
 struct File {
     embedding_model: Option<String>,
+    embedding_dimension: Option<usize>,
     chat_model: Option<String>,
     chat_models: Option<Vec<String>>,
     device: Option<DeviceChoice>,
@@ -371,6 +373,8 @@ mod tests {
             Embedding {
                 model: "e5".to_owned(),
                 hash: genie_core::ContentHash::of(b"weights").to_string(),
+                lexical_version: "words".to_owned(),
+                tokens_version: "tokens".to_owned(),
             },
             Learnt {
                 suite: "gold.jsonl".to_owned(),
@@ -382,6 +386,7 @@ mod tests {
                     low: 0.01,
                     high: 0.03,
                     n: 62,
+                    clusters: 40,
                 },
                 p: 0.01,
             },
@@ -404,7 +409,10 @@ mod tests {
         assert_eq!(retrieval.weights.lexical, 0.4);
         assert_eq!(retrieval.rerank.lexical_bonus, 0.5);
         assert_eq!(retrieval.rerank.boosts.authority["law"], 0.5);
-        assert_eq!(config.profile.unwrap().model, "e5");
+        let learnt_for = config.profile.unwrap();
+        assert_eq!(learnt_for.model, "e5");
+        assert_eq!(learnt_for.lexical_version, "words");
+        assert_eq!(learnt_for.tokens_version, "tokens");
     }
 
     #[test]

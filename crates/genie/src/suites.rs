@@ -63,6 +63,7 @@ impl MadeWith<'_> {
                 .filter(|(is, _)| *is)
                 .map(|(_, name)| name.to_owned())
                 .collect(),
+            top_k: plan.top_k,
             depth: plan.depth,
             kinds: self.kinds,
             limit: self.limit,
@@ -154,6 +155,11 @@ impl Suites {
                 retrieval: true,
                 answers: evaluation.answers,
             },
+            top_k: evaluation
+                .workspace
+                .settings
+                .top_k
+                .map_or(parts.retrieval.top_k, |top_k| top_k as usize),
             depth: DEPTH,
         };
         let made_with = MadeWith {

@@ -117,9 +117,6 @@ impl Vectors {
         let lexical: Arc<dyn Lexical> = Arc::new(LexicalAnalyzer::new());
         let late: Arc<dyn LateInteraction> = embed.clone();
         let tokens = config.retrieval.rerank.tokens.then_some(late);
-        if let Some(learnt) = &config.profile {
-            learnt.check(embed.identity())?;
-        }
         let identity = IndexIdentity {
             embedding: embed.identity().clone(),
             lexical_version: lexical.version().to_owned(),
@@ -129,6 +126,9 @@ impl Vectors {
                 .map_or("none", |tokens| tokens.version())
                 .to_owned(),
         };
+        if let Some(learnt) = &config.profile {
+            learnt.check(&identity)?;
+        }
         Ok(Self {
             embed,
             lexical,
@@ -284,7 +284,7 @@ fn embedder(
         query_prefix: traits.query_prefix.clone(),
         passage_prefix: traits.passage_prefix.clone(),
         max_tokens: Some(installed.entry.context),
-        dimension: None,
+        dimension: config.embedding_dimension,
         least_dimension: traits.least_dimension,
         device: device.device.clone(),
         precision: Precision::Rounded,

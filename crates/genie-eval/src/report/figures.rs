@@ -43,7 +43,7 @@ type Rows = [(String, Vec<Option<Estimate>>)];
 
 fn estimates_table(what: &str, runs: &[SavedRun], rows: &Rows) -> String {
     let mut table = Table::new(
-        "Means with 95 % intervals by bootstrap over questions",
+        "Means with 95 % intervals by bootstrap over documents",
         &header(what, runs),
     );
     for (name, cells) in rows {

@@ -71,7 +71,7 @@ pub(crate) struct EvalRun {
     /// Seed of intervals and tests
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Chunks looked at for each question
+    /// Passages looked at for metrics at ranks beyond retrieval.top_k
     #[arg(long, value_name = "K", default_value_t = 10, value_parser = clap::value_parser!(u16).range(10..=1000))]
     pub(crate) depth: u16,
     /// Begin anew: take up no interrupted run and make the suite's index

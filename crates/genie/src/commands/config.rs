@@ -124,6 +124,11 @@ impl Shown {
                 self.flag_or_file("embedding_model", "GENIE_EMBEDDING_MODEL"),
             ),
             (
+                "embedding_dimension",
+                json!(config.embedding_dimension),
+                self.file_only("embedding_dimension"),
+            ),
+            (
                 "chat_model",
                 json!(config.chat_model.as_deref().unwrap_or("none")),
                 self.flag_or_file("chat_model", "GENIE_CHAT_MODEL"),

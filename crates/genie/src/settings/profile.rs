@@ -1,5 +1,5 @@
 //! A retrieval profile: weights that `genie eval learn` found on questions
-//! with known answers, and the embedding model that they belong to.
+//! with known answers, and what they belong to.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use genie_eval::Estimate;
 use serde::{Deserialize, Serialize};
 
 /// Of the form of the file.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What the file holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,12 +33,14 @@ pub(crate) struct Weights {
     pub(crate) lexical_bonus: f32,
 }
 
-/// The model that it was learnt with.
+/// The model and the analyses that it was learnt with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Embedding {
     pub(crate) model: String,
     pub(crate) hash: String,
+    pub(crate) lexical_version: String,
+    pub(crate) tokens_version: String,
 }
 
 /// On what, and what for.
@@ -52,6 +54,12 @@ pub(crate) struct Learnt {
     /// What held-out questions gained, with its 95 % interval.
     pub(crate) gain: Estimate,
     pub(crate) p: f64,
+}
+
+/// What every version has.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
 }
 
 impl Profile {
@@ -68,16 +76,18 @@ impl Profile {
     pub(super) fn read(file: &Path) -> anyhow::Result<(Self, LearntFor)> {
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("the retrieval profile {} can't be read", file.display()))?;
-        let profile: Self = toml::from_str(&text)
-            .with_context(|| format!("{} is no retrieval profile", file.display()))?;
-        if profile.version != VERSION {
+        let no_profile = || format!("{} is no retrieval profile", file.display());
+        // Before the fields that one of another version lacks.
+        let Versioned { version } = toml::from_str(&text).with_context(no_profile)?;
+        if version != VERSION {
             bail!(
-                "{} is a retrieval profile of version {}, but this program reads version \
-                 {VERSION}; learn it anew with `genie eval learn`",
+                "{} is a retrieval profile of version {version}, but this program reads version \
+                 {VERSION}; learn it anew with `genie eval learn`, or take retrieval.profile out \
+                 of config.toml",
                 file.display(),
-                profile.version
             );
         }
+        let profile: Self = toml::from_str(&text).with_context(no_profile)?;
         let hash = profile
             .embedding
             .hash
@@ -87,6 +97,8 @@ impl Profile {
             file: file.to_owned(),
             model: profile.embedding.model.clone(),
             hash,
+            lexical_version: profile.embedding.lexical_version.clone(),
+            tokens_version: profile.embedding.tokens_version.clone(),
         };
         Ok((profile, learnt_for))
     }

@@ -52,6 +52,7 @@ pub(super) fn run(common: &Common, arguments: &EvalLearn) -> anyhow::Result<()> 
                 retrieval: true,
                 answers: false,
             },
+            top_k: configured.top_k,
             depth: usize::from(DEPTH),
         },
         metric: &arguments.metric,
@@ -102,7 +103,8 @@ fn profile(lesson: &Lesson, suite: &Suite, seed: u64, world: &World<'_>) -> Prof
         weights,
         lexical_bonus,
     } = lesson.best;
-    let embedding = &world.vectors.identity.embedding;
+    let identity = &world.vectors.identity;
+    let embedding = &identity.embedding;
     Profile::new(
         Weights {
             fusion,
@@ -113,6 +115,8 @@ fn profile(lesson: &Lesson, suite: &Suite, seed: u64, world: &World<'_>) -> Prof
         Embedding {
             model: embedding.model.clone(),
             hash: embedding.hash.to_string(),
+            lexical_version: identity.lexical_version.clone(),
+            tokens_version: identity.tokens_version.clone(),
         },
         Learnt {
             suite: suite.name.clone(),

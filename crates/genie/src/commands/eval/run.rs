@@ -33,11 +33,13 @@ pub(super) fn run(common: &Common, arguments: &EvalRun) -> anyhow::Result<Ended>
         config.chat_model = None;
     }
     let documents = documents(&suite, arguments)?;
+    let top_k = config.retrieval.top_k;
     let world = World::open(common, config, arguments, &suite)?;
     let plan = Plan {
         suite: &suite,
         documents: documents.as_ref(),
         parts: judged,
+        top_k,
         depth: usize::from(arguments.depth),
     };
     let mut recording = Recording::open(

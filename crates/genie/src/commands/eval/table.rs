@@ -6,6 +6,10 @@ use genie_eval::{
     ByName, Checked, Comparison, Estimates, Lesson, Run, State, Tuning, Verdict, in_order,
 };
 
+/// Questions that are named where they missed a mark; the JSON and the report
+/// have all.
+const NAMED: usize = 8;
+
 /// Metrics at other ranks are in the JSON.
 fn is_usual(name: &str) -> bool {
     name.split_once('@')
@@ -27,6 +31,7 @@ pub(super) fn run(run: &Run) -> String {
         }
     }
     text.push_str(&columns(&rows));
+    text.push_str(&missed(run));
     text.push_str(&groups("by kind", &run.metrics.by_kind));
     text.push_str(&groups("by language", &run.metrics.by_language));
     if !run.latency_ms.is_empty() {
@@ -42,6 +47,24 @@ pub(super) fn run(run: &Run) -> String {
         }
         text.push('\n');
         text.push_str(&columns(&rows));
+    }
+    text
+}
+
+/// The questions that missed a mark, a few of them by their ids.
+fn missed(run: &Run) -> String {
+    let mut text = String::new();
+    for (mark, ids) in &run.missed {
+        let named: Vec<&str> = ids.iter().take(NAMED).map(String::as_str).collect();
+        let more = match ids.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let (count, named) = (ids.len(), named.join(", "));
+        text.push_str(&format!("\nmissed {mark}: {count}: {named}{more}"));
+    }
+    if !text.is_empty() {
+        text.push('\n');
     }
     text
 }
