@@ -30,6 +30,7 @@ mod documents;
 mod erased;
 mod eval;
 mod filters;
+mod gate;
 mod genie;
 mod holder;
 mod http;

@@ -4,10 +4,29 @@ use std::collections::HashMap;
 
 use crate::suite::{Item, Target};
 
-/// Of each question a number that it shares with all that ask about the same
-/// text, in whatever language: what is learnt from one of them is known of
-/// the others.
+/// Of each question a number that it shares with those that are about the same
+/// text, in whatever language, or the same document: of several documents the
+/// first one counts, else one question could join all. A question that any of
+/// many texts answers is by itself.
 pub(crate) fn clusters(items: &[&Item]) -> Vec<usize> {
+    joined(items, |item| match &item.target {
+        Target::Evidence(evidence) => evidence
+            .first()
+            .map(|quote| quote.document.clone())
+            .into_iter()
+            .collect(),
+        Target::Texts(relevant) if relevant.len() > 1 => Vec::new(),
+        Target::Texts(_) | Target::Nothing => subjects(item),
+    })
+}
+
+/// The same for questions of which one must not be learnt from where another
+/// is judged: those that have any text or document in common.
+pub(crate) fn dependent(items: &[&Item]) -> Vec<usize> {
+    joined(items, subjects)
+}
+
+fn joined(items: &[&Item], subjects: impl Fn(&Item) -> Vec<String>) -> Vec<usize> {
     let mut group: Vec<usize> = (0..items.len()).collect();
     let mut first: HashMap<String, usize> = HashMap::new();
     for (at, item) in items.iter().enumerate() {
@@ -49,8 +68,10 @@ fn subjects(item: &Item) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use genie_core::DocumentId;
+
     use super::*;
-    use crate::suite::Evidence;
+    use crate::suite::{Evidence, Relevant};
 
     fn about(id: &str, documents: &[&str]) -> Item {
         let quote = |document: &&str| Evidence {
@@ -84,13 +105,30 @@ mod tests {
             about("f", &[]),
         ];
         let items: Vec<&Item> = items.iter().collect();
-        assert_eq!(clusters(&items), [0, 1, 2, 0, 0, 5]);
+        assert_eq!(dependent(&items), [0, 1, 2, 0, 0, 5]);
+        // By the first of its documents alone.
+        assert_eq!(clusters(&items), [0, 1, 2, 3, 3, 5]);
     }
 
     #[test]
     fn a_question_in_another_language_is_the_same_one() {
-        let items = [about("en-en/q1", &["x"]), about("fr-en/q1", &["y"])];
+        let text = |name: &str| Relevant {
+            any_of: vec![DocumentId::of(name.as_bytes())],
+            grade: 1.0,
+        };
+        let asked = |id: &str, texts: &[&str]| Item {
+            target: Target::Texts(texts.iter().map(|name| text(name)).collect()),
+            ..about(id, &[])
+        };
+        let items = [
+            asked("en-en/q1", &["x"]),
+            asked("fr-en/q1", &["y"]),
+            asked("en-en/q2", &["y"]),
+            // Of BEIR: each of them answers a part.
+            asked("q3", &["x", "z"]),
+        ];
         let items: Vec<&Item> = items.iter().collect();
-        assert_eq!(clusters(&items), [0, 0]);
+        assert_eq!(clusters(&items), [0, 0, 0, 3]);
+        assert_eq!(dependent(&items), [0, 0, 0, 0]);
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::record::SavedRun;
 use crate::run::{Clusters, Estimates, ItemRecord};
-use crate::statistics::{estimate, interval_p, permutation_p};
+use crate::statistics::{Clustered, estimate, interval_p, permutation_p};
 
 /// Two runs compared.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -176,11 +176,15 @@ fn difference(values: &Values, seed: u64) -> Option<Difference> {
     let mean = |of: fn(&(f64, f64, usize)) -> f64| {
         values.iter().map(of).sum::<f64>() / values.len() as f64
     };
-    let differences: Vec<(f64, usize)> = values
+    let clustered: Vec<Clustered> = values
         .iter()
         .map(|(a, b, cluster)| (b - a, *cluster))
         .collect();
-    let interval = estimate(&differences, seed)?;
+    let differences: Vec<f64> = clustered
+        .iter()
+        .map(|(difference, _)| *difference)
+        .collect();
+    let interval = estimate(&clustered, seed)?;
     Some(Difference {
         a: mean(|(a, _, _)| *a),
         b: mean(|(_, b, _)| *b),

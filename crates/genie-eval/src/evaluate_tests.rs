@@ -23,6 +23,7 @@ struct InMemory {
     kept: RefCell<HashMap<ContentHash, Arc<MemoryStore>>>,
     installed: Arc<MemoryStore>,
     opened: Cell<usize>,
+    merge_neighbours: bool,
 }
 
 impl Indexes for InMemory {
@@ -49,7 +50,10 @@ impl Indexes for InMemory {
                         lexical: 1.0,
                     },
                     min_similarity: 0.2,
-                    rerank: RerankConfig::default(),
+                    rerank: RerankConfig {
+                        merge_neighbours: self.merge_neighbours,
+                        ..RerankConfig::default()
+                    },
                 },
                 answer: AnswerConfig {
                     context_tokens: 1000,
@@ -106,12 +110,23 @@ impl World {
     }
 
     fn run(&self, suite: &Path, documents: Option<&Documents>, parts: Parts) -> Vec<ItemRecord> {
+        self.run_for(suite, documents, parts, 5)
+    }
+
+    /// For people who are given so many passages.
+    fn run_for(
+        &self,
+        suite: &Path,
+        documents: Option<&Documents>,
+        parts: Parts,
+        top_k: usize,
+    ) -> Vec<ItemRecord> {
         let suite = load(suite, &LoadOptions::default()).unwrap();
         let plan = Plan {
             suite: &suite,
             documents,
             parts,
-            top_k: 5,
+            top_k,
             depth: 10,
         };
         let mut recording = self.recording();
@@ -157,6 +172,10 @@ fn parallel_languages_are_asked_in_every_pair() {
     {
         assert_eq!(item.values["recall@1"], 1.0, "{item:?}");
         assert_eq!(item.ranks, [Some(1)]);
+        let of_whom = item.id.rsplit_once('/').map(|(_, question)| question);
+        assert_eq!(item.cluster, format!("en-en/{}", of_whom.unwrap()));
+        let both = item.kinds.contains(&"pooled".to_owned());
+        assert_eq!(item.wanted.len(), if both { 2 } else { 1 }, "{item:?}");
     }
     // Three indexes, and of each question one time of the whole.
     assert_eq!(world.indexes.opened.get(), 3);
@@ -277,6 +296,30 @@ fn evidence_is_found_when_chunks_cover_it() {
     let count = store.count().unwrap();
     world.run(&file, Some(&documents), RETRIEVAL);
     assert_eq!(store.count().unwrap(), count);
+}
+
+#[test]
+fn what_people_are_given_is_judged_by_what_they_are_given() {
+    let mut world = World::new();
+    world.indexes.merge_neighbours = true;
+    let documents = documents(&world);
+    let across = gold(
+        "Which ship lifts a broken cable and splices it?",
+        &["splices\u{a0}it again. This takes about two weeks"],
+    );
+    let file = world.write("gold.jsonl", &across);
+    // Of ten passages two are neighbours and become the first one; whoever is
+    // given one gets a half of it.
+    let items = world.run_for(&file, Some(&documents), RETRIEVAL, 1);
+    let item = &items[0];
+    assert_eq!(item.ranks, [Some(1)], "{item:?}");
+    assert_eq!(
+        (item.values["recall@1"], item.values["recall@10"]),
+        (0.0, 1.0)
+    );
+    assert_eq!(item.wanted, ["deep/cable.md"]);
+    let items = world.run_for(&file, Some(&documents), RETRIEVAL, 5);
+    assert_eq!(items[0].values["recall@1"], 1.0, "{items:?}");
 }
 
 #[test]

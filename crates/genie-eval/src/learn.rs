@@ -17,11 +17,11 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use serde::Serialize;
 
-use crate::cluster::clusters;
+use crate::cluster::dependent;
 use crate::documents::Indexes;
 use crate::evaluate::{Plan, Step, open, wanted};
 use crate::evidence::Known;
-use crate::statistics::{Estimate, estimate, permutation_p};
+use crate::statistics::{Clustered, Estimate, estimate, permutation_p};
 use crate::suite::{Item, Target};
 
 /// Parts that questions are dealt into.
@@ -169,7 +169,7 @@ pub fn learn(
             table.push(row);
         }
     }
-    let split = Split::of(clusters(&items), *seed);
+    let split = Split::of(dependent(&items), *seed);
     if split.folds.len() < FOLDS {
         bail!(
             "{} has too few questions about different texts to learn from some and judge by others",
@@ -237,7 +237,8 @@ fn lesson(tried: &[Tuning], table: &[Vec<f64>], split: &Split, seed: u64) -> Opt
             gains[row] = table[row][chosen] - table[row][0];
         }
     }
-    let gains: Vec<(f64, usize)> = gains.into_iter().zip(split.clusters.clone()).collect();
+    let p = permutation_p(&gains, seed);
+    let gains: Vec<Clustered> = gains.into_iter().zip(split.clusters.clone()).collect();
     Some(Lesson {
         best: tried[best],
         configured: tried[0],
@@ -245,7 +246,7 @@ fn lesson(tried: &[Tuning], table: &[Vec<f64>], split: &Split, seed: u64) -> Opt
         before: mean(table, &all, 0),
         fitted: mean(table, &all, best),
         gain: estimate(&gains, seed)?,
-        p: permutation_p(&gains, seed),
+        p,
         tried: tried.len(),
         by_fold,
     })

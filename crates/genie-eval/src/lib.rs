@@ -63,7 +63,9 @@ pub use run::{
     Configuration, Estimates, Header, Index, ItemRecord, Machine, Metrics, Model, Models, Run,
     State, as_json, in_order,
 };
-pub use statistics::{Estimate, Percentiles, estimate, interval_p, percentiles, permutation_p};
+pub use statistics::{
+    Clustered, Estimate, Percentiles, estimate, interval_p, percentiles, permutation_p,
+};
 pub use suite::{
     Collection, Evidence, Expected, Item, Layout, LoadOptions, Relevant, Suite, Target, Text, load,
 };

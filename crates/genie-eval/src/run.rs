@@ -7,7 +7,7 @@ use genie_core::ContentHash;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::statistics::{Estimate, Percentiles, estimate, percentiles};
+use crate::statistics::{Clustered, Estimate, Percentiles, estimate, percentiles};
 
 /// A run: what it was made with and its figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -199,8 +199,8 @@ pub struct ItemRecord {
     pub kinds: Vec<String>,
     /// What was asked.
     pub question: String,
-    /// The first question that is about the same text or document; empty in
-    /// records from before it was written down.
+    /// The first question of those that are about the same text or document;
+    /// empty in records from before it was written down.
     #[serde(default)]
     pub cluster: String,
     /// The documents that hold what should be found.
@@ -291,7 +291,7 @@ fn insert(groups: &mut BTreeMap<String, Estimates>, name: &str, estimates: Estim
 }
 
 fn estimates<'a>(items: impl Iterator<Item = &'a ItemRecord>, seed: u64) -> Estimates {
-    let mut values: BTreeMap<&String, Vec<(f64, usize)>> = BTreeMap::new();
+    let mut values: BTreeMap<&String, Vec<Clustered>> = BTreeMap::new();
     let mut clusters = Clusters::default();
     for item in items {
         let cluster = clusters.number(item);

@@ -257,7 +257,8 @@ impl Remote {
     /// Passages for a query.
     pub(crate) fn search(&self, search: &Search) -> anyhow::Result<SearchBody> {
         let asking = &search.asking;
-        let mut body = json!({ "query": search.query, "explain": search.explain });
+        let mut body = json!({ "query": search.query });
+        set(&mut body, "explain", search.explain.then_some(true));
         set(
             &mut body,
             "language",

@@ -424,13 +424,18 @@ mod tests {
         )
         .unwrap();
         let mut text = String::new();
-        for written in [None, Some("version = 1\n"), Some("VERSION")] {
+        for written in [
+            None,
+            Some("version = 2\n"),
+            Some("version = 1\n"),
+            Some("VERSION"),
+        ] {
             let file = home.path().join("learnt.toml");
             match written {
                 Some("VERSION") => {
                     profile().write(&file).unwrap();
                     let newer = std::fs::read_to_string(&file).unwrap();
-                    let newer = newer.replacen("version = 1", "version = 9", 1);
+                    let newer = newer.replacen("version = 2", "version = 9", 1);
                     std::fs::write(&file, newer).unwrap();
                 }
                 Some(written) => std::fs::write(&file, written).unwrap(),
@@ -439,6 +444,9 @@ mod tests {
             let error = read(&common(home.path()), &Serve::default()).unwrap_err();
             text = format!("{error:#}");
             assert!(text.contains("learnt.toml"), "{text}");
+            if written == Some("version = 1\n") {
+                assert!(text.contains("genie eval learn"), "{text}");
+            }
         }
         assert!(text.contains("version 9"), "{text}");
     }

@@ -252,6 +252,72 @@ mod tests {
     }
 
     #[test]
+    fn an_identifier_is_found_whole_and_by_its_parts() {
+        let passage = "Recommendation ITU-T Y.3172 was approved in June 2019.";
+        let english = Some(Language::English);
+        for query in [
+            "ITU-T Y.3172",
+            "Y.3172",
+            "3172",
+            "itu",
+            "ITU‑T",
+            "itut y.3172",
+        ] {
+            let share = matched(passage, english, query);
+            assert!(share > 0.4, "{query}: {share}");
+        }
+        // All of the whole, prefix and number; less of what only shares a part.
+        assert!(matched(passage, english, "ITU-T Y.3172") > 0.9);
+        let others = [
+            ("Recommendation ITU-T Y.3173 was approved.", "ITU-T Y.3172"),
+            ("Recommendation ITU-R M.3172 was approved.", "ITU-T Y.3172"),
+            ("The resolution A/RES/79/326 was adopted.", "A/RES/79/325"),
+        ];
+        for (other, query) in others {
+            let share = matched(other, english, query);
+            assert!(share > 0.0 && share < 0.8, "{other}: {share}");
+        }
+        let resolution = "The resolution A/RES/79/325 was adopted.";
+        assert!(matched(resolution, english, "A/RES/79/325") > 0.9);
+        assert!(matched(resolution, english, "resolution 79/325") > 0.5);
+    }
+
+    #[test]
+    fn a_query_in_two_languages_finds_the_words_of_both() {
+        let analyzer = LexicalAnalyzer::new();
+        let share = |passage: &str, written: Language, query: &str, asked: Language| {
+            let passage = analyzer.lexical(TextRole::Passage, passage, Some(written));
+            let query = analyzer.lexical(TextRole::Query, query, Some(asked));
+            let hits = query.indices.iter().zip(&query.values);
+            let hits = hits.filter(|(term, _)| passage.indices.binary_search(term).is_ok());
+            hits.map(|(_, weight)| weight).sum::<f32>() / query.values.iter().sum::<f32>()
+        };
+        // A French question about an English report, by its title.
+        let question = "Que dit le rapport « Measuring digital development » sur les réseaux ?";
+        let (english, french) = (Language::English, Language::French);
+        let report = "Measuring Digital Development: facts and figures";
+        let title = share(report, english, question, french);
+        assert!(title > 0.3, "{title}");
+        // In other forms than the title has, too: the query's language stems
+        // none of them.
+        let body = "The development of what was measured digitally";
+        assert!(share(body, english, question, french) > 0.0);
+        let networks = share("Les réseaux nationaux", french, question, french);
+        assert!(networks > 0.0 && networks < title, "{networks}");
+        // Latin words and numbers in a Chinese question.
+        let question = "什么是5G网络中的Network Slicing和ITU-T Y.3172？";
+        let chinese = Language::Chinese;
+        let slicing = share("Network slicing in 5G", english, question, chinese);
+        let standard = share("See ITU-T Y.3172.", english, question, chinese);
+        let own = share("网络切片", chinese, question, chinese);
+        assert!(
+            slicing > 0.15 && standard > 0.15 && own > 0.0,
+            "{slicing} {standard} {own}"
+        );
+        assert_eq!(share("Optical fibre", english, question, chinese), 0.0);
+    }
+
+    #[test]
     fn words_that_say_nothing_are_no_terms() {
         let analyzer = LexicalAnalyzer::new();
         for role in [TextRole::Passage, TextRole::Query] {

@@ -23,8 +23,6 @@ use crate::work::{Stop, with_engine_while};
 const MOST_DOCUMENTS: usize = 256;
 /// Characters of a text. Of so long a one the model reads the beginning.
 const LONGEST_DOCUMENT: usize = 20_000;
-/// Characters of all of them.
-const LONGEST_TOGETHER: usize = 2_000_000;
 /// Milliseconds after which no further text is read, unless the request says
 /// otherwise.
 const BUDGET_MS: usize = 10_000;
@@ -132,8 +130,9 @@ pub(crate) async fn rerank(
     Ok(Json(body))
 }
 
+/// The size of the whole is that of the body, which is bounded for all
+/// requests.
 fn check_lengths(texts: &[String]) -> Result<(), Failure> {
-    let mut together = 0;
     for (index, text) in texts.iter().enumerate() {
         let length = text.chars().count();
         if length > LONGEST_DOCUMENT {
@@ -145,15 +144,6 @@ fn check_lengths(texts: &[String]) -> Result<(), Failure> {
                 ),
             ));
         }
-        together += length;
-    }
-    if together > LONGEST_TOGETHER {
-        return Err(Failure::invalid(
-            "documents",
-            format!(
-                "has {together} characters in all, but at most {LONGEST_TOGETHER} are accepted"
-            ),
-        ));
     }
     Ok(())
 }
