@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn questions_of_one_text_say_less_than_as_many_of_others() {
         // Forty texts with ten questions each, found all or not at all.
-        let found = |at: usize| f64::from(u8::from(at / 10 % 4 != 0));
+        let found = |at: usize| f64::from(u8::from(!(at / 10).is_multiple_of(4)));
         let together: Vec<_> = (0..400).map(|at| (found(at), at / 10)).collect();
         let (alone, together) = (singles(400, found), estimate(&together, 7).unwrap());
         let alone = estimate(&alone, 7).unwrap();
