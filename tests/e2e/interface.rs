@@ -15,7 +15,8 @@ const EXAMPLES: &str = "15";
 
 /// What is held against the description.
 const CONFORMS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
-    response_headers_conformance,response_schema_conformance";
+    response_headers_conformance,response_schema_conformance,unsupported_method,\
+    use_after_free,ensure_resource_availability";
 
 fn service(scratch: &Scratch, server: &str) -> Option<(Genie, Service)> {
     let models = models(&[MINILM])?;
@@ -39,7 +40,7 @@ fn the_service_is_as_its_description_says() {
 /// everything, and tried again without it and with wrong ones.
 #[test]
 fn the_service_is_as_its_description_says_to_whoever_has_a_key() {
-    let checks = format!("{CONFORMS},ignored_auth");
+    let checks = format!("{CONFORMS},ignored_auth,missing_required_header");
     checked("authentication = \"required\"\n", &checks, |genie| {
         let operator = ["key", "create", "--name", "all", "--operator"];
         let secret = genie.run(&operator).ended(0).out.trim().to_owned();
