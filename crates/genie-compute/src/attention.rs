@@ -71,6 +71,7 @@ impl CustomOp1 for Attention<'_> {
         let shape = self.pages.shape();
         let fits = width == shape.width
             && shape.heads > 0
+            && heads > 0
             && heads.is_multiple_of(shape.heads)
             && self.layer < shape.layers
             && self.window > 0

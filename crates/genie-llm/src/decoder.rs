@@ -6,8 +6,9 @@ use candle_core::{Device, Result as TensorResult, Tensor};
 use candle_nn::ops;
 use genie_compute::{Gate, KvPrecision, gated_product, sum};
 
-use crate::cache::KvCache;
+use crate::cache::{BLOCK, KvCache};
 use crate::config::DecoderConfig;
+use crate::device_cache::ROOM;
 use crate::gguf::Gguf;
 use crate::rope::{Angles, Rope};
 use crate::weights::{Form, Linear, Loader, Matrix};
@@ -209,6 +210,11 @@ impl Decoder {
     /// our kernels on the processor see to and others don't.
     pub(crate) fn rows_are_independent(&self) -> bool {
         self.device.is_cpu()
+    }
+
+    /// Positions of which a cache's room is a multiple.
+    pub(crate) fn room_step(&self) -> usize {
+        if self.device.is_cpu() { BLOCK } else { ROOM }
     }
 
     /// Whether it computes on the processor.

@@ -8,7 +8,7 @@ use candle_nn::ops;
 use crate::config::DecoderConfig;
 
 /// Positions by which the room grows at least, and of which it is a multiple.
-const ROOM: usize = 256;
+pub(crate) const ROOM: usize = 256;
 
 /// Keys and values of every layer. The room grows by doubling, so that a
 /// token costs the same wherever it stands.

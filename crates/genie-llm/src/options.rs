@@ -25,8 +25,8 @@ pub struct ChatModelOptions {
     /// Tokens of prompt and answer together at most, where that should be
     /// less than the model was trained for.
     pub context: Option<usize>,
-    /// Requests that are worked on at once. Each has keys and values of its
-    /// own; answers are written side by side, which costs little more than
+    /// Requests that are worked on at once, which share keys and values where
+    /// they begin alike; answers are written side by side, which costs little more than
     /// one of them.
     pub slots: usize,
     /// Bytes of keys and values for requests that are worked on. One that

@@ -132,11 +132,15 @@ impl Scheduler {
             .forget(|tenant| running.iter().any(|it| it.tenant == *tenant));
         while self.running.len() < self.limits.slots {
             let (running, held) = (&self.running, self.limits.held);
+            let step = self.decoder.room_step();
             let in_hand = |tenant: &Tenant| {
                 let own = running.iter().filter(|it| it.tenant == *tenant);
                 own.count()
             };
-            match self.line.take(in_hand, |job| fits(running, job, held)) {
+            match self
+                .line
+                .take(in_hand, |job| fits(running, room(job.tokens(), step), held))
+            {
                 Some(job) => self.admit(job),
                 None => break,
             }
@@ -170,7 +174,7 @@ impl Scheduler {
 
     fn admit(&mut self, mut job: Job) {
         let waited = job.enter().elapsed();
-        let room = room(job.tokens());
+        let room = room(job.tokens(), self.decoder.room_step());
         let (task, prompt, tenant) = match job {
             Job::Talk(talk) => {
                 let Talk { prompt, tenant, .. } = &talk;
@@ -391,14 +395,14 @@ impl Scheduler {
 }
 
 /// Tokens that a cache for so many has room for.
-const fn room(tokens: usize) -> usize {
-    tokens.next_multiple_of(BLOCK)
+const fn room(tokens: usize, step: usize) -> usize {
+    tokens.next_multiple_of(step)
 }
 
-/// Whether a job can be taken in hand beside these.
-fn fits(running: &[Running], job: &Job, limit: usize) -> bool {
+/// Whether a job that needs so much room can be taken in hand beside these.
+fn fits(running: &[Running], room: usize, limit: usize) -> bool {
     let held: usize = running.iter().map(|running| running.room).sum();
-    running.is_empty() || held.saturating_add(room(job.tokens())) <= limit
+    running.is_empty() || held.saturating_add(room) <= limit
 }
 
 impl Running {

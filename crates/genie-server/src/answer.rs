@@ -102,6 +102,7 @@ pub(crate) fn recorded(
     let (service, access) = (Arc::clone(service), access.clone());
     // Not joined: it ends with either of the two channels.
     tokio::spawn(async move {
+        let mut has_begun = false;
         while let Some(piece) = next(&mut pieces, &sender).await {
             let piece = match piece {
                 Piece::Done(answer) => match answered(&service, &access, &answer).await {
@@ -110,9 +111,19 @@ pub(crate) fn recorded(
                 },
                 other => other,
             };
-            if sender.send(piece).await.is_err() {
+            let is_end = matches!(piece, Piece::Done(_) | Piece::Failed(_));
+            has_begun |= matches!(piece, Piece::Delta(_));
+            let has_left = sender.send(piece).await.is_err();
+            if is_end {
                 return;
             }
+            if has_left {
+                break;
+            }
+        }
+        // Whoever leaves with the last word has had the answer.
+        if has_begun {
+            service.meter.broken_off(&access);
         }
     });
     receiver

@@ -211,7 +211,10 @@ async fn answer(
     };
     let answer = whole(service, asked).await?;
     // It may have waited long for its turn.
-    still_allowed(service, job, queued.listed).await?;
+    if let Err(failure) = still_allowed(service, job, queued.listed).await {
+        service.meter.answer(&access, &answer);
+        return Err(failure);
+    }
     let value = match kept {
         Some(kept) => serde_json::to_value(kept.keep(&answer).await?),
         None => {

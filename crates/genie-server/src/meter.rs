@@ -2,6 +2,7 @@
 //! each search would be slower than the search.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Mutex, PoisonError};
 
 use genie_core::{Answer, Usage};
@@ -28,6 +29,18 @@ impl Meter {
             used.prompt_tokens += answer.usage.prompt_tokens as u64;
             used.completion_tokens += answer.usage.completion_tokens as u64;
         });
+    }
+
+    /// An answer whose reader left after it had begun. How many tokens it took
+    /// is not known.
+    pub(crate) fn broken_off(&self, access: &Access) {
+        self.add(access, |used| used.answers += 1);
+    }
+
+    /// A text of the language model alone whose reader left after so many
+    /// pieces, each of which is a token at least.
+    pub(crate) fn generation_broken_off(&self, access: &Access, pieces: u64) {
+        self.add(access, |used| used.completion_tokens += pieces);
     }
 
     /// A text of the language model alone.
@@ -63,32 +76,37 @@ impl Meter {
         sum
     }
 
-    /// Writes down what waits; what can't be written waits on.
+    /// Writes down what waits; what can't be written waits on. Until it is
+    /// written it counts as waiting, so that nobody asks in between as if it
+    /// had not been.
     pub(crate) async fn flush(&self, state: &State) -> Result<(), StateError> {
-        let waiting = std::mem::take(&mut *self.lock());
+        let waiting = self.lock().clone();
         let mut failed = Ok(());
         for ((workspace, subject), used) in waiting {
             let now = Timestamp::now();
-            match state
-                .count_usage(&workspace, &subject, used.clone(), now)
-                .await
-            {
-                Ok(()) => {}
-                // Removed while it was used.
-                Err(StateError::NotFound) => {}
-                Err(error) => {
-                    let mut waiting = self.lock();
-                    let again = waiting.entry((workspace, subject)).or_default();
-                    again.searches += used.searches;
-                    again.answers += used.answers;
-                    again.prompt_tokens += used.prompt_tokens;
-                    again.completion_tokens += used.completion_tokens;
-                    again.documents += used.documents;
-                    failed = Err(error);
-                }
+            match state.count_usage(&workspace, &subject, used, now).await {
+                // Or removed while it was used.
+                Ok(()) | Err(StateError::NotFound) => self.written((workspace, subject), used),
+                Err(error) => failed = Err(error),
             }
         }
         failed
+    }
+
+    /// Takes off what was written down.
+    fn written(&self, of: (WorkspaceId, Subject), used: UsageDelta) {
+        let mut waiting = self.lock();
+        if let Entry::Occupied(mut entry) = waiting.entry(of) {
+            let left = entry.get_mut();
+            left.searches -= used.searches;
+            left.answers -= used.answers;
+            left.prompt_tokens -= used.prompt_tokens;
+            left.completion_tokens -= used.completion_tokens;
+            left.documents -= used.documents;
+            if *left == UsageDelta::default() {
+                entry.remove();
+            }
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(WorkspaceId, Subject), UsageDelta>> {

@@ -52,8 +52,10 @@ impl Service {
             return Ok(());
         }
         let now = Timestamp::now();
-        let written = state.used_in(id, now).await?;
+        // In this order: what is written down in between counts twice, and
+        // not never.
         let waiting = self.meter.waiting(|workspace, _| workspace == id);
+        let written = state.used_in(id, now).await?;
         check(quotas, sum(written, waiting), now, "the workspace")
     }
 
@@ -69,8 +71,8 @@ impl Service {
         }
         let now = Timestamp::now();
         let key = genie_state::Subject::key(id);
-        let written = state.used_by(&key, now).await?;
         let waiting = self.meter.waiting(|_, subject| *subject == key);
+        let written = state.used_by(&key, now).await?;
         check(quotas, sum(written, waiting), now, "this key")
     }
 }

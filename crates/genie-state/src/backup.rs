@@ -57,6 +57,23 @@ pub(crate) async fn copy_tables(
     })
 }
 
+/// All tables, and where their schema's number stands.
+const TABLES: [&str; 13] = [
+    "_sqlx_migrations",
+    "api_keys",
+    "audit",
+    "audit_head",
+    "conversations",
+    "feedback",
+    "jobs",
+    "members",
+    "messages",
+    "settings_history",
+    "usage_days",
+    "workspace_names",
+    "workspaces",
+];
+
 async fn into_schema(write: &mut AnyConnection, copy: &str) -> Result<(), sqlx::Error> {
     let rows = sqlx::query(
         "SELECT CAST(tablename AS TEXT) AS name FROM pg_tables \
@@ -64,11 +81,14 @@ async fn into_schema(write: &mut AnyConnection, copy: &str) -> Result<(), sqlx::
     )
     .fetch_all(&mut *write)
     .await?;
-    // The names are those of our own tables, and the number of a schema.
+    // The names are those of our own tables, and the number of a schema: the
+    // database may hold more than ours.
     let mut sql = format!("DROP SCHEMA IF EXISTS {copy} CASCADE; CREATE SCHEMA {copy};");
     for row in &rows {
         let name: String = row.try_get("name")?;
-        let name = name.replace('"', "\"\"");
+        if !TABLES.contains(&name.as_str()) {
+            continue;
+        }
         sql.push_str(&format!(
             "CREATE TABLE {copy}.\"{name}\" AS TABLE \"{name}\";"
         ));
@@ -117,4 +137,24 @@ fn durable(part: &Path, file: &Path) -> Result<(), StateError> {
     File::open(folder)
         .and_then(|open| open.sync_all())
         .map_err(StateError::file(folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_of_the_migrations_is_copied() {
+        let mut made = 0;
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        for entry in fs::read_dir(folder).expect("migrations") {
+            let sql = fs::read_to_string(entry.expect("an entry").path()).expect("SQL");
+            for statement in sql.split("CREATE TABLE ").skip(1) {
+                let name = statement.split([' ', '(']).next().unwrap_or_default();
+                assert!(TABLES.contains(&name), "{name} is not copied");
+                made += 1;
+            }
+        }
+        assert_eq!(made + 1, TABLES.len());
+    }
 }

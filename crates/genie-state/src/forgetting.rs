@@ -14,9 +14,9 @@ pub const ERASED: &str = "[…]";
 
 /// Rows that are looked at, and changed, together.
 const ROWS: i64 = 100;
-/// How often it is looked for at most: answers that are being written while
-/// their document is removed are few.
-const PASSES: usize = 5;
+/// How often it is looked for at most. Each time but the last somebody wrote
+/// an answer from the document, or into one, while it was looked for.
+const PASSES: usize = 1000;
 
 impl State {
     /// Takes the passages and the quotes of a document, named as it is cited,
@@ -26,25 +26,30 @@ impl State {
     /// # Errors
     ///
     /// [`StateError::NotCleared`] where all is taken out and the journal still
-    /// holds it.
+    /// holds it, or where others keep writing answers from the document.
     pub async fn forget_document(
         &self,
         workspace: &WorkspaceId,
         uri: &str,
     ) -> Result<u64, StateError> {
         let like = pattern(uri)?;
-        let mut changed = 0;
+        let (mut changed, mut is_gone) = (0, false);
         for _ in 0..PASSES {
-            let mut now = 0;
+            let mut now = Found::default();
             for held in [Held::Answer, Held::Result, Held::Payload] {
-                now += self.forget_in(workspace, uri, &like, held).await?;
+                self.forget_in(workspace, uri, &like, held, &mut now)
+                    .await?;
             }
-            changed += now;
+            changed += now.changed;
             // Once more where something was, for what was changed or kept
             // while it was looked for.
-            if now == 0 {
+            is_gone = now == Found::default();
+            if is_gone {
                 break;
             }
+        }
+        if !is_gone {
+            return Err(StateError::NotCleared);
         }
         if changed > 0 {
             self.clear_journal().await?;
@@ -60,8 +65,9 @@ impl State {
         uri: &str,
         like: &str,
         held: Held,
-    ) -> Result<u64, StateError> {
-        let (mut changed, mut last) = (0, String::new());
+        now: &mut Found,
+    ) -> Result<(), StateError> {
+        let mut last = String::new();
         loop {
             let rows = sqlx::query(held.select())
                 .bind(workspace.to_string())
@@ -91,15 +97,26 @@ impl State {
                         Held::Answer => update.bind(text),
                         Held::Result | Held::Payload => update,
                     };
-                    changed += update.execute(&mut *write).await?.rows_affected();
+                    let rows = update.execute(&mut *write).await?.rows_affected();
+                    now.changed += rows;
+                    now.missed += 1 - rows.min(1);
                 }
                 write.commit().await?;
             }
             if rows.len() < usize::try_from(ROWS).unwrap_or_default() {
-                return Ok(changed);
+                return Ok(());
             }
         }
     }
+}
+
+/// What a look at all answers found.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Found {
+    /// Answers that it was taken out of.
+    changed: u64,
+    /// Answers that somebody else changed meanwhile.
+    missed: u64,
 }
 
 /// What may hold an answer.

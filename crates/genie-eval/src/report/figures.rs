@@ -43,7 +43,7 @@ type Rows = [(String, Vec<Option<Estimate>>)];
 
 fn estimates_table(what: &str, runs: &[SavedRun], rows: &Rows) -> String {
     let mut table = Table::new(
-        "Means with 95 % intervals by bootstrap over documents",
+        "Means with 95 % intervals by bootstrap over clusters of questions, those of one document",
         &header(what, runs),
     );
     for (name, cells) in rows {

@@ -144,6 +144,15 @@ async fn decide(
             route,
             "access allowed"
         ),
+        // As often as somebody asks, so not by default.
+        Err(failure) if failure.status == StatusCode::TOO_MANY_REQUESTS => tracing::info!(
+            security = true,
+            subject = who,
+            method = %parts.method,
+            route,
+            code = failure.code,
+            "access over a limit"
+        ),
         // Not by the workspace that was named: it may be anything.
         Err(failure) => tracing::warn!(
             security = true,

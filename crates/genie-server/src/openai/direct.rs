@@ -192,12 +192,13 @@ fn recorded(
     let service = Arc::clone(service);
     // Not joined: it ends with either of the two channels.
     tokio::spawn(async move {
+        let mut texts = 0;
         loop {
             let piece = tokio::select! {
                 piece = pieces.recv() => piece,
                 () = sender.closed() => None,
             };
-            let Some(mut piece) = piece else { return };
+            let Some(mut piece) = piece else { break };
             if let Piece::Done(written) = &piece {
                 service.meter.generation(&access, written.usage());
                 service.metrics.generation(written.usage());
@@ -205,10 +206,17 @@ fn recorded(
                     piece = Piece::Failed(failure);
                 }
             }
-            if sender.send(piece).await.is_err() {
+            let is_end = matches!(piece, Piece::Done(_) | Piece::Failed(_));
+            texts += u64::from(matches!(piece, Piece::Text { .. }));
+            let has_left = sender.send(piece).await.is_err();
+            if is_end {
                 return;
             }
+            if has_left {
+                break;
+            }
         }
+        service.meter.generation_broken_off(&access, texts);
     });
     receiver
 }

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{Request, header};
+use axum::http::{Request, header, request};
+use axum::response::Response;
 use genie_core::{Authentication, Generate, Store, StoreError};
 use genie_server::{Accounts, AppState, OpenWorkspace, Upkeep, Workspaces, app_with_upkeep};
 use genie_state::{
@@ -18,6 +19,7 @@ use genie_state::{
 };
 use genie_testkit::MemoryStore;
 use serde_json::Value;
+use tower::ServiceExt as _;
 
 use crate::fixture;
 use crate::{Reply, send};
@@ -195,14 +197,7 @@ impl Service {
         body: Option<Value>,
         headers: &[(&str, &str)],
     ) -> Reply {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, "localhost:8080")
-            .extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 50_000))));
-        if !key.is_empty() {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
-        }
+        let mut request = as_caller(method, path, key);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -215,4 +210,27 @@ impl Service {
         };
         send(&self.app, request.body(body).expect("a request")).await
     }
+
+    /// Posts JSON and gives the reply before its body is there.
+    pub(crate) async fn begin(&self, path: &str, key: &str, body: &Value) -> Response {
+        let request = as_caller("POST", path, key)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body.to_string()))
+            .expect("a request");
+        let reply = self.app.clone().oneshot(request).await;
+        reply.expect("infallible")
+    }
+}
+
+/// From another machine, with a key unless it is empty.
+fn as_caller(method: &str, path: &str, key: &str) -> request::Builder {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "localhost:8080")
+        .extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 50_000))));
+    if key.is_empty() {
+        return request;
+    }
+    request.header(header::AUTHORIZATION, format!("Bearer {key}"))
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use genie_state::Role;
 use serde_json::{Value, json};
 
@@ -449,6 +450,47 @@ async fn usage_is_counted_by_day_and_caller() {
             .status,
         400
     );
+}
+
+#[tokio::test]
+async fn what_a_reader_leaves_counts_as_far_as_it_went() {
+    let talker = Talker::endless().pausing(Duration::from_millis(1));
+    let mut service = service(Some(Arc::new(talker)), |state| {
+        with_keys(state);
+        state.server.direct_model = true;
+    })
+    .await;
+    let key = service.key(Some("health"), Role::Owner).await;
+    let body = json!({
+        "grounding": "none",
+        "messages": [{"role": "user", "content": "Tell me of networks."}],
+        "stream": true,
+    });
+    let reply = service.begin("/v1/chat/completions", &key, &body).await;
+    let mut chunks = reply.into_body().into_data_stream();
+    let mut read = String::new();
+    while read.matches("networks").count() < 3 {
+        let chunk = chunks.next().await.expect("it goes on").expect("a body");
+        read.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    drop(chunks);
+    let tokens = async {
+        loop {
+            let upkeep = service.upkeep.take();
+            if let Some(upkeep) = upkeep {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                upkeep.run(std::future::ready(())).await;
+            }
+            let usage = service.ask("GET", "/api/v1/usage", &key, None).await.json();
+            let tokens = usage["results"][0]["completion_tokens"].as_u64();
+            if tokens > Some(0) {
+                break tokens;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let tokens = tokio::time::timeout(Duration::from_secs(20), tokens).await;
+    assert!(tokens.expect("it is counted") >= Some(3));
 }
 
 #[tokio::test]

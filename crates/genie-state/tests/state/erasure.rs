@@ -5,11 +5,13 @@ crate::both!(
     what_is_erased_is_in_no_file,
     a_document_is_forgotten_in_the_answers_of_its_workspace_alone,
     what_is_forgotten_is_looked_for_beside_the_writes_of_others,
+    documents_that_are_forgotten_together_leave_nothing_of_each_other,
 );
 
 mod cases {
     use genie_state::{
-        Database, NewConversation, NewFeedback, NewJob, NewMessage, Owner, Timestamp, UsageDelta,
+        Database, NewConversation, NewFeedback, NewJob, NewMessage, Owner, StateError, Timestamp,
+        UsageDelta,
     };
 
     use sqlx::{AnyConnection, Connection};
@@ -69,6 +71,48 @@ mod cases {
         assert_eq!(place.number_by_hand(&left).await, 0);
         let asked = "SELECT COUNT(*) FROM messages WHERE body = 'What do ships do?'";
         assert_eq!(place.number_by_hand(asked).await, 130);
+    }
+
+    /// Each of them changes answers that the others have looked at.
+    pub(crate) async fn documents_that_are_forgotten_together_leave_nothing_of_each_other(
+        place: Place,
+    ) {
+        let ana = owner(&place, "health").await;
+        let names = ["a.md", "b.md", "c.md", "d.md"];
+        let quotes: Vec<serde_json::Value> = names
+            .iter()
+            .map(|name| serde_json::json!({"document": name, "quote": format!("canary of {name}")}))
+            .collect();
+        let cited = serde_json::json!({"answer": "Four of them.", "citations": quotes});
+        let new = NewConversation {
+            owner: ana.clone(),
+            title: "four".to_owned(),
+        };
+        let state = &place.state;
+        let talk = state.create_conversation(new).await.expect("begun");
+        let message = NewMessage {
+            text: "Four of them.".to_owned(),
+            language: None,
+            answer: Some(cited.to_string()),
+        };
+        for _ in 0..40 {
+            let kept = state
+                .add_exchange(&ana, &talk.id, message.clone(), message.clone())
+                .await;
+            kept.expect("kept");
+        }
+        let [a, b, c, d] = names.map(|name| state.forget_document(&ana.workspace, name));
+        let (a, b, c, d) = tokio::join!(a, b, c, d);
+        for forgotten in [a, b, c, d] {
+            match forgotten {
+                Ok(changed) => assert!(changed > 0),
+                // Another one was in the journal at that moment.
+                Err(StateError::NotCleared) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let left = "SELECT COUNT(*) FROM messages WHERE answer LIKE '%canary%'";
+        assert_eq!(place.number_by_hand(left).await, 0);
     }
 
     async fn speak(place: &Place, owner: &Owner, text: &str) {

@@ -7,12 +7,14 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
+use clap::ValueEnum;
 use genie_compute::choose_device;
 use genie_core::{ChatMessage, ChatRole, Config, ContentHash, Generate, GenerateRequest};
 use genie_llm::{ChatModel, ChatModelOptions};
 use serde::{Deserialize, Serialize};
 
 use super::report::Sample;
+use crate::cli::Common;
 use crate::commands::say;
 
 const QUESTION: &str = "What does an Internet exchange point do?";
@@ -26,10 +28,17 @@ struct Written {
 
 /// Starts the program anew with a model file and stops the time: of its start,
 /// of loading the model and of reading a short prompt.
-pub(super) fn measure(model: &Path, threads: usize) -> anyhow::Result<Sample> {
+pub(super) fn measure(model: &Path, threads: usize, common: &Common) -> anyhow::Result<Sample> {
     let program = std::env::current_exe().context("this program's own path is not known")?;
+    let mut command = Command::new(program);
+    if let Some(home) = &common.home {
+        command.arg("--home").arg(home);
+    }
+    if let Some(device) = common.device.and_then(|device| device.to_possible_value()) {
+        command.args(["--device", device.get_name()]);
+    }
     let started = Instant::now();
-    let mut child = Command::new(program)
+    let mut child = command
         .args(["bench", "llm", "--first-token", "--threads"])
         .arg(threads.to_string())
         .arg("--model")

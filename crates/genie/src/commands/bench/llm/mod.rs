@@ -106,6 +106,8 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> anyhow::Result<Ende
     let mut options = ChatModelOptions::new(file.name.as_str(), file.hash);
     options.device = device.device;
     options.slots = options.slots.max(MOST_AT_ONCE);
+    // They are one tenant's, which may have three quarters of the queue.
+    options = options.with_queue(2 * MOST_AT_ONCE);
     let waiting = progress::waiting("loading the language model");
     let model = ChatModel::load(&file.path, options)?;
     waiting.finish_and_clear();
@@ -117,6 +119,7 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> anyhow::Result<Ende
     };
     let bench = Bench {
         ours: Ours::new(model, &prompts),
+        common,
         file: &file.path,
         threads,
         peer: peer.as_ref(),
@@ -184,6 +187,7 @@ fn hash(path: &Path) -> std::io::Result<ContentHash> {
 
 struct Bench<'a> {
     ours: Ours<'a>,
+    common: &'a Common,
     file: &'a Path,
     threads: usize,
     peer: Option<&'a Peer>,
@@ -251,7 +255,7 @@ impl Bench<'_> {
                 Ok(())
             }
             Name::FirstToken => {
-                rounds.add(first::measure(self.file, self.threads)?);
+                rounds.add(first::measure(self.file, self.threads, self.common)?);
                 Ok(())
             }
             Name::Serve8 if ours.holds(CHAT_PROMPT + CHAT_ANSWER) => self.serve(round, rounds),

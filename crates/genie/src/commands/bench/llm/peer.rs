@@ -71,7 +71,14 @@ pub(super) fn bench(
     let [threads, prompt, answer, depth] = numbers.map(|number| number.to_string());
     let mut child = Command::new(program)
         .args(["-o", "json", "-r", "1", "-t", &threads, "-p", &prompt])
-        .args(["-n", &answer, "-d", &depth, "-m"])
+        .args(["-n", &answer])
+        // Older ones don't know it.
+        .args(
+            ["-d", &depth]
+                .iter()
+                .take(if test.depth > 0 { 2 } else { 0 }),
+        )
+        .arg("-m")
         .arg(model)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
