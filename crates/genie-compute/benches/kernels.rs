@@ -1,4 +1,4 @@
-//! Products of quantized matrices, and what the machine can do at most:
+//! Products of quantized matrices and the parts of a layer, and what the machine can do at most:
 //! `cargo bench -p genie-compute --bench kernels`.
 //!
 //! Criterion's figures of one bench may be taken in a quieter minute than
@@ -10,6 +10,7 @@
 #![expect(clippy::expect_used, reason = "a bench that can't go on stops")]
 
 mod limits;
+mod parts;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -41,7 +42,11 @@ const ROUNDS: usize = 40;
 
 /// A matrix of bytes that look random, with scales near one.
 fn matrix(dtype: GgmlDType, rows: usize, kernel: Kernel) -> QuantizedMatrix {
-    let blocks = rows * COLUMNS / dtype.block_size();
+    matrix_of(dtype, [rows, COLUMNS], kernel)
+}
+
+fn matrix_of(dtype: GgmlDType, [rows, columns]: [usize; 2], kernel: Kernel) -> QuantizedMatrix {
+    let blocks = rows * columns / dtype.block_size();
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut bytes = vec![0; blocks * dtype.type_size()];
     bytes.fill_with(|| {
@@ -60,7 +65,7 @@ fn matrix(dtype: GgmlDType, rows: usize, kernel: Kernel) -> QuantizedMatrix {
             block[*at..at + 2].copy_from_slice(&[0x00, 0x24]);
         }
     }
-    QuantizedMatrix::new(dtype, rows, COLUMNS, &bytes)
+    QuantizedMatrix::new(dtype, rows, columns, &bytes)
         .expect("the bytes of a matrix")
         .with_kernel(kernel)
 }
@@ -245,6 +250,7 @@ fn shares() {
         products(prompt);
     }
     reading();
+    parts::shares();
 }
 
 fn main() {
@@ -253,6 +259,7 @@ fn main() {
     if !arguments.iter().any(|argument| argument == "--shares") {
         let mut criterion = Criterion::default().configure_from_args();
         with_criterion(&mut criterion);
+        parts::with_criterion(&mut criterion);
         criterion.final_summary();
     }
     // A test run or a filter wants no table.

@@ -204,8 +204,12 @@ pub struct ModelInfo {
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
     /// More requests wait than the queue holds.
-    #[error("the model's queue is full; try again in a moment")]
-    Busy,
+    #[error("the model's queue is full; try again in {} s", .retry_after.as_secs().max(1))]
+    Busy {
+        /// When there should be a place, by the speed at which those who
+        /// wait went on lately.
+        retry_after: Duration,
+    },
     /// The worker has ended.
     #[error("the model's worker has stopped")]
     Stopped,

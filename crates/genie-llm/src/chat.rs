@@ -161,15 +161,15 @@ impl ChatModel {
             true => None,
             false => {
                 let ticket = self.waiting.enter(tenant, tokens);
-                Some(ticket.ok_or_else(|| self.busy())?)
+                Some(ticket.map_err(|wait| self.busy(wait))?)
             }
         };
         Ok(Entry { asked, ticket })
     }
 
-    fn busy(&self) -> GenerateError {
+    fn busy(&self, retry_after: Duration) -> GenerateError {
         self.watch.tell(Work::Refused);
-        GenerateError::Busy
+        GenerateError::Busy { retry_after }
     }
 
     fn submit(&self, job: Job, first: bool) -> Result<(), GenerateError> {
@@ -179,7 +179,7 @@ impl ChatModel {
             self.worker.submit(job)
         };
         submitted.map_err(|error| match error {
-            SubmitError::Full => self.busy(),
+            SubmitError::Full => self.busy(self.waiting.soonest()),
             SubmitError::Stopped => GenerateError::Stopped,
         })
     }

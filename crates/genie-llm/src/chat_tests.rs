@@ -252,7 +252,10 @@ fn a_full_queue_is_busy() {
         assert!(waiting.is_ok());
         // Where the first was quicker than this thread the queue was free.
         if first.finish == FinishReason::Cancelled {
-            assert!(matches!(second, Err(GenerateError::Busy)), "{second:?}");
+            assert!(
+                matches!(second, Err(GenerateError::Busy { .. })),
+                "{second:?}"
+            );
         }
     });
 }

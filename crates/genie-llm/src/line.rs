@@ -1,15 +1,16 @@
 //! Those who wait for a slot, and whose turn it is.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use genie_core::Tenant;
 
 use crate::job::Job;
 
-/// Jobs that are looked at when a slot is free. Who may wait at all is
+/// Jobs that are looked at when a slot is free, more than wait anywhere but
+/// where an administrator has set a longer queue. Who may wait at all is
 /// decided before ([`crate::admission::Waiting`]); where more do, the rest
 /// stays in the queue, in its order.
-const LOOKED_AT: usize = 64;
+const LOOKED_AT: usize = 1024;
 
 /// Jobs in the order in which they came.
 #[derive(Debug, Default)]
@@ -37,9 +38,9 @@ impl Line {
     /// wait nor satisfy `has_some`.
     pub(crate) fn forget(&mut self, has_some: impl Fn(&Tenant) -> bool) {
         self.jobs.retain(|job| !job.has_left());
-        let jobs = &self.jobs;
+        let waiting: HashSet<&Tenant> = self.jobs.iter().map(Job::tenant).collect();
         self.taken
-            .retain(|tenant, _| has_some(tenant) || jobs.iter().any(|job| job.tenant() == tenant));
+            .retain(|tenant, _| has_some(tenant) || waiting.contains(tenant));
     }
 
     /// Takes the job whose turn it is where it `fits`; until it does, none

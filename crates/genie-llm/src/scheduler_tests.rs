@@ -361,11 +361,11 @@ fn work_is_told_as_it_is_done() {
     for _ in 0..2 {
         let (mut job, caller) = talk(prompt(1, 200), 40, "a");
         if let Job::Talk(talk) = &mut job {
-            talk.entry.ticket = waiting.enter(&tenant, 240);
+            talk.entry.ticket = waiting.enter(&tenant, 240).ok();
         }
-        assert!(waiting.enter(&tenant, 1).is_none(), "it waits");
+        assert!(waiting.enter(&tenant, 1).is_err(), "it waits");
         scheduler.run(Some(job));
-        assert!(waiting.enter(&tenant, 1).is_some(), "it waits no more");
+        assert!(waiting.enter(&tenant, 1).is_ok(), "it waits no more");
         finish(&mut scheduler);
         assert!(caller.look().1);
     }

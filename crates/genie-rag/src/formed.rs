@@ -67,7 +67,11 @@ impl Forming<'_> {
                 format!("as a text that matches this regular expression: {expression}")
             }
             Constraint::OneOf(texts) => format!("as one of: {}", texts.join(" | ")),
-            Constraint::Citing(_) => "with the numbers of the quotes".to_owned(),
+            Constraint::Citing(ids) => format!(
+                "in sentences, each with the number of its quote behind it in square brackets, \
+                 which may be: {}",
+                ids.join(", ")
+            ),
             Constraint::Calls { .. } => "as a call".to_owned(),
         };
         vec![
@@ -94,6 +98,22 @@ impl Forming<'_> {
             self.form,
             Constraint::JsonObject | Constraint::JsonSchema(_)
         );
+        if matches!(self.form, Constraint::Citing(_)) {
+            // What stands before each number, which itself says nothing.
+            let pieces = text
+                .split('[')
+                .enumerate()
+                .map(|(index, piece)| match index {
+                    0 => piece,
+                    _ => piece.split_once(']').map_or(piece, |(_, behind)| behind),
+                });
+            let spoken = pieces.filter(|piece| !words_of(piece).trim().is_empty());
+            values.extend(spoken.enumerate().map(|(index, piece)| FormedValue {
+                path: format!("/{index}"),
+                support: sources.of_text(piece),
+            }));
+            return values;
+        }
         match serde_json::from_str(text) {
             Ok(json) if is_json => sources.look_at(&json, &mut String::new(), &mut values),
             // What was cut is no JSON, and is looked at as a whole.

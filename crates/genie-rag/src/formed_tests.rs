@@ -68,6 +68,28 @@ fn support(written: &str) -> Vec<(String, ValueSupport)> {
 }
 
 #[test]
+fn what_stands_before_each_number_is_a_value() {
+    let form = Constraint::Citing(vec!["1".to_owned(), "2".to_owned()]);
+    let formed = formed(
+        &form,
+        "The exchange of Łódź opened in 2019 [1]. It has 17 members [2] and connects 42 networks.",
+    );
+    let found: Vec<_> = formed
+        .values
+        .iter()
+        .map(|it| (it.path.as_str(), it.support))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("/0", ValueSupport::Cited(1)),
+            ("/1", ValueSupport::Missing),
+            ("/2", ValueSupport::Missing),
+        ]
+    );
+}
+
+#[test]
 fn each_value_is_told_where_it_stands() {
     let found = support(
         r#"{"place": "Lodz", "opened": 2019, "networks": 42, "fee": 1200, "country": "Poland",

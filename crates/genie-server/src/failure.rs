@@ -295,7 +295,10 @@ impl From<EmbedError> for Failure {
 impl From<GenerateError> for Failure {
     fn from(error: GenerateError) -> Self {
         match error {
-            GenerateError::Busy => Self::busy(),
+            GenerateError::Busy { retry_after } => Self {
+                retry_after: Some(retry_after.as_secs_f64().ceil() as u64),
+                ..Self::busy()
+            },
             // Whoever asked has left, or the service is told to stop.
             GenerateError::Stopped | GenerateError::Cancelled => Self::stopping(),
             GenerateError::ContextOverflow { .. } => Self::new(

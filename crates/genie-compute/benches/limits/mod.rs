@@ -54,6 +54,65 @@ pub(crate) fn multiplications() -> Vec<Limit> {
     limits.into_iter().filter(present).collect()
 }
 
+/// A loop of multiplications of floats, where the processor has it.
+pub(crate) fn floats() -> Option<Limit> {
+    #[cfg(target_arch = "x86_64")]
+    if Kernel::available().contains(&Kernel::Avx2) {
+        return Some(Limit {
+            name: "vfmadd231ps, 32 bytes",
+            kernel: Kernel::Avx2,
+            each_time: 12 * 8,
+            run: fused,
+        });
+    }
+    None
+}
+
+#[cfg(target_arch = "x86_64")]
+fn fused(times: u64) {
+    // SAFETY: only run where the kernel is available, whose processors have
+    // these instructions. Registers alone, all of them named.
+    unsafe {
+        std::arch::asm!(
+            "vxorps ymm0, ymm0, ymm0",
+            "vxorps ymm1, ymm1, ymm1",
+            "vxorps ymm2, ymm2, ymm2",
+            "vxorps ymm3, ymm3, ymm3",
+            "vxorps ymm4, ymm4, ymm4",
+            "vxorps ymm5, ymm5, ymm5",
+            "vxorps ymm6, ymm6, ymm6",
+            "vxorps ymm7, ymm7, ymm7",
+            "vxorps ymm8, ymm8, ymm8",
+            "vxorps ymm9, ymm9, ymm9",
+            "vxorps ymm10, ymm10, ymm10",
+            "vxorps ymm11, ymm11, ymm11",
+            "vxorps ymm14, ymm14, ymm14",
+            "vxorps ymm15, ymm15, ymm15",
+            "2:",
+            "vfmadd231ps ymm0, ymm14, ymm15",
+            "vfmadd231ps ymm1, ymm14, ymm15",
+            "vfmadd231ps ymm2, ymm14, ymm15",
+            "vfmadd231ps ymm3, ymm14, ymm15",
+            "vfmadd231ps ymm4, ymm14, ymm15",
+            "vfmadd231ps ymm5, ymm14, ymm15",
+            "vfmadd231ps ymm6, ymm14, ymm15",
+            "vfmadd231ps ymm7, ymm14, ymm15",
+            "vfmadd231ps ymm8, ymm14, ymm15",
+            "vfmadd231ps ymm9, ymm14, ymm15",
+            "vfmadd231ps ymm10, ymm14, ymm15",
+            "vfmadd231ps ymm11, ymm14, ymm15",
+            "dec {times}",
+            "jnz 2b",
+            times = inout(reg) times => _,
+            out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _,
+            out("ymm4") _, out("ymm5") _, out("ymm6") _, out("ymm7") _,
+            out("ymm8") _, out("ymm9") _, out("ymm10") _, out("ymm11") _,
+            out("ymm14") _, out("ymm15") _,
+            options(nomem, nostack),
+        );
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 fn avx2(times: u64) {
     // SAFETY: only run where the kernel is available. Registers alone, all

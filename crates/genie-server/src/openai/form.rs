@@ -1,5 +1,6 @@
 //! The form that a completion is asked for: OpenAI's `response_format`, and
-//! vLLM's `guided_json`, `guided_regex` and `guided_choice`.
+//! vLLM's `guided_json`, `guided_regex` and `guided_choice`, and beside them
+//! `guided_citations`.
 
 use genie_core::Constraint;
 use schemars::JsonSchema;
@@ -21,6 +22,9 @@ pub(super) struct FormRequest {
     guided_regex: Option<String>,
     /// Texts of which one is the answer.
     guided_choice: Option<Vec<String>>,
+    /// Ids of which one stands between any square brackets of the text, as in
+    /// `[2]`; nothing else does.
+    guided_citations: Option<Vec<String>>,
 }
 
 impl FormRequest {
@@ -42,6 +46,9 @@ impl FormRequest {
         }
         if let Some(texts) = &self.guided_choice {
             forms.push(("guided_choice", Constraint::OneOf(texts.clone())));
+        }
+        if let Some(ids) = &self.guided_citations {
+            forms.push(("guided_citations", Constraint::Citing(ids.clone())));
         }
         match forms.len() {
             0 => Ok(None),
@@ -102,6 +109,10 @@ mod tests {
             (
                 json!({"guided_choice": ["a", "b"]}),
                 Some(Constraint::OneOf(vec!["a".to_owned(), "b".to_owned()])),
+            ),
+            (
+                json!({"guided_citations": ["1", "b"]}),
+                Some(Constraint::Citing(vec!["1".to_owned(), "b".to_owned()])),
             ),
         ] {
             assert_eq!(

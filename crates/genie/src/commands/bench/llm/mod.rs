@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 use self::ours::Ours;
 use self::peer::{Completion, Peer, Test};
 use self::prompts::Prompts;
-use self::report::{Name, Rounds};
+use self::report::{Name, Rounds, Sample};
 use super::Report;
 use crate::cli::{Common, Serve};
 use crate::commands::{say, say_json};
@@ -76,6 +76,12 @@ pub(super) struct Arguments {
     first_token: bool,
 }
 
+impl Arguments {
+    fn wants(&self, name: Name) -> bool {
+        self.only.is_empty() || self.only.contains(&name)
+    }
+}
+
 /// What the figures hold for.
 #[derive(Debug, serde::Serialize)]
 struct Settings {
@@ -102,6 +108,15 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> anyhow::Result<Ende
         return Ok(Ended::Done);
     }
     let file = find(common, &config, asked)?;
+    let threads = match config.threads {
+        0 => physical_cores(),
+        threads => threads,
+    };
+    // Before this process has a copy of the model beside theirs.
+    let first_tokens = match arguments.wants(Name::FirstToken) {
+        true => first_tokens(&file.path, threads, common, arguments.rounds)?,
+        false => Vec::new(),
+    };
     let device = choose_device(config.device)?;
     let mut options = ChatModelOptions::new(file.name.as_str(), file.hash);
     options.device = device.device;
@@ -113,13 +128,9 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> anyhow::Result<Ende
     waiting.finish_and_clear();
 
     let prompts = Prompts::read()?;
-    let threads = match config.threads {
-        0 => physical_cores(),
-        threads => threads,
-    };
     let bench = Bench {
         ours: Ours::new(model, &prompts),
-        common,
+        first_tokens,
         file: &file.path,
         threads,
         peer: peer.as_ref(),
@@ -142,6 +153,26 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> anyhow::Result<Ende
         say(&report::table(&outcomes))?;
     }
     Ok(Ended::Done)
+}
+
+/// New processes, one a round. One more before them brings the file into the
+/// page cache.
+fn first_tokens(
+    file: &Path,
+    threads: usize,
+    common: &Common,
+    rounds: usize,
+) -> anyhow::Result<Vec<Sample>> {
+    let bar = progress::steps("starting anew", rounds as u64 + 1);
+    let mut samples = Vec::with_capacity(rounds + 1);
+    for _ in 0..=rounds {
+        interrupt::check()?;
+        let sample = first::measure(file, threads, common);
+        samples.push(sample.context("first-token can't be measured")?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(samples.split_off(1))
 }
 
 /// A model file with what it is called.
@@ -187,7 +218,8 @@ fn hash(path: &Path) -> std::io::Result<ContentHash> {
 
 struct Bench<'a> {
     ours: Ours<'a>,
-    common: &'a Common,
+    /// One a round.
+    first_tokens: Vec<Sample>,
     file: &'a Path,
     threads: usize,
     peer: Option<&'a Peer>,
@@ -195,8 +227,8 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn run(&self, arguments: &Arguments) -> anyhow::Result<Vec<report::Outcome>> {
-        let wanted = |name: &Name| arguments.only.is_empty() || arguments.only.contains(name);
-        let names: Vec<Name> = Name::ALL.into_iter().filter(wanted).collect();
+        let wanted = Name::ALL.into_iter().filter(|name| arguments.wants(*name));
+        let names: Vec<Name> = wanted.collect();
         let bar = progress::steps("measuring", (names.len() * arguments.rounds) as u64);
         let mut figures: Vec<Rounds> = names.iter().map(|_| Rounds::default()).collect();
         for round in 0..arguments.rounds {
@@ -255,7 +287,8 @@ impl Bench<'_> {
                 Ok(())
             }
             Name::FirstToken => {
-                rounds.add(first::measure(self.file, self.threads, self.common)?);
+                let first = self.first_tokens.get(round).copied();
+                rounds.add(first.context("no process was started for this round")?);
                 Ok(())
             }
             Name::Serve8 if ours.holds(CHAT_PROMPT + CHAT_ANSWER) => self.serve(round, rounds),
