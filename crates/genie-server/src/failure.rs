@@ -349,6 +349,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_full_queue_says_when_to_come_again() {
+        let retry_after = std::time::Duration::from_millis(7200);
+        let response = Failure::from(GenerateError::Busy { retry_after }).into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "8");
+        let response = Failure::busy().into_response();
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+    }
+
+    #[test]
     fn both_shapes_name_the_field() {
         let failure = Failure::invalid("top_k", "is 0, but has to be from 1 to 50");
         assert_eq!(
