@@ -14,7 +14,7 @@ use crate::settings;
 /// segments are merged into, and the engine's log.
 const BYTES_A_CHUNK: u64 = 14_000;
 /// What codes of its tokens take beside that.
-const BYTES_OF_CODES: u64 = 40_000;
+const BYTES_OF_CODES: u64 = 45_000;
 
 /// The folder of all indexes of one run.
 pub(super) struct Folder {
