@@ -113,6 +113,17 @@ pub trait Embed: Send + Sync {
     fn count_tokens(&self, text: &str) -> usize;
 }
 
+/// Whether a query and the passages that it is compared with are in one
+/// language. Vectors of tokens of one language have something in common that
+/// tells nothing across languages, and something within one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tongues {
+    /// All of them are.
+    One,
+    /// They are not, or nobody knows.
+    Several,
+}
+
 /// Late interaction: a query is compared with a passage token by token. Each
 /// token of the query looks for the token of the passage that is nearest to
 /// it, and the score is the weighted mean of what they find (Khattab and
@@ -139,8 +150,14 @@ pub trait LateInteraction: Send + Sync {
     fn query(&self, text: &str) -> Result<(Embedding, TokenVectors), EmbedError>;
 
     /// How near each passage is to the query, at most 1; `None` for codes
-    /// that are empty or not of this version.
-    fn scores(&self, query: &TokenVectors, passages: &[&TokenCodes]) -> Vec<Option<f32>>;
+    /// that are empty or not of this version. Scores by one value of `tongues`
+    /// don't compare with those by the other, but spread as far.
+    fn scores(
+        &self,
+        query: &TokenVectors,
+        passages: &[&TokenCodes],
+        tongues: Tongues,
+    ) -> Vec<Option<f32>>;
 }
 
 /// A lexical analyser: text to weighted terms for a store that applies IDF.

@@ -46,7 +46,7 @@ pub use date::{Date, DateRange, ParseDateError};
 pub use document::{Block, BlockKind, Chunk, Document, MediaType};
 pub use embed::{
     Embed, EmbedError, Embedding, EmbeddingIdentity, LateInteraction, Lexical, SparseVector,
-    TextRole, TokenCodes, TokenVectors,
+    TextRole, TokenCodes, TokenVectors, Tongues,
 };
 pub use generate::{
     ChatMessage, ChatRole, ChoiceRequest, FinishReason, Generate, GenerateError, GenerateRequest,

@@ -32,7 +32,8 @@ pub struct RerankConfig {
     /// compared with the query token by token.
     pub tokens: bool,
     /// What the best match of words adds to a score, a cosine; lesser matches
-    /// add their share of it.
+    /// add their share of it. Twice as much where question and candidates are
+    /// in one language.
     pub lexical_bonus: f32,
     /// Milliseconds after which candidates that were not compared yet stay
     /// behind the others.

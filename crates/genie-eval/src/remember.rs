@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use genie_core::{
     ContentHash, Embed, EmbedError, Embedding, EmbeddingIdentity, LateInteraction, TextRole,
-    TokenCodes, TokenVectors,
+    TokenCodes, TokenVectors, Tongues,
 };
 
 /// An embedding model that remembers: a suite of parallel languages asks the
@@ -109,8 +109,13 @@ impl LateInteraction for RememberingTokens {
         Ok(query)
     }
 
-    fn scores(&self, query: &TokenVectors, passages: &[&TokenCodes]) -> Vec<Option<f32>> {
-        self.inner.scores(query, passages)
+    fn scores(
+        &self,
+        query: &TokenVectors,
+        passages: &[&TokenCodes],
+        tongues: Tongues,
+    ) -> Vec<Option<f32>> {
+        self.inner.scores(query, passages, tongues)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use genie_core::{
-    Chunk, Embed, EmbedError, Generate, LateInteraction, Passage, TextRole, TokenCodes,
+    Chunk, Embed, EmbedError, Generate, LateInteraction, Passage, TextRole, TokenCodes, Tongues,
 };
 
 use crate::index::passage_text;
@@ -78,7 +78,7 @@ impl Comparison<'_> {
         if let Some(late) = self.late {
             let (_, tokens) = late.query(text)?;
             let codes: Vec<&TokenCodes> = read.iter().map(|reading| &reading.codes).collect();
-            let scores = late.scores(&tokens, &codes).into_iter();
+            let scores = late.scores(&tokens, &codes, Tongues::Several).into_iter();
             return Ok(scores.map(|score| score.unwrap_or(FARTHEST)).collect());
         }
         let mut query = self.embed.embed(TextRole::Query, &[text.to_owned()])?;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use genie_core::{
     Cut, Date, Fusion, Generate, Hit, Language, LateInteraction, Passage, RerankConfig, Stage,
-    Stages, TokenVectors,
+    Stages, TokenVectors, Tongues,
 };
 
 use crate::alike::{Alike, distinct};
@@ -13,6 +13,10 @@ use crate::judge::judged;
 use crate::left_out::{LeftOutReason, Sifted};
 use crate::neighbours::merged;
 
+/// The best match of words counts for so much more where question and
+/// candidates are in one language, measured as the mean's share is
+/// (`docs/benchmarks/retrieval.md`).
+const WORDS_OF_ONE_LANGUAGE: f32 = 2.0;
 /// Candidates compared before the clock is looked at.
 const ROUND: usize = 16;
 
@@ -101,21 +105,35 @@ impl Ranking<'_> {
         found
     }
 
+    /// Whether all hits whose language is known are in that of the question.
+    /// Scores have to compare, so one that is not decides for all.
+    fn tongues(&self, hits: &[Hit]) -> Tongues {
+        let mut known = hits.iter().filter_map(|hit| hit.chunk.language).peekable();
+        if known.peek().is_some() && known.all(|language| language == self.language) {
+            Tongues::One
+        } else {
+            Tongues::Several
+        }
+    }
+
     /// The hits with their scores and how these came about, and whether they
     /// were compared token by token.
     fn staged(&self, hits: Vec<Hit>) -> Vec<(bool, Passage)> {
+        let tongues = self.tongues(&hits);
         let late = match self.comparison {
-            Some((model, query)) => compared(
-                &hits,
-                model,
-                query,
-                Duration::from_millis(self.config.budget_ms as u64),
-            ),
+            Some((model, query)) => {
+                let budget = Duration::from_millis(self.config.budget_ms as u64);
+                compared(&hits, model, query, tongues, budget)
+            }
             None => vec![None; hits.len()],
         };
         let dense = places(hits.iter().map(|hit| Some(hit.similarity)));
         let lexical = places(hits.iter().map(|hit| hit.lexical));
         let tokens = places(late.iter().copied());
+        let bonus_of_best = match tongues {
+            Tongues::One => WORDS_OF_ONE_LANGUAGE * self.config.lexical_bonus,
+            Tongues::Several => self.config.lexical_bonus,
+        };
         let most = hits
             .iter()
             .filter_map(|hit| hit.lexical)
@@ -131,7 +149,7 @@ impl Ranking<'_> {
                 let mut bonus = None;
                 if let Some(score) = late[index] {
                     let words = hit.lexical.filter(|_| most > 0.0).unwrap_or_default();
-                    let added = self.config.lexical_bonus * words / most.max(f32::MIN_POSITIVE);
+                    let added = bonus_of_best * words / most.max(f32::MIN_POSITIVE);
                     hit.score = score + added;
                     bonus = Some(added);
                 }
@@ -184,6 +202,7 @@ fn compared(
     hits: &[Hit],
     model: &dyn LateInteraction,
     query: &TokenVectors,
+    tongues: Tongues,
     budget: Duration,
 ) -> Vec<Option<f32>> {
     let started = Instant::now();
@@ -195,7 +214,7 @@ fn compared(
             break;
         }
         let codes: Vec<_> = round.iter().map(|hit| &hit.tokens).collect();
-        scores.extend(model.scores(query, &codes));
+        scores.extend(model.scores(query, &codes, tongues));
     }
     scores
 }

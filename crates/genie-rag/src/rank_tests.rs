@@ -1,8 +1,8 @@
 //! The final order, on hits made by hand.
 
 use genie_core::{
-    Boosts, Cut, Date, Fusion, Generate, Hit, Language, LateInteraction, Passage, RerankConfig,
-    Shares, TokenVectors,
+    Boosts, Cut, Date, EmbedError, Embedding, Fusion, Generate, Hit, Language, LateInteraction,
+    Passage, RerankConfig, Shares, TokenCodes, TokenVectors, Tongues,
 };
 use genie_testkit::{FakeEmbed, FakeGenerate};
 
@@ -100,16 +100,78 @@ fn words_decide_between_equals() {
     assert_eq!(uris(&found), ["2.txt", "1.txt", "0.txt"]);
     let lexical = found[1].stages.lexical.expect("it has words");
     assert_eq!((lexical.rank, lexical.score), (2, 2.0));
-    // Half of what the best match of words adds, on top of the tokens.
+    // Half of what the best match of words adds, on top of the tokens: twice
+    // the configured bonus, since everything is in one language.
     let stages = found[1].stages;
     let bonus = stages.bonus.expect("it was compared");
-    assert!((bonus - 0.0075).abs() < 1e-6, "{bonus}");
+    assert!((bonus - 0.015).abs() < 1e-6, "{bonus}");
     let tokens = stages.tokens.expect("it was compared").score;
     assert_eq!(
         (stages.scored.rank, stages.scored.score),
         (2, tokens + bonus)
     );
     assert_eq!(found[2].stages.bonus, Some(0.0));
+}
+
+/// Says in its scores how it was asked.
+struct Asked(FakeEmbed);
+
+impl LateInteraction for Asked {
+    fn version(&self) -> &str {
+        self.0.version()
+    }
+
+    fn passages(&self, texts: &[String]) -> Result<Vec<(Embedding, TokenCodes)>, EmbedError> {
+        self.0.passages(texts)
+    }
+
+    fn query(&self, text: &str) -> Result<(Embedding, TokenVectors), EmbedError> {
+        self.0.query(text)
+    }
+
+    fn scores(
+        &self,
+        _: &TokenVectors,
+        passages: &[&TokenCodes],
+        tongues: Tongues,
+    ) -> Vec<Option<f32>> {
+        let score = match tongues {
+            Tongues::One => 0.25,
+            Tongues::Several => 0.75,
+        };
+        vec![Some(score); passages.len()]
+    }
+}
+
+#[test]
+fn one_passage_in_another_language_makes_several_of_all() {
+    let english = Some(Language::English);
+    for (languages, score, bonus) in [
+        ([english, english], 0.25, 0.03),
+        ([english, None], 0.25, 0.03),
+        ([english, Some(Language::French)], 0.75, 0.015),
+        ([Some(Language::French); 2], 0.75, 0.015),
+        ([None, None], 0.75, 0.015),
+    ] {
+        let mut hits = hits(&[BRIDGE, CABLE]);
+        for (hit, language) in hits.iter_mut().zip(languages) {
+            hit.chunk.language = language;
+        }
+        hits[0].lexical = Some(3.0);
+        let model = Asked(FakeEmbed::new());
+        let (_, tokens) = model.query(CABLE).expect("never fails");
+        let config = config();
+        let ranking = Ranking {
+            comparison: Some((&model, &tokens)),
+            ..ranking(CABLE, &config, 2)
+        };
+        let found = ranking.of(hits).kept;
+        for passage in &found {
+            let tokens = passage.stages.tokens.expect("it was compared");
+            assert_eq!(tokens.score, score, "{languages:?}");
+        }
+        assert_eq!(found[0].stages.bonus, Some(bonus), "{languages:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use genie_core::{TextRole, TokenCodes};
+use genie_core::{TextRole, TokenCodes, Tongues};
 
 use crate::context::FARTHEST;
 use crate::engine::{Engine, checked};
@@ -61,7 +61,7 @@ impl Engine {
                     let read = late.passages(round)?;
                     tokens += read.iter().map(|(text, _)| text.tokens).sum::<usize>();
                     let codes: Vec<&TokenCodes> = read.iter().map(|(_, codes)| codes).collect();
-                    let scores = late.scores(vectors, &codes).into_iter();
+                    let scores = late.scores(vectors, &codes, Tongues::Several).into_iter();
                     scores.map(|score| score.unwrap_or(FARTHEST)).collect()
                 }
                 None => {

@@ -2,7 +2,7 @@
 
 use genie_core::{
     ContentHash, Embed, EmbedError, Embedding, EmbeddingIdentity, Language, LateInteraction,
-    Lexical, SparseVector, TextRole, TokenCodes, TokenVectors,
+    Lexical, SparseVector, TextRole, TokenCodes, TokenVectors, Tongues,
 };
 
 const DIMENSION: usize = 128;
@@ -97,7 +97,12 @@ impl LateInteraction for FakeEmbed {
         Ok((embeddings.remove(0), tokens))
     }
 
-    fn scores(&self, query: &TokenVectors, passages: &[&TokenCodes]) -> Vec<Option<f32>> {
+    fn scores(
+        &self,
+        query: &TokenVectors,
+        passages: &[&TokenCodes],
+        _: Tongues,
+    ) -> Vec<Option<f32>> {
         let score = |codes: &&TokenCodes| {
             let words = codes.0.as_chunks::<4>().0;
             let found = query

@@ -4,19 +4,24 @@
 //! subtracted, and the rest is rounded to sixteen levels with one scale a
 //! token. A comparison adds a quarter of the mean back: tokens of different
 //! languages are then nearer to each other than with all of it, and how far a
-//! token is from the mean, which says how telling it is, still counts. With
+//! token is from the mean, which says how telling it is, still counts. Where
+//! query and passages are in one language it adds all of it. With
 //! 384 components a token takes 200 bytes instead of 1,536, and ranks passages
 //! as its vector does (`docs/benchmarks/retrieval.md`).
 
-use genie_core::TokenVectors;
+use genie_core::{TokenVectors, Tongues};
 
 /// Levels on each side of zero.
 const LEVELS: f32 = 8.0;
 /// How much of the largest component the levels cover: the few beyond are
 /// cut, all others are rounded more finely.
 const COVERED: f32 = 0.6;
-/// How much of the mean a comparison adds back.
+/// How much of the mean a comparison adds back across languages; the inverse
+/// norms in the codes are of vectors with so much.
 const KEPT: f32 = 0.25;
+/// How much farther scores lie apart with that than with all of the mean,
+/// measured over passages of one language (`docs/benchmarks/retrieval.md`).
+const SPREAD: f32 = 2.1;
 /// Bytes of a token before its levels: scale and inverse norm.
 const HEAD: usize = 8;
 
@@ -42,13 +47,12 @@ impl Codec {
         Self { mean, kept }
     }
 
-    /// A vector less what of the mean is not kept, of length one.
-    fn lessened(&self, vector: &[f32]) -> Vec<f32> {
-        let means = self.mean.iter().zip(&self.kept);
+    /// A vector less what of the mean is not added back, of length one.
+    fn lessened(&self, vector: &[f32], added: f32) -> Vec<f32> {
         let mut lessened: Vec<f32> = vector
             .iter()
-            .zip(means)
-            .map(|(x, (mean, kept))| x - mean + kept)
+            .zip(&self.mean)
+            .map(|(x, mean)| x - mean + added * mean)
             .collect();
         let norm = lessened.iter().map(|x| x * x).sum::<f32>().sqrt();
         let scale = 1.0 / norm.max(f32::MIN_POSITIVE);
@@ -88,67 +92,111 @@ impl Codec {
     }
 
     /// A query ready to meet many passages.
-    pub(crate) fn prepare(&self, query: &TokenVectors) -> Prepared {
+    pub(crate) fn prepare(&self, query: &TokenVectors, tongues: Tongues) -> Prepared {
         let dimension = self.mean.len();
-        let padded = 2 * dimension.div_ceil(2);
         let total: f32 = query.weights.iter().sum();
         let fits = query.dimension == dimension && total > 0.0;
+        let added = match tongues {
+            Tongues::One => 1.0,
+            Tongues::Several => KEPT,
+        };
         let tokens = query
             .vectors
             .chunks_exact(dimension.max(1))
             .zip(&query.weights)
             .filter(|_| fits)
             .map(|(vector, weight)| {
-                let vector = self.lessened(vector);
-                let most = vector
+                let vector = self.lessened(vector, added);
+                let with_mean: f32 = vector
                     .iter()
-                    .fold(f32::MIN_POSITIVE, |most, x| most.max(x.abs()));
-                let scale = most / 127.0;
-                let mut numbers = vec![0_i16; padded];
-                for (number, x) in numbers.iter_mut().zip(&vector) {
-                    *number = (x / scale).round() as i16;
-                }
-                let sum: i32 = numbers.iter().map(|&number| i32::from(number)).sum();
+                    .zip(&self.mean)
+                    .map(|(x, mean)| x * mean)
+                    .sum();
                 QueryToken {
                     weight: weight / total,
-                    scale,
-                    with_mean: vector
-                        .iter()
-                        .zip(&self.kept)
-                        .map(|(x, kept)| x * kept)
-                        .sum(),
-                    // What the levels are larger than what they stand for.
-                    offset: (LEVELS - 0.5) * sum as f32,
-                    numbers,
+                    with_mean: added * with_mean,
+                    components: Components::of(&vector),
                 }
             })
             .collect();
+        let square: f32 = self.mean.iter().map(|x| x * x).sum();
         Prepared {
             tokens,
             token_bytes: self.token_bytes(),
+            renorm: (tongues == Tongues::One).then(|| Renorm {
+                rest: (1.0 - KEPT * KEPT) * square,
+                mean: Components::of(&self.mean),
+            }),
         }
+    }
+}
+
+/// A vector in eight bits a component, kept in sixteen for the products.
+struct Components {
+    numbers: Vec<i16>,
+    scale: f32,
+    /// What its product with levels is larger than with what they stand for.
+    offset: f32,
+}
+
+impl Components {
+    fn of(vector: &[f32]) -> Self {
+        let most = vector
+            .iter()
+            .fold(f32::MIN_POSITIVE, |most, x| most.max(x.abs()));
+        let scale = most / 127.0;
+        let mut numbers = vec![0_i16; 2 * vector.len().div_ceil(2)];
+        for (number, x) in numbers.iter_mut().zip(vector) {
+            *number = (x / scale).round() as i16;
+        }
+        let sum: i32 = numbers.iter().map(|&number| i32::from(number)).sum();
+        Self {
+            numbers,
+            scale,
+            offset: (LEVELS - 0.5) * sum as f32,
+        }
+    }
+
+    /// The product with what levels stand for, in units of their scale.
+    fn product(&self, levels: &[i16]) -> f32 {
+        self.scale * (dot(&self.numbers, levels) as f32 - self.offset)
     }
 }
 
 struct QueryToken {
     weight: f32,
-    scale: f32,
     with_mean: f32,
-    offset: f32,
-    /// Components in eight bits, kept in sixteen for the products.
-    numbers: Vec<i16>,
+    components: Components,
+}
+
+/// What makes the inverse norm with a part of the mean that with all of it.
+struct Renorm {
+    /// The square of the mean that the part lacks.
+    rest: f32,
+    mean: Components,
+}
+
+impl Renorm {
+    fn inverse(&self, inverse: f32, scale: f32, levels: &[i16]) -> f32 {
+        // |m + x|² - |k m + x|² = (1 - k²) |m|² + 2 (1 - k) m x
+        let more = self.rest + 2.0 * (1.0 - KEPT) * scale * self.mean.product(levels);
+        let square = 1.0 / (inverse * inverse) + more;
+        1.0 / square.max(f32::MIN_POSITIVE).sqrt()
+    }
 }
 
 /// A query in whole numbers.
 pub(crate) struct Prepared {
     tokens: Vec<QueryToken>,
     token_bytes: usize,
+    /// Where all of the mean is added back.
+    renorm: Option<Renorm>,
 }
 
 impl Prepared {
     /// The weighted mean of the best cosine that each token of the query
-    /// finds; `None` where there is nothing to compare, or the bytes are not
-    /// codes of this dimension.
+    /// finds, spread as across languages; `None` where there is nothing to
+    /// compare, or the bytes are not codes of this dimension.
     pub(crate) fn score(&self, codes: &[u8]) -> Option<f32> {
         if self.tokens.is_empty()
             || codes.is_empty()
@@ -168,10 +216,13 @@ impl Prepared {
                 *low = i16::from(byte & 15);
                 *high = i16::from(byte >> 4);
             }
+            let inverse = match &self.renorm {
+                Some(renorm) => renorm.inverse(inverse, scale, &levels),
+                None => inverse,
+            };
             for (best, query) in best.iter_mut().zip(&self.tokens) {
-                let product = dot(&query.numbers, &levels) as f32 - query.offset;
-                let cosine = (query.with_mean + scale * query.scale * product) * inverse;
-                *best = best.max(cosine);
+                let product = scale * query.components.product(&levels);
+                *best = best.max((query.with_mean + product) * inverse);
             }
         }
         let score: f32 = best
@@ -179,6 +230,10 @@ impl Prepared {
             .zip(&self.tokens)
             .map(|(best, query)| best * query.weight)
             .sum();
+        let score = match self.renorm {
+            Some(_) => 1.0 - SPREAD * (1.0 - score),
+            None => score,
+        };
         // Codes that were damaged may hold anything.
         score.is_finite().then_some(score)
     }
@@ -203,13 +258,13 @@ mod tests {
     }
 
     /// By the definition, in single precision.
-    fn wanted(query: &TokenVectors, passage: &[f32], mean: &[f32]) -> f32 {
+    fn wanted(query: &TokenVectors, passage: &[f32], mean: &[f32], taken: f32) -> f32 {
         let dimension = query.dimension;
         let total: f32 = query.weights.iter().sum();
         let tokens = query.vectors.chunks_exact(dimension).zip(&query.weights);
         let less = |vector: &[f32]| {
             let pairs = vector.iter().zip(mean);
-            unit(&pairs.map(|(x, mean)| x - 0.75 * mean).collect::<Vec<_>>())
+            unit(&pairs.map(|(x, mean)| x - taken * mean).collect::<Vec<_>>())
         };
         tokens
             .map(|(query, weight)| {
@@ -255,9 +310,16 @@ mod tests {
             let codec = Codec::around(&passage, dimension);
             let codes = codec.encode(&passage);
             prop_assert_eq!(codes.len(), tokens * (8 + dimension.div_ceil(2)));
-            let found = codec.prepare(&query).score(&codes).expect("there is something");
-            let wanted = wanted(&query, &passage, &codec.mean);
-            prop_assert!((found - wanted).abs() < 0.1, "{} {}", found, wanted);
+            let found = |tongues| {
+                let prepared = codec.prepare(&query, tongues);
+                prepared.score(&codes).expect("there is something")
+            };
+            let several = wanted(&query, &passage, &codec.mean, 0.75);
+            let found_several = found(Tongues::Several);
+            prop_assert!((found_several - several).abs() < 0.1, "{} {}", found_several, several);
+            let one = 1.0 - SPREAD * (1.0 - wanted(&query, &passage, &codec.mean, 0.0));
+            let found_one = found(Tongues::One);
+            prop_assert!((found_one - one).abs() < 0.1, "{} {}", found_one, one);
         }
 
         #[test]
@@ -268,7 +330,7 @@ mod tests {
                 vectors: vec![0.5; 4],
             };
             let codec = Codec::around(&[0.5; 4], 4);
-            let score = codec.prepare(&query).score(&codes);
+            let score = codec.prepare(&query, Tongues::One).score(&codes);
             if !codes.len().is_multiple_of(10) || codes.is_empty() {
                 prop_assert_eq!(score, None);
             }
@@ -289,7 +351,7 @@ mod tests {
             weights: vec![3.0, 1.0],
             vectors: [axis(1), axis(2)].concat(),
         };
-        let prepared = codec.prepare(&query);
+        let prepared = codec.prepare(&query, Tongues::Several);
         let score = |tokens: &[usize]| {
             let vectors: Vec<f32> = tokens.iter().flat_map(|&i| axis(i)).collect();
             prepared.score(&codec.encode(&vectors)).expect("a score")
@@ -311,6 +373,7 @@ mod tests {
             weights: vec![1.0],
             vectors: vec![0.3; 8],
         };
-        assert_eq!(codec.prepare(&query).score(&codec.encode(&[0.5; 4])), None);
+        let prepared = codec.prepare(&query, Tongues::Several);
+        assert_eq!(prepared.score(&codec.encode(&[0.5; 4])), None);
     }
 }

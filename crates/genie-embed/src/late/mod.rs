@@ -12,7 +12,9 @@
 
 mod codes;
 
-use genie_core::{EmbedError, Embedding, LateInteraction, TextRole, TokenCodes, TokenVectors};
+use genie_core::{
+    EmbedError, Embedding, LateInteraction, TextRole, TokenCodes, TokenVectors, Tongues,
+};
 use rayon::prelude::*;
 
 pub(crate) use self::codes::Codec;
@@ -99,11 +101,16 @@ impl LateInteraction for TextEmbedder {
         Ok((read.whole, tokens))
     }
 
-    fn scores(&self, query: &TokenVectors, passages: &[&TokenCodes]) -> Vec<Option<f32>> {
+    fn scores(
+        &self,
+        query: &TokenVectors,
+        passages: &[&TokenCodes],
+        tongues: Tongues,
+    ) -> Vec<Option<f32>> {
         let Ok(codec) = self.codec() else {
             return vec![None; passages.len()];
         };
-        let prepared = codec.prepare(query);
+        let prepared = codec.prepare(query, tongues);
         passages
             .par_iter()
             .map(|passage| prepared.score(&passage.0))

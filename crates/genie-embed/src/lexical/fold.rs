@@ -6,7 +6,8 @@ use unicode_normalization::char::is_combining_mark;
 /// Brings a text to the form that words are cut from: compatibility forms
 /// resolved (NFKC), lower case, digits of all scripts in ASCII, what is not
 /// seen (tatweel, harakat, soft hyphens, direction marks) taken out, Arabic
-/// letters that are written in several ways made one.
+/// letters that are written in several ways made one, traditional Chinese
+/// characters to simplified ones, which the dictionary of words is of.
 ///
 /// Diacritics stay, since stemmers need them; [`plain`] takes them off.
 pub(crate) fn normalize(text: &str) -> String {
@@ -51,7 +52,16 @@ pub(crate) fn normalize(text: &str) -> String {
             _ => out.push(ascii_digit(c).unwrap_or(c)),
         }
     }
+    // Most texts have none, and each character is looked up.
+    if out.chars().any(is_han) {
+        return fast2s::convert(&out);
+    }
     out
+}
+
+/// The block in which all traditional characters in use are.
+const fn is_han(c: char) -> bool {
+    matches!(c, '\u{4e00}'..='\u{9fff}')
 }
 
 /// The form of a word without diacritics, and with a final teh marbuta as heh.
@@ -116,6 +126,9 @@ mod tests {
             ("10\u{202f}000", "10,000"),
             ("ITU\u{2011}T", "itu-t"),
             ("Ещё", "еще"),
+            ("國際電信聯盟的網絡", "国际电信联盟的网络"),
+            ("計畫與畫圖", "计划与画图"),
+            ("国家网络的名著", "国家网络的名著"),
         ] {
             assert_eq!(normalize(text), wanted, "{text}");
         }

@@ -89,7 +89,7 @@ impl Default for LexicalAnalyzer {
 
 impl Lexical for LexicalAnalyzer {
     fn version(&self) -> &str {
-        "lexical-2"
+        "lexical-3"
     }
 
     fn lexical(&self, role: TextRole, text: &str, language: Option<Language>) -> SparseVector {
@@ -346,6 +346,28 @@ mod tests {
             ("wi-fi", "WiFi"),
         ] {
             assert!(matched(one, None, other) > 0.2, "{one} and {other}");
+        }
+    }
+
+    #[test]
+    fn traditional_and_simplified_chinese_have_the_same_terms() {
+        let analyzer = LexicalAnalyzer::new();
+        for (traditional, simplified) in [
+            ("國際電信聯盟的標準", "国际电信联盟的标准"),
+            ("農村地區的網絡覆蓋", "农村地区的网络覆盖"),
+            ("發展中國家的數字鴻溝", "发展中国家的数字鸿沟"),
+        ] {
+            for role in [TextRole::Query, TextRole::Passage] {
+                for language in LANGUAGES {
+                    assert_eq!(
+                        analyzer.lexical(role, traditional, language),
+                        analyzer.lexical(role, simplified, language),
+                        "{traditional}"
+                    );
+                }
+            }
+            let chinese = Some(Language::Chinese);
+            assert!(matched(traditional, chinese, simplified) > 0.5);
         }
     }
 

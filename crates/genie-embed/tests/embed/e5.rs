@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use candle_core::quantized::gguf_file;
 use candle_core::{Device, Tensor};
-use genie_core::{Embed, LateInteraction, TextRole};
+use genie_core::{Embed, LateInteraction, TextRole, Tongues};
 use genie_embed::{Precision, TextEmbedder};
 use serde::Deserialize;
 
@@ -231,7 +231,7 @@ fn tokens_find_the_passage_that_answers_across_languages() {
             tokens.vectors.len(),
             tokens.weights.len() * tokens.dimension
         );
-        let scores = model.scores(&tokens, &codes);
+        let scores = model.scores(&tokens, &codes, Tongues::Several);
         let score = |index: usize| scores[index].expect("a score");
         assert!(
             score(0) > score(1) && score(1) < 1.01,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use genie_core::{ContentHash, TextRole};
+use genie_core::{ContentHash, EmbedError, LateInteraction, TextRole, TokenCodes};
 use rand::Rng;
 
 use super::corpus::{Corpus, Passage};
@@ -24,20 +24,41 @@ pub(super) struct Base {
     pub(super) passages: Vec<Passage>,
     /// One after the other.
     vectors: Vec<f32>,
+    /// The codes of their tokens, where these are asked for.
+    codes: Vec<TokenCodes>,
     dimension: usize,
     /// The passages of each article.
     pub(super) by_article: Vec<Vec<usize>>,
 }
 
 impl Base {
-    /// Encodes so many passages, unless an earlier run has kept their vectors.
+    /// Encodes so many passages, unless an earlier run has kept their vectors
+    /// and `tokens` does not ask for codes, which are not kept.
     pub(super) fn encode(
         corpus: &Corpus,
         count: usize,
         encoders: &Vectors,
+        tokens: Option<&dyn LateInteraction>,
         folder: &Folder,
     ) -> anyhow::Result<Self> {
         let passages = Self::passages(corpus, count);
+        if let Some(tokens) = tokens {
+            let mut codes = Vec::with_capacity(count);
+            let vectors = encode(corpus, &passages, |texts| {
+                let read = tokens.passages(texts)?;
+                Ok(read
+                    .into_iter()
+                    .map(|(embedding, of_tokens)| {
+                        codes.push(of_tokens);
+                        embedding.vector
+                    })
+                    .collect())
+            })?;
+            return Ok(Self {
+                codes,
+                ..Self::of(corpus, passages, vectors)
+            });
+        }
         let identity = encoders.embed.identity();
         let mut what = format!("{} {}", identity.hash, identity.passage_prefix);
         for passage in &passages {
@@ -49,7 +70,10 @@ impl Base {
         let vectors = match kept.as_deref().map(read_vectors).transpose()?.flatten() {
             Some(vectors) if vectors.len() == count * dimension => vectors,
             _ => {
-                let vectors = encode(corpus, &passages, encoders)?;
+                let vectors = encode(corpus, &passages, |texts| {
+                    let read = encoders.embed.embed(TextRole::Passage, texts)?;
+                    Ok(read.into_iter().map(|embedding| embedding.vector).collect())
+                })?;
                 if let Some(path) = &kept {
                     let bytes: Vec<u8> = vectors.iter().flat_map(|x| x.to_le_bytes()).collect();
                     in_folder(std::fs::write(path, bytes), path)?;
@@ -78,6 +102,7 @@ impl Base {
             dimension: vectors.len() / passages.len().max(1),
             passages,
             vectors,
+            codes: Vec::new(),
             by_article,
         }
     }
@@ -88,6 +113,11 @@ impl Base {
 
     pub(super) fn vector(&self, number: usize) -> &[f32] {
         &self.vectors[number * self.dimension..(number + 1) * self.dimension]
+    }
+
+    /// The codes of a passage's tokens; empty where none were asked for.
+    pub(super) fn codes(&self, number: usize) -> TokenCodes {
+        self.codes.get(number).cloned().unwrap_or_default()
     }
 
     /// A vector near that of one passage, off by what lies between two others.
@@ -113,9 +143,14 @@ impl Base {
     }
 }
 
-fn encode(corpus: &Corpus, passages: &[Passage], encoders: &Vectors) -> anyhow::Result<Vec<f32>> {
+/// The vectors of all passages, one after the other, by what encodes some.
+fn encode(
+    corpus: &Corpus,
+    passages: &[Passage],
+    mut some: impl FnMut(&[String]) -> Result<Vec<Vec<f32>>, EmbedError>,
+) -> anyhow::Result<Vec<f32>> {
     let bar = progress::counted("encoding passages", passages.len() as u64, "passages");
-    let mut vectors = Vec::with_capacity(passages.len() * encoders.embed.identity().dimension);
+    let mut vectors = Vec::new();
     for batch in passages.chunks(BATCH) {
         interrupt::check()?;
         let texts: Vec<String> = batch
@@ -125,13 +160,8 @@ fn encode(corpus: &Corpus, passages: &[Passage], encoders: &Vectors) -> anyhow::
                 format!("{title}\n{}", passage.text)
             })
             .collect();
-        let encoded = encoders
-            .embed
-            .embed(TextRole::Passage, &texts)
-            .context("a passage can't be encoded")?;
-        for embedding in encoded {
-            vectors.extend(embedding.vector);
-        }
+        let encoded = some(&texts).context("a passage can't be encoded")?;
+        vectors.extend(encoded.into_iter().flatten());
         bar.inc(batch.len() as u64);
     }
     bar.finish_and_clear();

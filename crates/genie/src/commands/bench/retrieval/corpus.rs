@@ -203,7 +203,7 @@ impl Documents<'_> {
         let mut start = 0;
         let points = (0..record.chunks)
             .map(|ordinal| {
-                let (passage, dense) = self.passage(number);
+                let (passage, dense, tokens) = self.passage(number);
                 // As in reports, something is named that hardly another does.
                 let text = format!("{} (REF/{}/{ordinal})", passage, self.made);
                 let end = start + text.chars().count();
@@ -217,7 +217,7 @@ impl Documents<'_> {
                         language,
                     ),
                     dense,
-                    tokens: TokenCodes::default(),
+                    tokens,
                     chunk: Chunk {
                         id: ChunkId::new(&id, "made up", span),
                         document: id,
@@ -254,16 +254,18 @@ impl Documents<'_> {
     }
 
     /// An encoded passage of the article, or one that is made up around one.
-    fn passage(&mut self, article: usize) -> (String, Vec<f32>) {
+    fn passage(&mut self, article: usize) -> (String, Vec<f32>, TokenCodes) {
         if let Some(number) = self.unused[article].pop() {
             let text = self.base.passages[number].text.clone();
-            return (text, self.base.vector(number).to_vec());
+            let vector = self.base.vector(number).to_vec();
+            return (text, vector, self.base.codes(number));
         }
         let near = self.base.by_article[article].choose(&mut self.random);
         let near = near.copied().unwrap_or_default();
         let vector = self.base.near(near, &mut self.random);
         let passage = self.corpus.passage(article, &mut self.random);
-        (passage.text, vector)
+        // Those of another text: what is read and compared is as much.
+        (passage.text, vector, self.base.codes(near))
     }
 }
 

@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use genie_core::{DocumentRecord, IndexIdentity, Point, Store};
+use genie_core::{DocumentRecord, IndexIdentity, Point, Store, Tongues};
 
 use self::base::Base;
 use self::corpus::Corpus;
 use self::exact::Exact;
 use self::place::{Built, Folder, Place};
-use self::queries::{CANDIDATES, FilterKind, HITS, Queries};
+use self::queries::{FilterKind, HITS, Queries, Wanted};
 use self::report::Results;
 use super::Report;
 use crate::cli::{Common, Serve};
@@ -35,6 +35,8 @@ use crate::{Ended, interrupt, progress, settings};
 
 /// Documents that wait to be written while the next one is made up.
 const AHEAD: usize = 4;
+/// Candidates of each side unless questions are asked as answers ask them.
+const CANDIDATES: usize = 50;
 /// How often each query is asked.
 const ROUNDS: usize = 3;
 
@@ -57,6 +59,10 @@ pub(super) struct Arguments {
     /// Keep indexes and vectors here, and use vectors that are here already
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
+    /// Give chunks codes of tokens, and ask for all candidates that answers are
+    /// made from, with these codes, which are compared
+    #[arg(long)]
+    as_answers_do: bool,
     /// Another seed makes up another corpus
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -68,8 +74,8 @@ struct Settings {
     seed: u64,
     encoded: usize,
     embedding_model: String,
-    candidates: usize,
-    hits: usize,
+    #[serde(flatten)]
+    wanted: Wanted,
     queries: usize,
     threads: usize,
 }
@@ -87,14 +93,34 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> anyhow::Result<Ende
     };
     let config = settings::read(common, &Serve::default())?;
     let folder = Folder::open(arguments.keep.as_deref())?;
-    folder.check_space(largest)?;
+    folder.check_space(largest, arguments.as_answers_do)?;
 
     let waiting = progress::waiting("loading the embedding model");
     let encoders = Vectors::load(common, &config)?;
     waiting.finish_and_clear();
     let corpus = Corpus::read(arguments.seed)?;
-    let base = Base::encode(&corpus, arguments.encode.min(largest), &encoders, &folder)?;
-    let queries = Queries::make(&corpus, &encoders, config.retrieval.weights)?;
+    let (tokens, wanted) = if arguments.as_answers_do {
+        let Some(tokens) = encoders.tokens.as_deref() else {
+            bail!("--as-answers-do needs retrieval.late_interaction = true");
+        };
+        let candidates = config.retrieval.candidates;
+        let wanted = Wanted {
+            candidates,
+            hits: candidates,
+            tokens: true,
+        };
+        (Some(tokens), wanted)
+    } else {
+        let wanted = Wanted {
+            candidates: CANDIDATES,
+            hits: HITS,
+            tokens: false,
+        };
+        (None, wanted)
+    };
+    let encode = arguments.encode.min(largest);
+    let base = Base::encode(&corpus, encode, &encoders, tokens, &folder)?;
+    let queries = Queries::make(&corpus, &encoders, tokens, config.retrieval.weights, wanted)?;
 
     let mut results = Results::default();
     for chunks in &arguments.chunks {
@@ -117,8 +143,7 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> anyhow::Result<Ende
                 seed: arguments.seed,
                 encoded: base.len(),
                 embedding_model: config.embedding_model.clone(),
-                candidates: CANDIDATES,
-                hits: HITS,
+                wanted,
                 queries: queries.len(),
                 threads: std::thread::available_parallelism().map_or(1, usize::from),
             },
@@ -227,7 +252,7 @@ impl Job<'_> {
         );
         for kind in FilterKind::ALL {
             let mut recall = exact::Recall::default();
-            let mut times = Vec::new();
+            let (mut times, mut compared) = (Vec::new(), Vec::new());
             for round in 0..=ROUNDS {
                 for number in 0..self.queries.len() {
                     interrupt::check()?;
@@ -238,7 +263,18 @@ impl Job<'_> {
                     if round > 0 {
                         times.push(started.elapsed());
                     }
-                    drop(hits);
+                    if let (Some(model), Some(tokens)) =
+                        (self.encoders.tokens.as_deref(), self.queries.tokens(number))
+                    {
+                        let codes: Vec<_> = hits.iter().map(|hit| &hit.tokens).collect();
+                        let scores = model.scores(tokens, &codes, Tongues::Several);
+                        if scores.contains(&None) {
+                            bail!("a hit came without codes of its tokens");
+                        }
+                        if round > 0 {
+                            compared.push(started.elapsed());
+                        }
+                    }
                     bar.inc(1);
                 }
             }
@@ -247,7 +283,9 @@ impl Job<'_> {
                 recall.add(exact.nearest(number, kind), &hits);
                 bar.inc(1);
             }
-            figures.latencies(kind, times);
+            figures.latencies(kind, ["p50", "p95", "p99"], times);
+            let names = ["compared p50", "compared p95", "compared p99"];
+            figures.latencies(kind, names, compared);
             if let Some(value) = recall.value() {
                 figures.recall(kind, value);
             }

@@ -13,6 +13,8 @@ use crate::settings;
 /// What building an index takes at its height: the index itself, what its
 /// segments are merged into, and the engine's log.
 const BYTES_A_CHUNK: u64 = 14_000;
+/// What codes of its tokens take beside that.
+const BYTES_OF_CODES: u64 = 45_000;
 
 /// The folder of all indexes of one run.
 pub(super) struct Folder {
@@ -38,8 +40,9 @@ impl Folder {
     }
 
     /// An error where the largest index would fill the disk.
-    pub(super) fn check_space(&self, chunks: usize) -> anyhow::Result<()> {
-        let needed = chunks as u64 * BYTES_A_CHUNK + (256 << 20);
+    pub(super) fn check_space(&self, chunks: usize, codes: bool) -> anyhow::Result<()> {
+        let codes = if codes { BYTES_OF_CODES } else { 0 };
+        let needed = chunks as u64 * (BYTES_A_CHUNK + codes) + (256 << 20);
         let free = in_folder(fs4::available_space(&self.path), &self.path)?;
         if free < needed {
             bail!(

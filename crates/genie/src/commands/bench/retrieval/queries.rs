@@ -3,7 +3,7 @@
 use anyhow::Context;
 use genie_core::{
     Date, DateRange, DocumentRecord, Filter, Fusion, FusionWeights, HybridQuery, Language,
-    SparseVector, TextRole,
+    LateInteraction, SparseVector, TextRole, TokenVectors,
 };
 use rand::Rng;
 use serde::Serialize;
@@ -12,9 +12,7 @@ use super::corpus::{Corpus, FIRST_YEAR, LAST_YEAR, document_id};
 use crate::wiring::Vectors;
 use crate::{interrupt, progress};
 
-/// Candidates of each side, as configured by default.
-pub(super) const CANDIDATES: usize = 50;
-/// Hits wanted.
+/// Nearest chunks that a search by meaning should find.
 pub(super) const HITS: usize = 10;
 /// How many questions there are.
 const QUESTIONS: usize = 200;
@@ -55,9 +53,21 @@ impl FilterKind {
     ];
 }
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Wanted {
+    /// Candidates of each side.
+    pub(super) candidates: usize,
+    pub(super) hits: usize,
+    /// Whether hits come with codes of their tokens, to be compared.
+    pub(super) tokens: bool,
+}
+
 /// A question.
 struct Asked {
     dense: Vec<f32>,
+    /// Where codes of tokens are asked for.
+    tokens: Option<TokenVectors>,
     lexical: SparseVector,
     /// In the order of [`FilterKind::ALL`].
     filters: [Filter; 6],
@@ -67,6 +77,7 @@ struct Asked {
 pub(super) struct Queries {
     asked: Vec<Asked>,
     weights: FusionWeights,
+    wanted: Wanted,
 }
 
 impl Queries {
@@ -74,7 +85,9 @@ impl Queries {
     pub(super) fn make(
         corpus: &Corpus,
         encoders: &Vectors,
+        tokens: Option<&dyn LateInteraction>,
         weights: FusionWeights,
+        wanted: Wanted,
     ) -> anyhow::Result<Self> {
         let mut random = corpus.random("queries");
         let mut texts = Vec::with_capacity(QUESTIONS);
@@ -99,8 +112,11 @@ impl Queries {
                     to: Date::new(first + YEARS - 1, 12, 31),
                 };
                 let labels = article.area().map(str::to_owned).into_iter().collect();
+                let tokens = tokens.map(|tokens| tokens.query(text)).transpose();
+                let tokens = tokens.context("a question can't be encoded")?;
                 asked.push(Asked {
                     dense: embedding.vector,
+                    tokens: tokens.map(|(_, tokens)| tokens),
                     lexical: encoders.lexical.lexical(
                         TextRole::Query,
                         text,
@@ -112,7 +128,11 @@ impl Queries {
             }
         }
         bar.finish_and_clear();
-        Ok(Self { asked, weights })
+        Ok(Self {
+            asked,
+            weights,
+            wanted,
+        })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -121,6 +141,11 @@ impl Queries {
 
     pub(super) fn vector(&self, number: usize) -> &[f32] {
         &self.asked[number].dense
+    }
+
+    /// The vectors of a question's tokens.
+    pub(super) fn tokens(&self, number: usize) -> Option<&TokenVectors> {
+        self.asked[number].tokens.as_ref()
     }
 
     /// The question as the product asks it.
@@ -132,9 +157,9 @@ impl Queries {
             filter: asked.filters[kind as usize].clone(),
             fusion: Fusion::default(),
             weights: self.weights,
-            candidates: CANDIDATES,
-            limit: HITS,
-            with_tokens: false,
+            candidates: self.wanted.candidates,
+            limit: self.wanted.hits,
+            with_tokens: self.wanted.tokens,
         }
     }
 
@@ -145,6 +170,8 @@ impl Queries {
             dense: 1.0,
             lexical: 0.0,
         };
+        query.limit = HITS;
+        query.with_tokens = false;
         query
     }
 

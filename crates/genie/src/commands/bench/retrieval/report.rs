@@ -72,10 +72,16 @@ impl Case<'_> {
         self.push("recall@10", "share", value, Some(kind));
     }
 
-    /// Half of the times are at most `p50`, and so on.
-    pub(super) fn latencies(&mut self, kind: FilterKind, mut times: Vec<Duration>) {
+    /// Times that 50, 95 and 99 of 100 are at most, under these names; nothing
+    /// where there are no times.
+    pub(super) fn latencies(
+        &mut self,
+        kind: FilterKind,
+        names: [&'static str; 3],
+        mut times: Vec<Duration>,
+    ) {
         times.sort_unstable();
-        for (name, share) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
+        for (name, share) in names.into_iter().zip([0.5, 0.95, 0.99]) {
             if let Some(time) = percentile(&times, share) {
                 self.push(name, "ms", time.as_secs_f64() * 1e3, Some(kind));
             }
