@@ -13,6 +13,10 @@ pub(super) const VECTOR: usize = TILE * GROUP;
 /// A panel of a tile, one byte a weight. What a format lacks is not written
 /// and not read.
 #[repr(align(64))]
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(dead_code, reason = "the scales of blocks are for AVX2")
+)]
 pub(super) struct Panel {
     pub(super) weights: [[u8; VECTOR]; GROUPS],
     /// For each group of columns and each row the scale.

@@ -104,6 +104,10 @@ impl Rows {
     /// # Safety
     ///
     /// There must be such a row with such a group.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "the AVX2 kernel asks for it")
+    )]
     #[inline(always)]
     pub(super) unsafe fn at<const F: u8>(self, row: usize, group: usize) -> *const i8 {
         let width = match const { format::<F>().columns() } {
@@ -145,6 +149,10 @@ impl Rows {
     /// # Safety
     ///
     /// There must be such a row with such a sum.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "the AVX2 kernel asks for it")
+    )]
     #[inline(always)]
     pub(super) unsafe fn start(self, row: usize, sum: usize) -> i32 {
         // SAFETY: promised by the caller.
