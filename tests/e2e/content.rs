@@ -65,7 +65,7 @@ fn what_was_sent_is_kept_certified_and_erased() {
     assert_eq!(holding(genie.home()).len(), 1, "the bytes are kept once");
     let url = json!({"url": "https://example.org/a.md"});
     let closed = service.post("/api/v1/documents", &url);
-    assert_eq!(closed.status, 501, "the way out is closed: {}", closed.text);
+    assert_eq!(closed.status, 403, "the way out is closed: {}", closed.text);
     service.stop().ended(0);
 
     let file = scratch.path("backup.tar");

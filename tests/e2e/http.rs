@@ -54,8 +54,14 @@ fn an_answer_is_json_or_events_in_order() {
     assert_eq!(names.first(), Some(&"sources"), "{names:?}");
     assert_eq!(names.last(), Some(&"done"), "{names:?}");
     let middle = &names[1..names.len() - 1];
+    // Each sentence as text and with what it cites, and then the citations.
+    let (citations, sentences) = middle.split_last().expect("some text");
+    assert_eq!(*citations, "citations", "{names:?}");
     assert!(
-        !middle.is_empty() && middle.iter().all(|name| *name == "delta"),
+        !sentences.is_empty()
+            && sentences
+                .chunks(2)
+                .all(|pair| pair == ["delta", "sentence"]),
         "{names:?}"
     );
     let written: String = events

@@ -1,10 +1,11 @@
 //! The service with its state on a PostgreSQL server.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::genie::with_articles;
+use crate::genie::{Genie, with_articles};
 use crate::service::Service;
 
 /// A database of its own on the server of the tests, gone at the end.
@@ -25,7 +26,9 @@ impl Database {
             eprintln!("skipped: there is no psql to make a database with");
             return None;
         }
-        let name = format!("genie_e2e_{}", std::process::id());
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("genie_e2e_{}_{number}", std::process::id());
         let made = Self { server, name };
         made.run(&format!("CREATE DATABASE {}", made.name));
         Some(made)
@@ -108,4 +111,69 @@ fn a_service_on_postgresql_has_everything_after_a_restart() {
     assert_eq!(used[0]["answers"], 2, "{used}");
     // Nothing of it went into a file.
     assert!(!scratch.home().join("state/genie.db").exists());
+}
+
+/// Twelve ask at once where five answers are left, twice, the second time
+/// after a restart and with one written down: no more and no fewer are given.
+fn answers_end_with_the_quota(genie: &Genie) {
+    let service = Service::start(genie);
+    let text = "The harbour office measures the depth of the southern basin.";
+    let document = json!({"uri": "harbour.md", "text": text});
+    let question = json!({"question": "What does the harbour office measure?"});
+    let given = |service: &Service, workspace: &str| {
+        let path = format!("/api/v1/workspaces/{workspace}/answer");
+        std::thread::scope(|scope| {
+            let asking: Vec<_> = (0..12)
+                .map(|_| scope.spawn(|| service.post(&path, &question)))
+                .collect();
+            let replies = asking
+                .into_iter()
+                .map(|asked| asked.join().expect("a reply"));
+            let mut given = 0;
+            for reply in replies {
+                if reply.status == 200 {
+                    given += 1;
+                } else {
+                    assert_eq!(reply.status, 429, "{}", reply.text);
+                    assert_eq!(reply.json()["code"], "quota_used_up");
+                }
+            }
+            given
+        })
+    };
+    for id in ["one", "two"] {
+        let new = json!({"id": id, "settings": {"answers_per_day": 5}});
+        assert_eq!(service.post("/api/v1/workspaces", &new).status, 201);
+        let documents = format!("/api/v1/workspaces/{id}/documents");
+        assert_eq!(service.post(&documents, &document).status, 201);
+    }
+    assert_eq!(given(&service, "one"), 5);
+    assert_eq!(given(&service, "one"), 0);
+    let path = "/api/v1/workspaces/two/answer";
+    assert_eq!(service.post(path, &question).status, 200);
+    service.stop().ended(0);
+    let service = Service::start(genie);
+    assert_eq!(given(&service, "two"), 4);
+    service.stop().ended(0);
+}
+
+#[test]
+fn no_more_is_answered_at_once_than_a_quota_has_left() {
+    let Some((scratch, genie)) = with_articles() else {
+        return;
+    };
+    scratch.write("home/config.toml", "[retrieval]\nmin_similarity = 0.1\n");
+    answers_end_with_the_quota(&genie);
+}
+
+#[test]
+fn no_more_is_answered_at_once_than_a_quota_has_left_on_postgresql() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    let Some((scratch, genie)) = with_articles() else {
+        return;
+    };
+    scratch.write("home/config.toml", "[retrieval]\nmin_similarity = 0.1\n");
+    answers_end_with_the_quota(&genie.set("GENIE_DATABASE_URL", database.url()));
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use genie_core::{ContentHash, Filter, Passage};
+use genie_core::{ContentHash, Filter, Passage, Usage};
 use genie_rag::{AnswerEvent, RagError, SearchOutcome, SearchRequest};
 
 use crate::answers;
@@ -61,6 +61,8 @@ pub enum Step<'a> {
         /// Items in all.
         total: usize,
     },
+    /// A question was answered; goes on whatever it is told.
+    Answered(Usage),
     /// Something long is going on; only asks whether to go on.
     Working,
 }
@@ -227,6 +229,8 @@ impl Asking<'_> {
                 Err(RagError::Cancelled) => return Ok(None),
                 answer => answer.with_context(|| format!("item {}", item.id))?,
             };
+            // What was answered is recorded, or it would be asked twice.
+            let _ = watch(Step::Answered(answer.usage));
             record
                 .values
                 .extend(answers::values(item, &answer, &self.known.places(item)));

@@ -147,6 +147,12 @@ impl Engine {
         self.retrieve(understood, limit, retrieval)
     }
 
+    /// Tokens that an answer has at most, unless its question says otherwise.
+    #[must_use]
+    pub fn most_tokens(&self) -> usize {
+        self.parts.answer.max_tokens
+    }
+
     /// Answers a question, telling on the way which passages are used and
     /// each verified sentence as it is written.
     ///

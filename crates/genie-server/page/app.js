@@ -188,7 +188,8 @@ async function ask(text, language) {
     }
     if (!response.ok) {
       const failure = await response.json().catch(() => ({}));
-      fail(response.status === 429 ? texts.busy : failure.message || texts.broken);
+      const isBusy = response.status === 429 && failure.code !== "quota_used_up";
+      fail(isBusy ? texts.busy : failure.message || texts.broken);
       return;
     }
     for await (const [name, data] of events(response.body)) {
@@ -281,7 +282,9 @@ function fail(text) {
 function showDone(body) {
   showAnswer(body.answer, new Set(body.citations.map((citation) => citation.number)));
   byId("answer").lang = body.language;
-  byId("abstained").hidden = body.answered;
+  // The answer says so itself, in its own language.
+  byId("abstained").hidden = body.answered || body.language === locale;
+  byId("found").open = !body.answered;
   byId("degraded").hidden = !body.degraded;
   showHandOver(body.hand_over);
   byId("source-list").replaceChildren(...body.citations.map(source));
@@ -296,28 +299,30 @@ function showDone(body) {
   say(texts.ready);
 }
 
-// The contact is text that an administrator set; only an address of a page or
-// of mail in it becomes a link.
+// The contact is text that an administrator set; only addresses of pages and
+// of mail in it become links. They and telephone numbers stay in one piece.
 function showHandOver(handOver) {
   const note = byId("hand-over");
   note.hidden = !handOver;
   if (!handOver) return;
-  const contact = element("bdi", "", handOver.contact);
-  const target = linkOf(handOver.contact);
-  if (target) {
-    const link = element("a", "", "");
-    link.href = target;
-    link.rel = "noreferrer";
-    link.append(contact);
-    note.replaceChildren(texts.handOver, " ", link);
-  } else {
-    note.replaceChildren(texts.handOver, " ", contact);
-  }
+  const pieces = handOver.contact.split(/([^\s,;()<>]*[@:][^\s,;()<>]*|\+?\d[\d ./-]{4,}\d)/);
+  const contact = element("bdi");
+  contact.append(...pieces.map((piece, position) => {
+    if (position % 2 === 0) return piece;
+    const target = linkOf(piece);
+    const part = element(target ? "a" : "span", "whole", piece);
+    if (target) {
+      part.href = target;
+      part.rel = "noreferrer";
+    }
+    return part;
+  }));
+  note.replaceChildren(texts.handOver, " ", contact);
 }
 
-function linkOf(contact) {
-  if (/^https:\/\/\S+$/.test(contact)) return contact;
-  if (/^[^\s@:/?&]+@[^\s@:/?&]+$/.test(contact)) return `mailto:${contact}`;
+function linkOf(piece) {
+  if (/^https:\/\/\S+$/.test(piece)) return piece;
+  if (/^[^\s@:/?&]+@[^\s@:/?&]+$/.test(piece)) return `mailto:${piece}`;
   return null;
 }
 

@@ -44,16 +44,18 @@ pub(crate) async fn answer(
         return deferred::queue(&service, &access, request, None).await;
     }
     let request = request.without_webhook()?;
+    let question = access.bounded(request.into_question()?);
+    let permit = service.admit_answer(&access, question.max_tokens).await?;
     let job = Job {
-        question: access.bounded(request.into_question()?),
+        question,
         field: "question",
-        permit: service.admit_answer(&access).await?,
+        permit,
         workspace: access.open(&service).await?,
         stop,
     };
     if wants_stream {
         let answering = recorded(&service, &access, streamed(&service, job));
-        return events(answering, |piece| vec![event(piece)]).await;
+        return events(answering, told_in_full()).await;
     }
     let answer = whole(&service, job).await?;
     answered(&service, &access, &answer).await?;
@@ -237,7 +239,7 @@ fn event(piece: Piece) -> Event {
     }
 }
 
-/// Turns pieces into the events of a conversation. Pieces of text are verified
+/// Turns pieces into events. Pieces of text are verified
 /// sentences, so each is told twice: as text to be shown and as a sentence
 /// with its citations; what the numbers stand for comes before the end.
 pub(crate) fn told_in_full() -> impl FnMut(Piece) -> Vec<Event> + Send + 'static {

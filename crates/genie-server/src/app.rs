@@ -257,7 +257,7 @@ impl Service {
     pub(crate) fn outbound(&self) -> Result<&Arc<dyn Outbound>, Failure> {
         self.state.outbound.as_ref().ok_or_else(|| {
             Failure::new(
-                axum::http::StatusCode::NOT_IMPLEMENTED,
+                axum::http::StatusCode::FORBIDDEN,
                 "no_outbound",
                 "this service neither fetches nor delivers; its operator can allow hosts with \
                  [fetch] and [webhooks] in config.toml",

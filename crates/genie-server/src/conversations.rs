@@ -22,6 +22,7 @@ use crate::access::Access;
 use crate::answer::{answered, events, next, told_in_full};
 use crate::app::Service;
 use crate::body::ApiJson;
+use crate::bounds::LINE_OR_NOTHING;
 use crate::deferred;
 use crate::documents::prefers_job;
 use crate::failure::Failure;
@@ -50,14 +51,23 @@ pub(crate) struct ConversationBody {
     messages: u32,
 }
 
-/// The body that opens or renames a conversation.
+/// The body that opens a conversation.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OpeningBody {
+    /// Named by its first question where it is left out.
+    #[serde(default)]
+    #[schemars(length(max = 200), regex(path = "LINE_OR_NOTHING"))]
+    title: Option<String>,
+}
+
+/// The body that renames a conversation.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TitleBody {
-    /// Named by its first question where it is left out.
-    #[serde(default)]
-    #[schemars(length(max = 200))]
-    title: Option<String>,
+    /// What it is called from now on.
+    #[schemars(length(max = 200), regex(path = "LINE_OR_NOTHING"))]
+    title: String,
 }
 
 /// A message of a conversation.
@@ -136,7 +146,7 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     State(service): State<Arc<Service>>,
     access: Access,
-    ApiJson(body): ApiJson<TitleBody>,
+    ApiJson(body): ApiJson<OpeningBody>,
 ) -> Result<(StatusCode, Json<ConversationBody>), Failure> {
     let title = body.title.unwrap_or_default();
     check_title(&title)?;
@@ -163,9 +173,7 @@ pub(crate) async fn rename(
     Path(path): Path<IdPath>,
     ApiJson(body): ApiJson<TitleBody>,
 ) -> Result<Json<ConversationBody>, Failure> {
-    let title = body
-        .title
-        .ok_or_else(|| Failure::invalid("title", "has to be given"))?;
+    let title = body.title;
     check_title(&title)?;
     let id = conversation_id(&path)?;
     let state = service.accounts()?;
@@ -205,11 +213,13 @@ pub(crate) async fn ask(
     }
     let question = request.without_webhook()?.into_question()?;
     let (kept, question) = prepared(&service, &access, &path, question).await?;
+    let question = access.bounded(question);
+    let permit = service.admit_answer(&access, question.max_tokens).await?;
     let job = Job {
-        question: access.bounded(question),
+        question,
         field: "question",
         workspace: access.open(&service).await?,
-        permit: service.admit_answer(&access).await?,
+        permit,
         stop,
     };
     if wants_stream {
@@ -415,7 +425,7 @@ impl FeedbackRequest {
             ));
         }
         if rating.is_none() && self.comment.is_none() && self.wrong_citation.is_none() {
-            return Err(Failure::invalid(
+            return Err(Failure::senseless(
                 "rating",
                 "has to be given where there is neither a comment nor a wrong citation",
             ));

@@ -200,10 +200,10 @@ async fn answer(
         }
         None => (None, question),
     };
-    service.within_quotas(&access).await?;
-    within_key(service, job).await?;
+    let question = access.bounded(question);
+    service.reserve(&access, question.max_tokens).await?;
     let asked = work::Job {
-        question: access.bounded(question),
+        question,
         field: "question",
         permit: service.admit_in_time().await?,
         workspace: access.open(service).await?,
@@ -263,18 +263,6 @@ pub(crate) async fn still_allowed(
         if !role.is_some_and(|role| Permission::Answer.is_of(role)) {
             return Err(Failure::forbidden());
         }
-    }
-    Ok(())
-}
-
-/// Whether the caller's key has quota left; workspaces are looked at with the
-/// access.
-async fn within_key(service: &Service, job: &Job) -> Result<(), Failure> {
-    let state = service.accounts()?;
-    if let Some(id) = job.subject.as_key()
-        && let Some(key) = state.key(&id).await?
-    {
-        service.within_key(state, &id, key.quotas).await?;
     }
     Ok(())
 }

@@ -10,14 +10,15 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use genie_core::BackendError;
-use genie_state::{Job, JobOutcome, JobState, Workspace};
+use genie_state::{Job, JobOutcome, JobState, UsageDelta, Workspace};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::access::{Access, Done};
+use crate::access::{Access, Correlation, Done};
 use crate::app::{Accounts, Service};
 use crate::body::{BodyLimits, read as read_body};
+use crate::bounds::SUITE_NAME;
 use crate::conversations::IdPath;
 use crate::documents::ApiQuery;
 use crate::failure::{Failure, log};
@@ -25,6 +26,7 @@ use crate::jobs::{
     EVALUATION, JobBody, Lane, Wanted, accepted, as_payload, call_off, enqueue, failed, keep, kept,
     known, no_such_job, payload, retry, show_job, unknown,
 };
+use crate::quota::USED_UP;
 use crate::watch::Watch;
 use crate::work::Stop;
 
@@ -33,6 +35,8 @@ const SUITE: BodyLimits = BodyLimits {
     bytes: 4 << 20,
     time: Duration::from_secs(30),
 };
+/// How often it is looked at what an evaluation has used.
+const LOOK: Duration = Duration::from_millis(200);
 /// What a report page may do in a browser: show itself.
 const REPORT_POLICY: &str =
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
@@ -107,7 +111,7 @@ pub enum EvaluationError {
 pub(crate) struct HowBody {
     /// What the suite is called in reports; `suite` unless said.
     #[serde(default)]
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(length(min = 1, max = 100), regex(path = "SUITE_NAME"))]
     name: Option<String>,
     /// `false` judges only what is found, which takes seconds.
     #[serde(default)]
@@ -274,6 +278,11 @@ pub(crate) async fn run(
         Err(failure) => return failed(&failure.message),
     };
     let folder = work_folder(accounts, job);
+    let access = Access::later(
+        job.subject.clone(),
+        workspace.clone(),
+        Correlation::default(),
+    );
     let evaluating = {
         let (workspace, watch) = (workspace.clone(), Arc::clone(watch));
         let folder = folder.clone();
@@ -290,7 +299,12 @@ pub(crate) async fn run(
             evaluator.run(&evaluation, &watch)
         })
     };
-    let outcome = match evaluating.await {
+    let (evaluated, used_up) = metered(service, &access, watch, evaluating).await;
+    if let Some(failure) = used_up {
+        clear(folder).await;
+        return failed(&failure.message);
+    }
+    let outcome = match evaluated {
         Ok(Ok(report)) => JobOutcome::Done {
             result: json!({"run": report.run, "html": report.html}).to_string(),
         },
@@ -313,6 +327,39 @@ pub(crate) async fn run(
         clear(folder).await;
     }
     outcome
+}
+
+/// Counts the answers of an evaluation while it is made, and stops it where a
+/// quota is used up by them; what came of it, and which.
+async fn metered<T>(
+    service: &Service,
+    access: &Access,
+    watch: &Watch,
+    evaluating: impl Future<Output = T>,
+) -> (T, Option<Failure>) {
+    let mut evaluating = std::pin::pin!(evaluating);
+    let mut used_up = None;
+    loop {
+        let ended = tokio::select! {
+            ended = &mut evaluating => Some(ended),
+            () = tokio::time::sleep(LOOK) => None,
+        };
+        let used = watch.take_used();
+        if used != UsageDelta::default() {
+            service.meter.evaluated(access, used);
+        }
+        if let Some(ended) = ended {
+            return (ended, used_up);
+        }
+        // What can't be looked up now is looked up again.
+        if let Err(failure) = service.within_quotas(access).await
+            && failure.code == USED_UP
+            && used_up.is_none()
+        {
+            watch.stop();
+            used_up = Some(failure);
+        }
+    }
 }
 
 /// Handed back because somebody does not want it any more.

@@ -84,6 +84,35 @@ impl Failure {
         }
     }
 
+    /// The request keeps to the description and still makes no sense: its parts
+    /// contradict each other, or what the installation has.
+    pub(crate) fn senseless(field: &'static str, reason: impl Into<String>) -> Self {
+        Self::invalid(field, reason).as_senseless()
+    }
+
+    /// Fails where something is wrong, and tells all of it: with 400 where
+    /// any of it is outside of the description.
+    pub(crate) fn none_or(wrong: Vec<Field>, senseless: Vec<Field>) -> Result<(), Self> {
+        let keeps_to_description = wrong.is_empty();
+        let all = [wrong, senseless].concat();
+        if all.is_empty() {
+            return Ok(());
+        }
+        let failure = Self::fields(all);
+        Err(if keeps_to_description {
+            failure.as_senseless()
+        } else {
+            failure
+        })
+    }
+
+    fn as_senseless(self) -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            ..self
+        }
+    }
+
     pub(crate) fn busy() -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,

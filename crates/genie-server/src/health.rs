@@ -1,5 +1,6 @@
 //! Whether the service works, for people, probes and scrapers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::app::Service;
+use crate::chosen::ChosenModel;
 use crate::failure::log;
 
 /// Bytes that have to be free: an answer is given when its record is on the
@@ -54,11 +56,19 @@ struct Parts {
     embedding: Health,
     chat: Health,
     disk: Health,
+    /// The language models that workspaces have chosen beside the
+    /// installation's, and how each is.
+    chosen: BTreeMap<String, ChosenModel>,
 }
 
 impl Parts {
     async fn of(service: &Arc<Service>) -> Self {
-        let (chunks, state, disk) = tokio::join!(chunks(service), state(service), disk(service));
+        let (chunks, state, disk, chosen) = tokio::join!(
+            chunks(service),
+            state(service),
+            disk(service),
+            chosen(service)
+        );
         let engine = &service.state.engine;
         Self {
             chunks,
@@ -68,6 +78,21 @@ impl Parts {
                 .generate()
                 .map_or(Health::Absent, |model| Health::of(model.is_running())),
             disk,
+            chosen,
+        }
+    }
+
+    /// The models, which of what, and how those are that workspaces chose.
+    fn models(&self, service: &Service) -> Models {
+        let engine = &service.state.engine;
+        Models {
+            embedding: engine.embed().identity().model.clone(),
+            chat: engine.generate().map(|model| model.model().name.clone()),
+            chosen: self
+                .chosen
+                .iter()
+                .map(|(name, how)| (name.clone(), how.as_str()))
+                .collect(),
         }
     }
 
@@ -86,12 +111,18 @@ impl Parts {
     }
 }
 
+/// The models that answers are made with, by name.
+struct Models {
+    embedding: String,
+    chat: Option<String>,
+    chosen: BTreeMap<String, &'static str>,
+}
+
 /// `up`, or `degraded` where answers are quoted passages for want of a
 /// language model, or `down` (503) where a part is and questions can't be
 /// answered.
 pub(crate) async fn healthcheck(State(service): State<Arc<Service>>) -> Response {
     let parts = Parts::of(&service).await;
-    let engine = &service.state.engine;
     let (code, status) = match (parts.are_well(), parts.chat) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "down"),
         (true, Health::Up) => (StatusCode::OK, "up"),
@@ -101,9 +132,11 @@ pub(crate) async fn healthcheck(State(service): State<Arc<Service>>) -> Response
     for (name, part) in parts.named() {
         all.insert(name.to_owned(), json!({"status": part.as_str()}));
     }
+    let models = parts.models(&service);
     all["index"]["chunks"] = json!(parts.chunks);
-    all["embedding"]["model"] = json!(engine.embed().identity().model);
-    all["chat"]["model"] = json!(engine.generate().map(|model| &model.model().name));
+    all["embedding"]["model"] = json!(models.embedding);
+    all["chat"]["model"] = json!(models.chat);
+    all["chat"]["chosen"] = json!(models.chosen);
     let body = json!({
         "status": status,
         "name": service.state.name,
@@ -119,7 +152,7 @@ pub(crate) async fn liveness() -> Response {
 }
 
 /// Whether questions can be answered, and how each part is that it takes; of a
-/// part no more than that, for anybody may ask.
+/// part no more than that and which model it is, for anybody may ask.
 pub(crate) async fn readiness(State(service): State<Arc<Service>>) -> Response {
     let parts = Parts::of(&service).await;
     let (code, status) = match parts.are_well() {
@@ -130,7 +163,10 @@ pub(crate) async fn readiness(State(service): State<Arc<Service>>) -> Response {
         let component = json!({"status": part.actuator()});
         (name.to_owned(), component)
     });
-    let components = serde_json::Map::from_iter(components);
+    let mut components = serde_json::Map::from_iter(components);
+    let models = parts.models(&service);
+    components["embedding"]["details"] = json!({"model": models.embedding});
+    components["chat"]["details"] = json!({"model": models.chat, "chosen": models.chosen});
     (
         code,
         Json(json!({"status": status, "components": components})),
@@ -169,6 +205,31 @@ async fn state(service: &Service) -> Health {
             Health::Down
         }
     }
+}
+
+/// What workspaces have chosen, and how it is; nothing where the state can't be
+/// asked, which is told of the state.
+async fn chosen(service: &Arc<Service>) -> BTreeMap<String, ChosenModel> {
+    let Some(accounts) = &service.state.accounts else {
+        return BTreeMap::new();
+    };
+    let workspaces = Arc::clone(&accounts.workspaces);
+    let Ok(names) = accounts.state.chosen_models().await else {
+        return BTreeMap::new();
+    };
+    if names.is_empty() {
+        return BTreeMap::new();
+    }
+    let looked = tokio::task::spawn_blocking(move || {
+        names
+            .into_iter()
+            .map(|name| {
+                let how = workspaces.chosen_model(&name);
+                (name, how)
+            })
+            .collect()
+    });
+    looked.await.unwrap_or_default()
 }
 
 /// Absent where nobody can say how much is free.

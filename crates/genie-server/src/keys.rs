@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::{Access, Caller, Done, Permission};
 use crate::app::Service;
 use crate::body::ApiJson;
+use crate::bounds::{LINE, Scope, Time};
 use crate::failure::{Failure, Field};
 use crate::paging::{PageBody, Paging};
 
@@ -85,14 +86,16 @@ pub(crate) struct SecretBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewKeyBody {
     /// What it is for.
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(min = 1, max = 200), regex(path = "LINE"))]
     name: String,
     role: RoleBody,
     /// Empty: all that the role allows.
     #[serde(default)]
+    #[schemars(with = "Vec<Scope>")]
     scopes: Vec<String>,
     /// RFC 3339, in the future.
     #[serde(default)]
+    #[schemars(with = "Option<Time>")]
     expires: Option<String>,
     /// What may be done with it at most.
     #[serde(default)]
@@ -250,7 +253,7 @@ fn within_caller(caller: &Caller, role: Role, scopes: &[String]) -> Result<(), F
 
 impl NewKeyBody {
     fn checked(self, caller: &Caller, workspace: Option<WorkspaceId>) -> Result<NewKey, Failure> {
-        let mut problems = Vec::new();
+        let (mut problems, mut senseless) = (Vec::new(), Vec::new());
         let mut problem =
             |field: &'static str, reason: String| problems.push(Field { field, reason });
         let length = self.name.chars().count();
@@ -276,10 +279,10 @@ impl NewKeyBody {
                     ),
                 ),
                 Some(permission) if !permission.is_of(role) => {
-                    problem(
-                        "scopes",
-                        format!("{role} has no scope {}", permission.scope()),
-                    );
+                    senseless.push(Field {
+                        field: "scopes",
+                        reason: format!("{role} has no scope {}", permission.scope()),
+                    });
                 }
                 Some(_) => {}
             }
@@ -288,7 +291,10 @@ impl NewKeyBody {
             None => None,
             Some(Ok(expires)) if expires > Timestamp::now() => Some(expires),
             Some(Ok(_)) => {
-                problem("expires", "has passed already".to_owned());
+                senseless.push(Field {
+                    field: "expires",
+                    reason: "has passed already".to_owned(),
+                });
                 None
             }
             Some(Err(_)) => {
@@ -316,9 +322,7 @@ impl NewKeyBody {
                 problem(field, "has to be at least 1".to_owned());
             }
         }
-        if !problems.is_empty() {
-            return Err(Failure::fields(problems));
-        }
+        Failure::none_or(problems, senseless)?;
         within_caller(caller, role, &self.scopes)?;
         Ok(NewKey {
             name: self.name,

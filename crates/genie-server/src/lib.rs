@@ -31,6 +31,8 @@ mod answer;
 mod app;
 mod backup;
 mod body;
+mod bounds;
+mod chosen;
 mod conversations;
 mod cross_origin;
 mod deferred;
@@ -77,6 +79,7 @@ mod workspaces;
 pub use access::{CertificateNameError, RoadClient, SecurityServer, TrustedCertificate, scopes};
 pub use app::{Accounts, AppState, FreeSpace, TraceParent, app, app_with_upkeep};
 pub use backup::Backups;
+pub use chosen::ChosenModel;
 pub use cross_origin::{PageOrigin, PageOriginError};
 pub use documents::{
     AddedBody, AddedStatus, DocumentBody, DocumentSink, DocumentsBody, NewDocument, SinkError,

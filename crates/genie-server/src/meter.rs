@@ -3,17 +3,55 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use genie_core::{Answer, Usage};
 use genie_state::{State, StateError, Subject, Timestamp, UsageDelta, Used, WorkspaceId};
 
 use crate::access::Access;
 
-/// What was used since the last time it was written down.
+/// What was used since the last time it was written down, and what is being
+/// used.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
-    waiting: Mutex<HashMap<(WorkspaceId, Subject), UsageDelta>>,
+    counts: Arc<Mutex<Counts>>,
+    /// Whoever looks at what was used, to let somebody in or to write it down,
+    /// is alone.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    waiting: HashMap<(WorkspaceId, Subject), UsageDelta>,
+    held: HashMap<u64, Hold>,
+    next: u64,
+}
+
+/// An answer that is being made, of which it is not known yet what it takes.
+#[derive(Debug)]
+struct Hold {
+    workspace: WorkspaceId,
+    subject: Subject,
+    tokens: u64,
+}
+
+/// The place of an answer that is being made among those that quotas count.
+/// Given back when it is dropped, or when the answer is counted.
+#[derive(Debug)]
+pub(crate) struct Held {
+    counts: Arc<Mutex<Counts>>,
+    id: u64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        lock(&self.counts).held.remove(&self.id);
+    }
+}
+
+fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
+    // Counters are never half-changed.
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Meter {
@@ -24,7 +62,7 @@ impl Meter {
 
     /// An answer with its tokens.
     pub(crate) fn answer(&self, access: &Access, answer: &Answer) {
-        self.add(access, |used| {
+        self.settle(access, |used| {
             used.answers += 1;
             used.prompt_tokens += answer.usage.prompt_tokens as u64;
             used.completion_tokens += answer.usage.completion_tokens as u64;
@@ -34,18 +72,18 @@ impl Meter {
     /// An answer whose reader left after it had begun. How many tokens it took
     /// is not known.
     pub(crate) fn broken_off(&self, access: &Access) {
-        self.add(access, |used| used.answers += 1);
+        self.settle(access, |used| used.answers += 1);
     }
 
     /// A text of the language model alone whose reader left after so many
     /// pieces, each of which is a token at least.
     pub(crate) fn generation_broken_off(&self, access: &Access, pieces: u64) {
-        self.add(access, |used| used.completion_tokens += pieces);
+        self.settle(access, |used| used.completion_tokens += pieces);
     }
 
     /// A text of the language model alone.
     pub(crate) fn generation(&self, access: &Access, usage: Usage) {
-        self.add(access, |used| {
+        self.settle(access, |used| {
             used.prompt_tokens += usage.prompt_tokens as u64;
             used.completion_tokens += usage.completion_tokens as u64;
         });
@@ -56,21 +94,73 @@ impl Meter {
         self.add(access, |used| used.documents += 1);
     }
 
+    /// Answers of an evaluation.
+    pub(crate) fn evaluated(&self, access: &Access, used: UsageDelta) {
+        self.add(access, |sum| {
+            sum.answers += used.answers;
+            sum.prompt_tokens += used.prompt_tokens;
+            sum.completion_tokens += used.completion_tokens;
+        });
+    }
+
     fn add(&self, access: &Access, count: impl FnOnce(&mut UsageDelta)) {
         let key = (access.workspace.id.clone(), access.caller.subject());
-        count(self.lock().entry(key).or_default());
+        count(lock(&self.counts).waiting.entry(key).or_default());
+    }
+
+    /// As [`Self::add`] of what the caller was let in for: from now on it
+    /// counts as used and no more as being used, at once.
+    fn settle(&self, access: &Access, count: impl FnOnce(&mut UsageDelta)) {
+        let key = (access.workspace.id.clone(), access.caller.subject());
+        // Dropped when the counts are not locked any more.
+        let held = access.held.take();
+        let mut counts = lock(&self.counts);
+        if let Some(held) = &held {
+            counts.held.remove(&held.id);
+        }
+        count(counts.waiting.entry(key).or_default());
+    }
+
+    /// The right to look at what was used and to act on it.
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// Counts an answer as being made, of so many tokens at most.
+    pub(crate) fn hold(&self, access: &Access, tokens: u64) -> Held {
+        let mut counts = lock(&self.counts);
+        let id = counts.next;
+        counts.next += 1;
+        let hold = Hold {
+            workspace: access.workspace.id.clone(),
+            subject: access.caller.subject(),
+            tokens,
+        };
+        counts.held.insert(id, hold);
+        Held {
+            counts: Arc::clone(&self.counts),
+            id,
+        }
     }
 
     /// What of those that are chosen is not written down yet, which is what
-    /// they used in the last seconds.
+    /// they used in the last seconds, and what they are using.
     pub(crate) fn waiting(&self, is_meant: impl Fn(&WorkspaceId, &Subject) -> bool) -> Used {
         let mut sum = Used::default();
-        for ((workspace, subject), used) in self.lock().iter() {
+        let mut add = |answers, tokens| {
+            sum.answers_today += answers;
+            sum.tokens_today += tokens;
+            sum.tokens_this_month += tokens;
+        };
+        let counts = lock(&self.counts);
+        for ((workspace, subject), used) in &counts.waiting {
             if is_meant(workspace, subject) {
-                let tokens = used.prompt_tokens + used.completion_tokens;
-                sum.answers_today += used.answers;
-                sum.tokens_today += tokens;
-                sum.tokens_this_month += tokens;
+                add(used.answers, used.prompt_tokens + used.completion_tokens);
+            }
+        }
+        for hold in counts.held.values() {
+            if is_meant(&hold.workspace, &hold.subject) {
+                add(1, hold.tokens);
             }
         }
         sum
@@ -80,10 +170,11 @@ impl Meter {
     /// written it counts as waiting, so that nobody asks in between as if it
     /// had not been.
     pub(crate) async fn flush(&self, state: &State) -> Result<(), StateError> {
-        let waiting = self.lock().clone();
+        let waiting = lock(&self.counts).waiting.clone();
         let mut failed = Ok(());
         for ((workspace, subject), used) in waiting {
             let now = Timestamp::now();
+            let _turn = self.turn().await;
             match state.count_usage(&workspace, &subject, used, now).await {
                 // Or removed while it was used.
                 Ok(()) | Err(StateError::NotFound) => self.written((workspace, subject), used),
@@ -95,8 +186,7 @@ impl Meter {
 
     /// Takes off what was written down.
     fn written(&self, of: (WorkspaceId, Subject), used: UsageDelta) {
-        let mut waiting = self.lock();
-        if let Entry::Occupied(mut entry) = waiting.entry(of) {
+        if let Entry::Occupied(mut entry) = lock(&self.counts).waiting.entry(of) {
             let left = entry.get_mut();
             left.searches -= used.searches;
             left.answers -= used.answers;
@@ -107,10 +197,5 @@ impl Meter {
                 entry.remove();
             }
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(WorkspaceId, Subject), UsageDelta>> {
-        // Counters are never half-changed.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,12 +7,15 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use genie_core::Authentication;
 use schemars::r#gen::{SchemaGenerator, SchemaSettings};
 use schemars::schema::Schema;
 use serde_json::{Map, Value, json};
 
 use crate::access::Need;
 use crate::app::Service;
+use crate::bounds::{LINE_OR_NOTHING, bounded};
+use crate::documents::text_schema;
 use crate::failure::Failure;
 use crate::routes::{Content, Route, routes};
 
@@ -53,7 +56,7 @@ pub fn openapi(version: &str) -> Value {
         .collect();
     schemas.insert("Error".to_owned(), error());
     schemas.insert("OpenAiError".to_owned(), openai_error());
-    json!({
+    let mut description = json!({
         "openapi": "3.0.3",
         "info": {
             "title": "Genie Stack",
@@ -83,16 +86,27 @@ pub fn openapi(version: &str) -> Value {
                     needs none while the service has no other users.",
             }},
         },
-    })
+    });
+    bounded(&mut description);
+    description
 }
 
 pub(crate) async fn json(State(service): State<Arc<Service>>) -> Json<Value> {
-    Json(openapi(&service.state.version))
+    Json(described(&service))
+}
+
+/// The description of this very service: where this machine is its only user,
+/// nobody needs a key.
+fn described(service: &Service) -> Value {
+    let mut description = openapi(&service.state.version);
+    if service.state.server.authentication == Authentication::SingleUser {
+        description["security"] = json!([{}, {"key": []}]);
+    }
+    description
 }
 
 pub(crate) async fn yaml(State(service): State<Arc<Service>>) -> Result<Response, Failure> {
-    let text = serde_norway::to_string(&openapi(&service.state.version))
-        .map_err(|_| Failure::internal())?;
+    let text = serde_norway::to_string(&described(&service)).map_err(|_| Failure::internal())?;
     Ok(([(header::CONTENT_TYPE, "application/yaml")], text).into_response())
 }
 
@@ -203,25 +217,13 @@ fn body(content: &Content, generator: &mut SchemaGenerator) -> Value {
                 "type": "object",
                 "properties": {"file": {"type": "string", "format": "binary"}},
                 "required": ["file"],
+                "additionalProperties": false,
             }),
             _ if *kind == "application/octet-stream" => {
                 json!({"type": "string", "format": "binary"})
             }
             // A document as text, or where it is to be fetched from.
-            _ if *kind == "application/json" => json!({"oneOf": [
-                {
-                    "type": "object",
-                    "properties": {"uri": {"type": "string"}, "text": {"type": "string"}},
-                    "required": ["uri", "text"],
-                    "additionalProperties": false,
-                },
-                {
-                    "type": "object",
-                    "properties": {"uri": {"type": "string"}, "url": {"type": "string"}},
-                    "required": ["url"],
-                    "additionalProperties": false,
-                },
-            ]}),
+            _ if *kind == "application/json" => text_schema(),
             // Each event has a name and data of its own; `docs/api.md` says which.
             _ if *kind == "text/event-stream" => {
                 json!({"description": "Server-sent events."})
@@ -255,12 +257,15 @@ fn path_parameters(path: &str) -> Vec<Value> {
     path.split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| {
-            json!({
-                "name": name.trim_start_matches('*'),
-                "in": "path",
-                "required": true,
-                "schema": {"type": "string", "minLength": 1},
-            })
+            let name = name.trim_start_matches('*');
+            let mut schema = json!({"type": "string", "minLength": 1});
+            // An id that is none is one that is not found; a member is made
+            // by naming one.
+            if name == "subject" {
+                schema["maxLength"] = json!(200);
+                schema["pattern"] = json!(LINE_OR_NOTHING);
+            }
+            json!({"name": name, "in": "path", "required": true, "schema": schema})
         })
         .collect()
 }
@@ -300,8 +305,10 @@ fn header_parameters(path: &str) -> Vec<Value> {
         "name": "X-Correlation-ID",
         "in": "header",
         "required": false,
-        "description": "Echoed, logged and kept in the audit trail.",
-        "schema": {"type": "string", "maxLength": 128, "pattern": "^[A-Za-z0-9_.:/+=-]+$"},
+        "description": "Up to 128 letters, digits and `_.:/+=-`: echoed, logged and kept in the \
+            audit trail. Anything else is replaced by a new one.",
+        // What is none of it is replaced and not refused: it decides nothing.
+        "schema": {"type": "string"},
     })];
     if !path.contains("{workspace}") {
         parameters.push(json!({

@@ -11,13 +11,15 @@ use crate::failure::Failure;
 
 const PAGE_SIZE: u32 = 50;
 const LARGEST_PAGE: u32 = 1000;
+/// One behind every end is empty.
+const LAST_PAGE: u64 = u32::MAX as u64;
 
 /// Which page of a list.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct PageQuery {
     /// Counted from 1.
     #[serde(default)]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 4_294_967_295_u64))]
     page: Option<u64>,
     /// Entries on a page, 50 unless said.
     #[serde(default, rename = "pageSize")]
@@ -105,8 +107,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Paging {
             .map_err(|rejection| Failure::invalid("query", rejection.body_text()))?;
         let path = parts.uri.path().to_owned();
         let number = page.unwrap_or(1);
-        if number == 0 {
-            return Err(Failure::invalid("page", "pages are counted from 1"));
+        if !(1..=LAST_PAGE).contains(&number) {
+            return Err(Failure::invalid(
+                "page",
+                format!("is {number}, but pages are counted from 1 to {LAST_PAGE}"),
+            ));
         }
         let wanted = page_size.unwrap_or_else(|| u64::from(PAGE_SIZE));
         let size = u32::try_from(wanted)

@@ -6,6 +6,7 @@ use genie_rag::{Question, SearchRequest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{Asked, Day, Hash, LanguageCode, Speaker};
 use crate::failure::{Failure, Field};
 use crate::webhook::WebhookBody;
 
@@ -22,16 +23,22 @@ const LONGEST_FILTER: usize = 100;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AnswerRequest {
+    #[schemars(with = "Asked")]
     question: String,
     #[serde(default, alias = "lang")]
+    #[schemars(with = "Option<LanguageCode>")]
     language: Option<String>,
     #[serde(default)]
+    #[schemars(range(min = 1, max = 50))]
     top_k: Option<usize>,
+    /// Earlier turns, of which the model reads the last few.
     #[serde(default)]
+    #[schemars(length(max = 200))]
     history: Vec<Turn>,
     #[serde(default)]
     filter: FilterRequest,
     #[serde(default)]
+    #[schemars(range(min = 1, max = 8192))]
     max_tokens: Option<usize>,
     #[serde(default)]
     pub(crate) stream: bool,
@@ -44,10 +51,13 @@ pub(crate) struct AnswerRequest {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SearchRequestBody {
+    #[schemars(with = "Asked")]
     query: String,
     #[serde(default, alias = "lang")]
+    #[schemars(with = "Option<LanguageCode>")]
     language: Option<String>,
     #[serde(default)]
+    #[schemars(range(min = 1, max = 50))]
     top_k: Option<usize>,
     #[serde(default)]
     filter: FilterRequest,
@@ -59,6 +69,7 @@ pub(crate) struct SearchRequestBody {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Turn {
+    #[schemars(with = "Speaker")]
     role: String,
     content: String,
 }
@@ -66,10 +77,18 @@ struct Turn {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct FilterRequest {
+    /// Ids.
+    #[schemars(with = "Vec<Hash>", length(max = 100))]
     documents: Vec<String>,
+    #[schemars(with = "Vec<LanguageCode>", length(max = 100))]
     languages: Vec<String>,
+    #[schemars(length(max = 100))]
     labels: Vec<String>,
+    /// The first day; of documents without a date none is found.
+    #[schemars(with = "Option<Day>")]
     from: Option<String>,
+    /// The last day, not before the first.
+    #[schemars(with = "Option<Day>")]
     to: Option<String>,
 }
 
@@ -95,7 +114,7 @@ impl AnswerRequest {
     /// Whoever is answered at once is told by the answer.
     pub(crate) fn without_webhook(self) -> Result<Self, Failure> {
         if self.webhook.is_some() {
-            return Err(Failure::invalid(
+            return Err(Failure::senseless(
                 "webhook",
                 "is told of answers that come later; ask with `Prefer: respond-async`",
             ));
@@ -152,12 +171,16 @@ fn history(turns: Vec<Turn>) -> Result<Vec<ChatMessage>, String> {
 
 /// Collects what is wrong, so that the client learns all of it at once.
 #[derive(Debug, Default)]
-struct Problems(Vec<Field>);
+struct Problems {
+    wrong: Vec<Field>,
+    /// What keeps to the description and makes no sense all the same.
+    senseless: Vec<Field>,
+}
 
 impl Problems {
     fn check<T>(&mut self, field: &'static str, checked: Result<T, String>) -> Option<T> {
         checked
-            .map_err(|reason| self.0.push(Field { field, reason }))
+            .map_err(|reason| self.wrong.push(Field { field, reason }))
             .ok()
     }
 
@@ -194,10 +217,10 @@ impl Problems {
             if length > LONGEST_FILTER {
                 let reason =
                     format!("has {length} entries, but at most {LONGEST_FILTER} are accepted");
-                self.0.push(Field { field, reason });
+                self.wrong.push(Field { field, reason });
             }
         }
-        if !self.0.is_empty() {
+        if !self.wrong.is_empty() {
             return Filter::default();
         }
         let documents = filter
@@ -233,7 +256,7 @@ impl Problems {
         };
         if dates.is_reversed() {
             let reason = "is before filter.from, so no document could be found".to_owned();
-            self.0.push(Field {
+            self.senseless.push(Field {
                 field: "filter.to",
                 reason,
             });
@@ -242,11 +265,7 @@ impl Problems {
     }
 
     fn none_or_fail(self) -> Result<(), Failure> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::fields(self.0))
-        }
+        Failure::none_or(self.wrong, self.senseless)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use genie_state::{KeyId, Quotas, State, Timestamp, Used, WorkspaceId};
+use genie_state::{KeyId, Quotas, Subject, Timestamp, Used, WorkspaceId};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::{Access, Caller};
@@ -12,69 +12,97 @@ use crate::failure::{Failure, Field};
 
 impl Service {
     /// The right to let the language model work for a caller, at once or not
-    /// at all.
+    /// at all. Until it is known what the answer took it counts as one of
+    /// `most` tokens, or of as many as answers have here at most.
     ///
     /// # Errors
     ///
     /// 429 where a quota of the workspace or of the caller's key is used up,
-    /// or where the service is busy.
+    /// or would be by what is being answered, or where the service is busy.
     pub(crate) async fn admit_answer(
         &self,
         access: &Access,
+        most: Option<usize>,
     ) -> Result<OwnedSemaphorePermit, Failure> {
-        self.within_quotas(access).await?;
+        self.reserve(access, most).await?;
+        // Whoever is not let in gives the place back with the access.
         self.admit()
     }
 
-    /// Fails where a quota of the workspace or of the caller's key is used up.
-    /// What is being answered counts when it ends, so as many as are answered
-    /// at the same time may go over it.
-    pub(crate) async fn within_quotas(&self, access: &Access) -> Result<(), Failure> {
-        let Ok(state) = self.accounts() else {
+    /// As [`Self::admit_answer`] for a caller who waits for a turn otherwise.
+    pub(crate) async fn reserve(
+        &self,
+        access: &Access,
+        most: Option<usize>,
+    ) -> Result<(), Failure> {
+        let Some(quotas) = self.quotas(access).await? else {
             return Ok(());
         };
-        let workspace = &access.workspace;
-        let quotas = workspace.settings.quotas();
-        self.within_workspace(state, &workspace.id, quotas).await?;
-        match &access.caller {
-            Caller::Key(key) => self.within_key(state, &key.id, key.quotas).await,
-            _ => Ok(()),
-        }
+        let _turn = self.meter.turn().await;
+        self.check_quotas(&quotas).await?;
+        let tokens = most.unwrap_or_else(|| self.state.engine.most_tokens());
+        let held = self.meter.hold(access, tokens as u64);
+        access.held.put(held);
+        Ok(())
     }
 
-    async fn within_workspace(
-        &self,
-        state: &State,
-        id: &WorkspaceId,
-        quotas: Quotas,
-    ) -> Result<(), Failure> {
-        if !is_counted(quotas) {
+    /// Fails where a quota of the workspace or of the caller's key is used up,
+    /// or would be by what is being answered.
+    pub(crate) async fn within_quotas(&self, access: &Access) -> Result<(), Failure> {
+        let Some(quotas) = self.quotas(access).await? else {
             return Ok(());
-        }
-        let now = Timestamp::now();
-        // In this order: what is written down in between counts twice, and
-        // not never.
-        let waiting = self.meter.waiting(|workspace, _| workspace == id);
-        let written = state.used_in(id, now).await?;
-        check(quotas, sum(written, waiting), now, "the workspace")
+        };
+        let _turn = self.meter.turn().await;
+        self.check_quotas(&quotas).await
     }
 
-    /// As [`Self::within_quotas`] for a key alone.
-    pub(crate) async fn within_key(
-        &self,
-        state: &State,
-        id: &KeyId,
-        quotas: Quotas,
-    ) -> Result<(), Failure> {
-        if !is_counted(quotas) {
-            return Ok(());
-        }
-        let now = Timestamp::now();
-        let key = genie_state::Subject::key(id);
-        let waiting = self.meter.waiting(|_, subject| *subject == key);
-        let written = state.used_by(&key, now).await?;
-        check(quotas, sum(written, waiting), now, "this key")
+    /// The quotas that bind this caller here, if there are any.
+    async fn quotas(&self, access: &Access) -> Result<Option<Bounds>, Failure> {
+        let Ok(state) = self.accounts() else {
+            return Ok(None);
+        };
+        let key = match &access.caller {
+            Caller::Key(key) => Some((key.id, key.quotas)),
+            // What was asked for by a key is bound by it as it is now.
+            Caller::Later(subject) => match subject.as_key() {
+                Some(id) => state.key(&id).await?.map(|key| (key.id, key.quotas)),
+                None => None,
+            },
+            Caller::Local | Caller::Person(_) => None,
+        };
+        let bounds = Bounds {
+            workspace: (
+                access.workspace.id.clone(),
+                access.workspace.settings.quotas(),
+            ),
+            key: key.filter(|(_, quotas)| is_counted(*quotas)),
+        };
+        Ok((bounds.key.is_some() || is_counted(bounds.workspace.1)).then_some(bounds))
     }
+
+    async fn check_quotas(&self, bounds: &Bounds) -> Result<(), Failure> {
+        let state = self.accounts()?;
+        let now = Timestamp::now();
+        let (id, quotas) = &bounds.workspace;
+        if is_counted(*quotas) {
+            let waiting = self.meter.waiting(|workspace, _| workspace == id);
+            let written = state.used_in(id, now).await?;
+            check(*quotas, sum(written, waiting), now, "the workspace")?;
+        }
+        if let Some((id, quotas)) = &bounds.key {
+            let key = Subject::key(id);
+            let waiting = self.meter.waiting(|_, subject| *subject == key);
+            let written = state.used_by(&key, now).await?;
+            check(*quotas, sum(written, waiting), now, "this key")?;
+        }
+        Ok(())
+    }
+}
+
+/// The quotas that bind a caller.
+struct Bounds {
+    workspace: (WorkspaceId, Quotas),
+    key: Option<(KeyId, Quotas)>,
 }
 
 /// Whether there is a quota that has to be looked up.

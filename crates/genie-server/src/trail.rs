@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::Access;
 use crate::app::Service;
+use crate::bounds::Day;
 use crate::documents::ApiQuery;
 use crate::failure::Failure;
 use crate::paging::{PageBody, Paging};
@@ -65,9 +66,11 @@ pub(crate) struct VerdictBody {
 pub(crate) struct Days {
     /// The first, as in `2026-01-31`; thirty days back unless said.
     #[serde(default)]
+    #[schemars(with = "Option<Day>")]
     from: Option<String>,
     /// The last; today unless said.
     #[serde(default)]
+    #[schemars(with = "Option<Day>")]
     to: Option<String>,
 }
 

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use genie_state::JobId;
+use genie_core::Usage;
+use genie_state::{JobId, UsageDelta};
 
 /// How far some work is, and whether it shall go on.
 #[derive(Debug, Default)]
@@ -12,9 +13,23 @@ pub struct Watch {
     done: AtomicU64,
     total: AtomicU64,
     stopped: AtomicBool,
+    used: Mutex<UsageDelta>,
 }
 
 impl Watch {
+    /// Tells what an answer took that was made for this work.
+    pub fn answered(&self, usage: Usage) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.answers += 1;
+        used.prompt_tokens += usage.prompt_tokens as u64;
+        used.completion_tokens += usage.completion_tokens as u64;
+    }
+
+    /// What was told so since the last time.
+    pub(crate) fn take_used(&self) -> UsageDelta {
+        std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Tells how much of `total` is done; `false` where the work shall stop
     /// at its next sound place.
     #[must_use]

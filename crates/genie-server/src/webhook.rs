@@ -52,10 +52,14 @@ struct Queued {
 impl WebhookBody {
     /// Whether the caller's workspace may have something delivered so.
     pub(crate) fn check(&self, service: &Service, access: &Access) -> Result<(), Failure> {
-        if self.url.len() > LONGEST_URL || self.name.len() > LONGEST_NAME {
+        let fits = |text: &str, most| (1..=most).contains(&text.chars().count());
+        if !fits(&self.url, LONGEST_URL) || !fits(&self.name, LONGEST_NAME) {
             return Err(Failure::invalid(
                 "webhook",
-                format!("its url can have {LONGEST_URL} bytes and its name {LONGEST_NAME} at most"),
+                format!(
+                    "its url has to have from 1 to {LONGEST_URL} characters and its name from 1 \
+                     to {LONGEST_NAME}"
+                ),
             ));
         }
         service

@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::access::{Access, Caller, Done};
 use crate::app::Service;
 use crate::body::ApiJson;
+use crate::bounds::{LINE, LanguageCode};
+use crate::chosen::ChosenModel;
 use crate::documents::DocumentSink;
 use crate::failure::{Failure, Field};
 use crate::paging::{PageBody, Paging};
@@ -37,6 +39,12 @@ pub trait Workspaces: Send + Sync {
     /// The language models that a workspace may choose.
     fn chat_models(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// How a language model is that a workspace has chosen, without loading
+    /// it. Blocks no longer than a look at the disk.
+    fn chosen_model(&self, _name: &str) -> ChosenModel {
+        ChosenModel::Missing
     }
 
     /// Where the bytes of a workspace's documents are kept; `None` where they
@@ -79,6 +87,7 @@ pub(crate) struct SettingsBody {
     /// Languages that its people use, as ISO 639-1 codes, the usual one
     /// first. A question that does not show its language is taken to be in
     /// one of them.
+    #[schemars(with = "Vec<LanguageCode>", length(max = 6))]
     languages: Vec<String>,
     /// Passages put before the model.
     #[schemars(range(min = 1, max = 50))]
@@ -118,7 +127,7 @@ pub(crate) struct SettingsBody {
     /// Where a person is found who can be asked what is not answered here: an
     /// address, a page, a telephone number, in one line of at most 200
     /// characters.
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(min = 1, max = 200), regex(path = "LINE"))]
     contact: Option<String>,
     /// Confidence of an answer under which that person is named.
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -177,7 +186,7 @@ pub(crate) struct NewWorkspaceBody {
     /// Small letters, digits and hyphens.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9][a-z0-9-]*$"))]
     id: String,
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(min = 1, max = 200), regex(path = "LINE"))]
     name: Option<String>,
     #[serde(default)]
     settings: SettingsBody,
@@ -187,7 +196,7 @@ pub(crate) struct NewWorkspaceBody {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WorkspaceChangeBody {
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(min = 1, max = 200), regex(path = "LINE"))]
     name: Option<String>,
     /// All settings: one that is left out is back at its default.
     settings: Option<SettingsBody>,
@@ -380,14 +389,12 @@ impl SettingsBody {
                 .is_none_or(HandOverConfig::is_contact),
             "one line of 1 to 200 characters",
         );
-        check(
-            "settings.model",
-            self.model.as_ref().is_none_or(|name| models.contains(name)),
-            &format!("one of those offered here: {}", models.join(", ")),
-        );
-        if !problems.is_empty() {
-            return Err(Failure::fields(problems));
-        }
+        let is_offered = self.model.as_ref().is_none_or(|name| models.contains(name));
+        let senseless = (!is_offered).then(|| Field {
+            field: "settings.model",
+            reason: format!("has to be one of those offered here: {}", models.join(", ")),
+        });
+        Failure::none_or(problems, senseless.into_iter().collect())?;
         Ok(WorkspaceSettings {
             languages: self.languages,
             top_k: self.top_k,

@@ -86,8 +86,12 @@ impl State {
     }
 
     /// Removes everything a workspace holds of a subject: conversations with
-    /// messages and feedback, usage and jobs, unfinished ones too. Membership
-    /// and the audit trail stay. Gives the number of conversations.
+    /// messages and feedback, and jobs, unfinished ones too. Membership and
+    /// the audit trail stay. Gives the number of conversations.
+    ///
+    /// What it used stays as the workspace's, of nobody, or whoever erases
+    /// what is kept of them would have their quotas anew. That of a key stays
+    /// the key's for as long as its quotas count it, which is this month.
     ///
     /// In SQLite the text is in no file of the database afterwards. In
     /// PostgreSQL it is in dead rows until the server's vacuum.
@@ -102,10 +106,36 @@ impl State {
         subject: &Subject,
     ) -> Result<u64, StateError> {
         let mut write = self.begin().await?;
+        // Days sort behind the month that they begin with, and all of them
+        // before a letter.
+        let until = match subject.as_key() {
+            Some(_) => Timestamp::now().month(),
+            None => "z".to_owned(),
+        };
+        for statement in [
+            "INSERT INTO usage_days (workspace, day, subject, searches, answers, prompt_tokens, \
+             completion_tokens, documents) \
+             SELECT workspace, day, 'erased', searches, answers, prompt_tokens, \
+             completion_tokens, documents FROM usage_days \
+             WHERE workspace = $1 AND subject = $2 AND day < $3 \
+             ON CONFLICT (workspace, day, subject) DO UPDATE SET \
+             searches = usage_days.searches + excluded.searches, \
+             answers = usage_days.answers + excluded.answers, \
+             prompt_tokens = usage_days.prompt_tokens + excluded.prompt_tokens, \
+             completion_tokens = usage_days.completion_tokens + excluded.completion_tokens, \
+             documents = usage_days.documents + excluded.documents",
+            "DELETE FROM usage_days WHERE workspace = $1 AND subject = $2 AND day < $3",
+        ] {
+            sqlx::query(statement)
+                .bind(workspace.to_string())
+                .bind(subject.to_string())
+                .bind(until.clone())
+                .execute(&mut *write)
+                .await?;
+        }
         let mut conversations = 0;
         for statement in [
             "DELETE FROM feedback WHERE workspace = $1 AND subject = $2",
-            "DELETE FROM usage_days WHERE workspace = $1 AND subject = $2",
             "DELETE FROM jobs WHERE workspace = $1 AND subject = $2",
             "DELETE FROM conversations WHERE workspace = $1 AND subject = $2",
         ] {

@@ -1,5 +1,7 @@
 //! Workspaces and their settings.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -221,6 +223,26 @@ impl State {
             count: count.number("n")?,
             results: all(&rows, read_workspace)?,
         })
+    }
+
+    /// The language models that workspaces have chosen, each once, by name.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn chosen_models(&self) -> Result<BTreeSet<String>, StateError> {
+        // Most choose none; those are not read.
+        let rows = sqlx::query(
+            "SELECT * FROM workspaces WHERE erase_after IS NULL \
+             AND settings LIKE '%\"model\":\"%'",
+        )
+        .fetch_all(self.reader())
+        .await?;
+        let chosen = all(&rows, read_workspace)?;
+        Ok(chosen
+            .into_iter()
+            .filter_map(|workspace| workspace.settings.model)
+            .collect())
     }
 
     /// The workspaces that a subject is a member of, by id.

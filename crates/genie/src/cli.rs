@@ -1,6 +1,8 @@
 //! The command line, as it is written.
 
 mod accounts;
+mod asking;
+mod documents;
 mod eval;
 mod records;
 
@@ -8,8 +10,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use genie_core::{Date, DocumentId, Language};
-use genie_state::WorkspaceId;
 
 use crate::commands::bench::Bench;
 
@@ -17,6 +17,8 @@ pub(crate) use self::accounts::{
     KeyAction, KeyCommand, KeyName, Setting, Settings, UserAction, UserCommand, Within,
     WorkspaceAction, WorkspaceCommand,
 };
+pub(crate) use self::asking::{Ask, Asking, Chat, Only, Search, Workspace};
+pub(crate) use self::documents::{Corpus, CorpusAction, Doc, DocAction, Ingest};
 pub(crate) use self::eval::{
     Eval, EvalAction, EvalClean, EvalCompare, EvalGate, EvalLearn, EvalOnly, EvalReport, EvalRun,
 };
@@ -253,213 +255,6 @@ pub(crate) enum ModelsAction {
         /// The file
         file: PathBuf,
     },
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  genie ingest report.pdf\n  genie ingest reports/ 'notes/**/*.md'\n  genie ingest clinics/ --workspace health\n\nExit codes: 0 all indexed, 3 some files skipped (each is named), 1 nothing done"
-)]
-pub(crate) struct Ingest {
-    /// Files, folders (read recursively) and globs; text, Markdown, HTML, PDF, DOCX
-    #[arg(required = true)]
-    pub(crate) paths: Vec<PathBuf>,
-    /// Print one JSON object a file
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) place: Workspace,
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  genie doc list --json\n  genie doc text 3f1a… --workspace health\n  genie doc set 3f1a… --label infrastructure/fibre\n  genie doc delete 3f1a… --yes\n  genie doc delete 3f1a… --keep-days 30\n  genie doc list --deleted\n  genie doc restore 3f1a…"
-)]
-pub(crate) struct Doc {
-    #[command(subcommand)]
-    pub(crate) action: DocAction,
-    #[command(flatten)]
-    pub(crate) place: Workspace,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DocAction {
-    /// Indexed documents
-    List {
-        /// Those that were deleted and can be restored
-        #[arg(long)]
-        deleted: bool,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// What the index knows of a document
-    Show {
-        /// The id that `genie doc list` shows, or its beginning if that is unique
-        id: String,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// The text of a document, as it is indexed, passage by passage
-    Text {
-        /// The id that `genie doc list` shows, or its beginning if that is unique
-        id: String,
-    },
-    /// Write a document as it was sent into a file
-    Download {
-        /// The id that `genie doc list` shows, or its beginning if that is unique
-        id: String,
-        /// The file, which must not be there yet
-        file: PathBuf,
-    },
-    /// Change the title or the labels of a document
-    Set {
-        /// The id that `genie doc list` shows, or its beginning if that is unique
-        id: String,
-        /// Another title
-        #[arg(long)]
-        title: Option<String>,
-        /// All labels, such as `infrastructure/fibre`; several times for several
-        #[arg(long = "label", value_name = "LABEL")]
-        labels: Vec<String>,
-        /// Take all labels away
-        #[arg(long, conflicts_with = "labels")]
-        no_labels: bool,
-    },
-    /// Read, cut and embed what is kept of a document anew
-    Reindex {
-        /// The id that `genie doc list` shows, or its beginning if that is unique
-        id: String,
-    },
-    /// Remove a document with its text and vectors
-    Delete {
-        /// The id that `genie doc list` shows, or its beginning if that is unique
-        id: String,
-        #[command(flatten)]
-        how: Deleting,
-    },
-    /// Take back that a document was deleted with `--keep-days`: it is indexed
-    /// anew
-    Restore {
-        /// The id that `genie doc list --deleted` shows, or its beginning if
-        /// that is unique
-        id: String,
-    },
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  genie corpus list\n  genie corpus pull --into itu/ && genie ingest itu/"
-)]
-pub(crate) struct Corpus {
-    #[command(subcommand)]
-    pub(crate) action: CorpusAction,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum CorpusAction {
-    /// Public documents by name, with their licence notes
-    List {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Download them from their publishers
-    Pull {
-        /// Ids from `genie corpus list`; none means all
-        ids: Vec<String>,
-        /// Where they go
-        #[arg(long, value_name = "FOLDER", default_value = "itu-documents")]
-        into: PathBuf,
-    },
-    /// Index the articles that come with the program
-    Starter,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Asking {
-    /// Answer in this language (ar, en, es, fr, ru, zh) instead of the question's
-    #[arg(long, value_name = "CODE")]
-    pub(crate) lang: Option<Language>,
-    /// Passages put before the model
-    #[arg(long, value_name = "N")]
-    pub(crate) top_k: Option<usize>,
-    #[command(flatten)]
-    pub(crate) only: Only,
-    #[command(flatten)]
-    pub(crate) place: Workspace,
-}
-
-/// The workspace whose documents are meant.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Workspace {
-    /// Workspace [default: that of the key where a service is asked, else `default`]
-    #[arg(long, global = true, value_name = "ID")]
-    pub(crate) workspace: Option<WorkspaceId>,
-}
-
-/// Which documents count. Options are joined by "and"; one that is given
-/// several times takes what fits any of its values.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Only documents")]
-pub(crate) struct Only {
-    /// With this label or one below it
-    #[arg(long = "label", value_name = "LABEL")]
-    pub(crate) labels: Vec<String>,
-    /// Passages in this language (ar, en, es, fr, ru, zh)
-    #[arg(long = "language", value_name = "CODE")]
-    pub(crate) languages: Vec<Language>,
-    /// Of this day or later, as in 2024-05-17
-    #[arg(long, value_name = "DATE")]
-    pub(crate) from: Option<Date>,
-    /// Of this day or earlier
-    #[arg(long, value_name = "DATE")]
-    pub(crate) to: Option<Date>,
-    /// With this id, as `genie doc list --json` prints it
-    #[arg(long = "document", value_name = "ID")]
-    pub(crate) documents: Vec<DocumentId>,
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  genie ask \"What is an IXP?\"\n  genie ask \"Qu'est-ce que GENIE.AI ?\" --json\n  genie ask \"Which cables were repaired?\" --label infrastructure --from 2024-01-01"
-)]
-pub(crate) struct Ask {
-    /// The question
-    pub(crate) question: String,
-    /// Print one JSON object, the body of POST /api/v1/answer
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) asking: Asking,
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  genie search \"submarine cable repair\" --top-k 3 --language fr\n  genie search \"A/RES/79/325\" --explain"
-)]
-pub(crate) struct Search {
-    /// What to look for
-    pub(crate) query: String,
-    /// Print one JSON object, the body of POST /api/v1/search
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Show how each passage came to its place: its rank and score by meaning,
-    /// by words, by both, token by token and after all; and which candidates
-    /// were left out, and why
-    #[arg(long)]
-    pub(crate) explain: bool,
-    #[command(flatten)]
-    pub(crate) asking: Asking,
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "A line that begins with / is a command: /new starts over, /quit ends (so does Ctrl-D)."
-)]
-pub(crate) struct Chat {
-    #[command(flatten)]
-    pub(crate) asking: Asking,
 }
 
 #[derive(Debug, Clone, Default, Args)]

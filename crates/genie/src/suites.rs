@@ -188,6 +188,10 @@ impl Suites {
         let ended = evaluate(&plan, &asked, &mut recording, &mut |step| {
             let goes_on = match step {
                 Step::Asking { done, total } => watch.tell(done as u64, total as u64),
+                Step::Answered(usage) => {
+                    watch.answered(usage);
+                    true
+                }
                 Step::Indexing { .. } | Step::Working => watch.goes_on(),
             };
             if goes_on && !interrupt::requested() {

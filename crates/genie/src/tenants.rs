@@ -1,6 +1,8 @@
 //! The indexes of workspaces: one for each, so that no filter stands between
 //! two tenants.
 
+mod chosen;
+
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -15,25 +17,23 @@ use genie_core::{
 use genie_ingest::Source;
 use genie_rag::{Engine, EngineParts, IndexError, IndexProgress, IndexStatus, Indexed, Indexer};
 use genie_server::{
-    AddedBody, AddedStatus, DocumentSink, NewDocument, OpenWorkspace, SinkError, Watch, Workspaces,
+    AddedBody, AddedStatus, ChosenModel, DocumentSink, NewDocument, OpenWorkspace, SinkError,
+    Watch, Workspaces,
 };
 use genie_state::{KeepingStore, Originals, Workspace, WorkspaceId};
 use genie_store::{EdgeStore, ServerOptions, ServerStore};
 
-use crate::wiring::{Parts, Vectors};
+use crate::wiring::{Installed, Parts, Vectors};
 use crate::{interrupt, settings};
 
 /// Indexes that stay open; each holds its vectors in memory.
 const MOST_OPEN: usize = 64;
 
-/// Loads the language model of a name.
-pub(crate) type Load = Box<dyn Fn(&str) -> anyhow::Result<Arc<dyn Generate>> + Send + Sync>;
-
 /// The workspaces of an installation.
 pub(crate) struct Tenants {
     vectors: Vectors,
     generate: Option<Arc<dyn Generate>>,
-    load: Load,
+    installed: Installed,
     /// Models that workspaces have chosen; `None` for one that can't be loaded.
     chosen: Mutex<HashMap<String, Option<Arc<dyn Generate>>>>,
     config: Config,
@@ -47,53 +47,19 @@ impl Tenants {
     pub(crate) fn new(
         vectors: Vectors,
         generate: Option<Arc<dyn Generate>>,
-        load: Load,
+        installed: Installed,
         config: Config,
         default: Arc<dyn Store>,
     ) -> Self {
         Self {
             vectors,
             generate,
-            load,
+            installed,
             chosen: Mutex::default(),
             config,
             default,
             open: Mutex::default(),
         }
-    }
-
-    /// The language model that a workspace has chosen, loaded where it is not
-    /// yet, or that of the installation. Blocks.
-    fn model(&self, workspace: &Workspace) -> Option<Arc<dyn Generate>> {
-        let usual = self.generate.clone();
-        let Some(name) = &workspace.settings.model else {
-            return usual;
-        };
-        if self.config.chat_model.as_ref() == Some(name) {
-            return usual;
-        }
-        if !self.config.chat_models.contains(name) {
-            tracing::warn!(
-                model = name,
-                workspace = %workspace.id,
-                "the workspace's model is not offered any more: add it to chat_models, or take \
-                 another one with `genie workspace set`"
-            );
-            return usual;
-        }
-        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        let model = chosen.entry(name.clone()).or_insert_with(|| {
-            (self.load)(name)
-                .inspect_err(|error| {
-                    tracing::warn!(
-                        model = name,
-                        %error,
-                        "a workspace's model can't be loaded; it is tried again after a restart"
-                    );
-                })
-                .ok()
-        });
-        model.clone().or(usual)
     }
 
     fn store(&self, workspace: &Workspace) -> Result<Arc<dyn Store>, StoreError> {
@@ -304,6 +270,10 @@ pub(crate) fn name(workspace: &Workspace) -> String {
 impl Workspaces for Tenants {
     fn chat_models(&self) -> Vec<String> {
         self.config.offered_models().map(str::to_owned).collect()
+    }
+
+    fn chosen_model(&self, name: &str) -> ChosenModel {
+        self.how_is(name)
     }
 
     fn open(&self, workspace: &Workspace) -> Result<OpenWorkspace, StoreError> {

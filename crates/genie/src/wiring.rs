@@ -313,12 +313,31 @@ pub(crate) fn language_model(
     }
 }
 
+/// The language models that are installed.
+pub(crate) struct Installed {
+    pub(crate) common: Common,
+    pub(crate) config: Config,
+}
+
+impl Installed {
+    /// Loads the one of this name.
+    pub(crate) fn load(&self, name: &str) -> anyhow::Result<Arc<dyn Generate>> {
+        loaded(&self.common, &self.config, name)
+    }
+
+    /// Whether there is one of this name, with its files as they were
+    /// installed.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let found = || -> anyhow::Result<_> {
+            let name: ModelName = name.parse()?;
+            Ok(models(&self.common, &self.config.places)?.locate(&name)?)
+        };
+        found().is_ok()
+    }
+}
+
 /// The language model of this name.
-pub(crate) fn loaded(
-    common: &Common,
-    config: &Config,
-    name: &str,
-) -> anyhow::Result<Arc<dyn Generate>> {
+fn loaded(common: &Common, config: &Config, name: &str) -> anyhow::Result<Arc<dyn Generate>> {
     let name: ModelName = name.parse()?;
     let installed = models(common, &config.places)?.locate(&name)?;
     let mut options = ChatModelOptions::new(name.as_str(), installed.hash);

@@ -14,7 +14,7 @@ use genie_core::Authentication;
 use genie_state::{NewAudit, Role, Timestamp, WorkspaceId};
 use tracing::Instrument as _;
 
-use super::caller::{Access, Caller, Correlation, Person, no_such_workspace};
+use super::caller::{Access, Caller, Correlation, Person, Reserved, no_such_workspace};
 use super::permission::Need;
 use super::security_server::ClientCertificate;
 use crate::app::Service;
@@ -220,6 +220,7 @@ async fn admit(
         caller: caller.clone(),
         workspace,
         correlation: correlation.clone(),
+        held: Reserved::default(),
     };
     service.limits.check_workspace(&access)?;
     Ok(access)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
@@ -13,6 +13,7 @@ use genie_state::{ApiKey, NewAudit, Owner, Role, State, Subject, Workspace, Work
 use super::permission::Permission;
 use crate::app::Service;
 use crate::failure::Failure;
+use crate::meter::Held;
 use crate::workspaces::OpenWorkspace;
 
 /// The correlation id of a request, as it is logged, echoed and audited.
@@ -148,6 +149,26 @@ pub(crate) struct Access {
     pub(crate) caller: Caller,
     pub(crate) workspace: Workspace,
     pub(crate) correlation: Correlation,
+    /// The answer that it was let in for, until that is counted.
+    pub(crate) held: Reserved,
+}
+
+/// The place among those that quotas count, of all copies of an access.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reserved(Arc<Mutex<Option<Held>>>);
+
+impl Reserved {
+    pub(crate) fn put(&self, held: Held) {
+        let _earlier = self.lock().replace(held);
+    }
+
+    pub(crate) fn take(&self) -> Option<Held> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Held>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Access {
@@ -158,6 +179,7 @@ impl Access {
             caller: Caller::Later(subject),
             workspace,
             correlation,
+            held: Reserved::default(),
         }
     }
 

@@ -14,7 +14,7 @@ mod permission;
 mod security_server;
 
 pub(crate) use self::authorize::authorize;
-pub(crate) use self::caller::{Access, Caller, Correlation, Done, no_such_workspace};
+pub(crate) use self::caller::{Access, Caller, Correlation, Done, Reserved, no_such_workspace};
 pub use self::permission::scopes;
 pub(crate) use self::permission::{Need, Permission};
 pub(crate) use self::security_server::ClientCertificate;

@@ -15,6 +15,7 @@ use super::{DocumentBody, DocumentPath, known_form, no_indexer, no_such_document
 use crate::access::{Access, Done};
 use crate::app::Service;
 use crate::body::ApiJson;
+use crate::bounds::{LINE, Label};
 use crate::failure::Failure;
 use crate::jobs::{DOCUMENT_REINDEX, JobBody, Lane, Wanted, as_payload, enqueue};
 use crate::watch::Watch;
@@ -29,11 +30,11 @@ const LONGEST_LABEL: usize = 100;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangeBody {
     #[serde(default)]
-    #[schemars(length(min = 1, max = 300))]
+    #[schemars(length(min = 1, max = 300), regex(path = "LINE"))]
     title: Option<String>,
     /// All labels, such as `infrastructure/fibre`.
     #[serde(default)]
-    #[schemars(length(max = 32))]
+    #[schemars(with = "Option<Vec<Label>>", length(max = 32))]
     labels: Option<Vec<String>>,
 }
 
@@ -127,7 +128,7 @@ impl Change {
 impl ChangeBody {
     fn checked(self) -> Result<Change, Failure> {
         if self.title.is_none() && self.labels.is_none() {
-            return Err(Failure::invalid(
+            return Err(Failure::senseless(
                 "title",
                 "has to be given where there are no labels",
             ));

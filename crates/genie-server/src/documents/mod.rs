@@ -27,6 +27,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::access::{Access, Done};
 use crate::app::Service;
 use crate::body::{BodyLimits, read as read_body};
+use crate::bounds::Uri;
 use crate::failure::{Failure, log};
 use crate::jobs::queue_document;
 use crate::paging::{PageBody, Paging};
@@ -40,6 +41,7 @@ pub(crate) use self::content::not_kept;
 pub(crate) use self::content::{Original, content, original};
 pub use self::jobs::format_of;
 pub(crate) use self::sending::prefers_job;
+pub(crate) use self::sending::text_schema;
 use self::sending::{Sent, sent};
 pub(crate) use self::taking::{take, take_back};
 pub(crate) use self::text::{PageTextBody, PassageTextBody, TextQuery, page, text};
@@ -195,7 +197,7 @@ impl From<&DocumentRecord> for DocumentBody {
 pub(crate) struct Label {
     /// Path or URI to cite it by.
     #[serde(default)]
-    #[schemars(length(min = 1, max = 2048))]
+    #[schemars(with = "Option<Uri>")]
     uri: Option<String>,
 }
 
@@ -477,13 +479,11 @@ pub(crate) fn check_label(uri: &str) -> Result<(), Failure> {
     if uri.trim().is_empty() {
         return Err(Failure::invalid("uri", "must not be empty"));
     }
-    if uri.len() > LONGEST_URI {
+    let length = uri.chars().count();
+    if length > LONGEST_URI {
         return Err(Failure::invalid(
             "uri",
-            format!(
-                "has {} bytes, but at most {LONGEST_URI} are accepted",
-                uri.len()
-            ),
+            format!("has {length} characters, but at most {LONGEST_URI} are accepted"),
         ));
     }
     if uri.chars().any(char::is_control) {

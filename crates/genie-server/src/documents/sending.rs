@@ -2,27 +2,58 @@
 //! one.
 
 use axum::http::{HeaderMap, StatusCode, header};
-use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 
+use super::LONGEST_URI;
+use crate::bounds::LINE;
 use crate::failure::Failure;
 
 /// A document that is sent as text, or to be fetched.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TextBody {
-    /// Path or URI to cite it by; its ending tells the format. The address
-    /// itself where that is fetched.
     #[serde(default)]
-    #[schemars(length(min = 1, max = 2048))]
     uri: Option<String>,
-    /// The text itself.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given")]
     text: Option<String>,
-    /// Where it is to be fetched from, as a job.
-    #[serde(default)]
-    #[schemars(length(min = 1, max = 2048))]
+    #[serde(default, deserialize_with = "given")]
     url: Option<String>,
+}
+
+/// A field that may be left out and must not be null.
+fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(from).map(Some)
+}
+
+/// The two forms that such a body has.
+pub(crate) fn text_schema() -> Value {
+    let uri = json!({
+        "type": "string",
+        "description": "Path or URI to cite it by; its ending tells the format. The address \
+            itself where that is fetched. `uri` in the query goes before it.",
+        "nullable": true,
+        "minLength": 1,
+        "maxLength": LONGEST_URI,
+        "pattern": LINE,
+    });
+    let form = |name: &str, of: Value| {
+        json!({
+            "type": "object",
+            "properties": {"uri": uri, name: of},
+            "required": [name],
+            "additionalProperties": false,
+        })
+    };
+    json!({"oneOf": [
+        form("text", json!({"type": "string", "minLength": 1, "description": "The text itself."})),
+        form("url", json!({
+            "type": "string",
+            "minLength": 1,
+            "maxLength": LONGEST_URI,
+            "description": "Where it is to be fetched from, as a job.",
+        })),
+    ]})
 }
 
 /// What was sent.
@@ -41,13 +72,14 @@ pub(super) async fn sent(
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let missing = || Failure::invalid("uri", "has to be given");
+    // Only a body that does not name the document itself needs it, which the
+    // description of a parameter can't say.
+    let missing = || Failure::senseless("uri", "has to be given");
     if let Ok(boundary) = multer::parse_boundary(content_type) {
         let (uri, bytes) = form(boundary, label, bytes).await?;
         return Ok(Sent::Bytes { uri, bytes });
     }
-    // A JSON document of its own comes with a label, text in JSON brings one.
-    if label.is_none() && content_type.starts_with("application/json") {
+    if content_type.starts_with("application/json") {
         let body: TextBody = serde_json::from_slice(&bytes).map_err(|error| {
             Failure::new(
                 StatusCode::BAD_REQUEST,
@@ -60,13 +92,16 @@ pub(super) async fn sent(
                 uri,
                 text: None,
                 url: Some(url),
-            } => Ok(Sent::Address { uri, url }),
+            } => Ok(Sent::Address {
+                uri: label.or(uri),
+                url,
+            }),
             TextBody {
                 uri,
                 text: Some(text),
                 url: None,
             } => Ok(Sent::Bytes {
-                uri: uri.ok_or_else(missing)?,
+                uri: label.or(uri).ok_or_else(missing)?,
                 bytes: text.into_bytes(),
             }),
             TextBody { .. } => Err(Failure::invalid(

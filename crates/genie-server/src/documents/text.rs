@@ -49,7 +49,7 @@ pub(crate) struct PageTextBody {
 pub(crate) struct TextQuery {
     /// Counted from 1.
     #[serde(default, rename = "page")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 4_294_967_295_u64))]
     _page: Option<u64>,
     /// Passages on a page, 50 unless said.
     #[serde(default, rename = "pageSize")]

@@ -6,7 +6,7 @@ use rmcp::transport::async_rw::AsyncRwTransport;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::server::Server;
-use crate::access::{Access, Caller, Correlation};
+use crate::access::{Access, Caller, Correlation, Reserved};
 use crate::app::{AppState, Service};
 
 /// The protocol could not be spoken.
@@ -43,6 +43,7 @@ where
         caller: Caller::Local,
         workspace: genie_state::Workspace::alone(),
         correlation: Correlation::default(),
+        held: Reserved::default(),
     };
     let transport = AsyncRwTransport::new_server(read, write).with_max_line_length(longest);
     let serving = async {

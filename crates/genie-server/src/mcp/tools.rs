@@ -304,10 +304,12 @@ async fn answer(asked: Asked, arguments: JsonObject) -> Result<CallToolResult, F
         access,
         stop,
     } = asked;
+    let question = access.bounded(question);
+    let permit = service.admit_answer(&access, question.max_tokens).await?;
     let job = Job {
-        question: access.bounded(question),
+        question,
         field: "question",
-        permit: service.admit_answer(&access).await?,
+        permit,
         workspace: access.open(&service).await?,
         stop,
     };

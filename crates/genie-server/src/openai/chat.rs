@@ -54,10 +54,11 @@ pub(crate) async fn chat_completions(
     let question = access.bounded(request.question()?);
     completion.max_tokens = question.max_tokens;
     completion.has_form = question.form.is_some();
+    let permit = service.admit_answer(&access, question.max_tokens).await?;
     let job = Job {
         question,
         field: "messages",
-        permit: service.admit_answer(&access).await?,
+        permit,
         workspace: access.open(&service).await?,
         stop,
     };

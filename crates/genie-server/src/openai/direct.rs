@@ -88,7 +88,8 @@ pub(super) async fn complete(
     request: DirectRequest,
     body: DirectBody,
 ) -> Result<Response, Failure> {
-    let permit = service.admit_answer(&access).await?;
+    let most = request.request.max_tokens * request.choices;
+    let permit = service.admit_answer(&access, Some(most)).await?;
     let engine = access.open(service).await?.engine;
     let DirectRequest {
         stream,

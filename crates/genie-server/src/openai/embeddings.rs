@@ -16,6 +16,7 @@ use super::models::check_embedding_model;
 use crate::access::Access;
 use crate::app::Service;
 use crate::body::ApiJson;
+use crate::bounds::NotEmpty;
 use crate::failure::Failure;
 use crate::work::with_engine;
 
@@ -32,7 +33,9 @@ pub(crate) struct EmbeddingsRequest {
     input: Value,
     #[serde(default)]
     encoding_format: Encoding,
+    /// What the model was trained to be cut to, else its own number.
     #[serde(default)]
+    #[schemars(range(min = 1))]
     dimensions: Option<usize>,
     /// Not OpenAI's: what the texts are to the model, which knows questions
     /// from passages.
@@ -45,8 +48,8 @@ pub(crate) struct EmbeddingsRequest {
 #[serde(untagged)]
 #[allow(dead_code, reason = "only its schema is used")]
 enum InputSchema {
-    Text(String),
-    Texts(Vec<String>),
+    Text(NotEmpty),
+    Texts(#[schemars(length(min = 1, max = 2048))] Vec<NotEmpty>),
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]

@@ -19,6 +19,7 @@ use super::now;
 use crate::access::Access;
 use crate::app::Service;
 use crate::body::read;
+use crate::bounds::Purpose;
 use crate::conversations::IdPath;
 use crate::documents::{
     ApiQuery, Original, UPLOAD, check_label, check_quota, erase, index, original, ready,
@@ -37,9 +38,11 @@ const USUAL: usize = 10_000;
 
 /// The form of an upload.
 #[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
 #[allow(dead_code, reason = "only its schema is used")]
 pub(crate) struct FileForm {
     /// `assistants` or `user_data`.
+    #[schemars(with = "Purpose")]
     purpose: String,
     #[schemars(with = "Bytes")]
     file: Vec<u8>,

@@ -4,6 +4,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use axum::http::StatusCode;
+
+use crate::bounds::Order;
 use crate::failure::Failure;
 
 const LARGEST: usize = 10_000;
@@ -23,6 +26,7 @@ pub(crate) struct ListQuery {
     limit: Option<usize>,
     /// `asc`, by name, or `desc`.
     #[serde(default)]
+    #[schemars(with = "Option<Order>")]
     order: Option<String>,
     /// Only files for this purpose; all of them are for `assistants`.
     #[serde(default)]
@@ -72,7 +76,10 @@ impl ListQuery {
 fn place(all: &[Value], id: &str, field: &'static str) -> Result<usize, Failure> {
     all.iter()
         .position(|item| item["id"] == id)
-        .ok_or_else(|| Failure::invalid(field, "there is nothing with this id in the list"))
+        .ok_or_else(|| Failure {
+            status: StatusCode::NOT_FOUND,
+            ..Failure::invalid(field, "there is nothing with this id in the list")
+        })
 }
 
 #[cfg(test)]

@@ -18,13 +18,18 @@ use crate::question::{LONGEST_HISTORY, MAX_TOKENS};
 #[serde(default)]
 pub(crate) struct ChatRequest {
     pub(super) model: Option<String>,
+    #[schemars(length(min = 1, max = 200))]
     pub(super) messages: Vec<Message>,
     pub(super) stream: Option<bool>,
     stream_options: Option<StreamOptions>,
+    #[schemars(range(min = 0.0, max = 2.0))]
     temperature: Option<f32>,
+    #[schemars(range(min = 0.0, max = 1.0))]
     top_p: Option<f32>,
     seed: Option<i64>,
+    #[schemars(range(min = 1))]
     max_tokens: Option<usize>,
+    #[schemars(range(min = 1))]
     max_completion_tokens: Option<usize>,
     /// `documents`, which is what is taken where nothing is said: an answer
     /// from the documents, checked and cited. `none`: the language model

@@ -15,6 +15,7 @@ use super::models::check_embedding_model;
 use crate::access::Access;
 use crate::app::Service;
 use crate::body::ApiJson;
+use crate::bounds::{Asked, Ranked};
 use crate::failure::Failure;
 use crate::work::{Stop, with_engine_while};
 
@@ -33,15 +34,19 @@ const BUDGETS_MS: RangeInclusive<usize> = 1..=60_000;
 pub(crate) struct RerankRequest {
     #[serde(default)]
     model: Option<String>,
+    #[schemars(with = "Asked")]
     query: String,
+    #[schemars(length(min = 1, max = 256))]
     documents: Vec<Document>,
     #[serde(default)]
+    #[schemars(range(min = 1))]
     top_n: Option<usize>,
     #[serde(default)]
     return_documents: bool,
     /// Milliseconds after which no further text is read, 10000 unless said.
     /// At least 32 are.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 60000))]
     budget_ms: Option<usize>,
 }
 
@@ -49,8 +54,11 @@ pub(crate) struct RerankRequest {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum Document {
-    Text(String),
-    Object { text: String },
+    Text(#[schemars(with = "Ranked")] String),
+    Object {
+        #[schemars(with = "Ranked")]
+        text: String,
+    },
 }
 
 impl Document {

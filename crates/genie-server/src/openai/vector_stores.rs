@@ -21,6 +21,7 @@ use super::listing::ListQuery;
 use crate::access::{Access, Permission};
 use crate::app::Service;
 use crate::body::ApiJson;
+use crate::bounds::{Asked, Never};
 use crate::conversations::IdPath;
 use crate::documents::ApiQuery;
 use crate::failure::Failure;
@@ -56,11 +57,20 @@ pub(crate) struct AttachRequest {
     chunking_strategy: Option<Value>,
 }
 
+/// A text, alone or as the only one of a list.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only its schema is used")]
+enum OneText {
+    Text(Asked),
+    List(#[schemars(length(equal = 1))] Vec<Asked>),
+}
+
 /// A search in a store.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct StoreSearch {
     /// A text, or a list with one.
-    #[schemars(with = "String")]
+    #[schemars(with = "OneText")]
     query: Value,
     #[serde(default)]
     #[schemars(range(min = 1, max = 50))]
@@ -72,6 +82,7 @@ pub(crate) struct StoreSearch {
     #[serde(default)]
     ranking_options: Option<RankingOptions>,
     #[serde(default)]
+    #[schemars(with = "Option<Never>")]
     rewrite_query: Option<bool>,
 }
 

@@ -98,7 +98,7 @@ pub(super) fn routes() -> Vec<Route> {
             Answer,
             talk::create,
             Doc::new("Opens a conversation.")
-                .takes::<talk::TitleBody>()
+                .takes::<talk::OpeningBody>()
                 .gives::<talk::ConversationBody>(201)
         ),
         both!(

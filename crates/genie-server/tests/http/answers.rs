@@ -133,14 +133,14 @@ async fn a_streamed_answer_has_sources_then_text_then_the_whole() {
     assert_eq!(reply.header("content-type"), "text/event-stream");
     let events = reply.events();
     let names: Vec<_> = events.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["sources", "delta", "done"]);
+    assert_eq!(names, ["sources", "delta", "sentence", "citations", "done"]);
     // Clients that read line by line need the name before the body.
     assert!(reply.text.starts_with("event: sources\ndata: {"));
     assert!(reply.text.contains("\n\nevent: done\ndata: {"));
     let data = |at: usize| serde_json::from_str::<Value>(&events[at].1).expect("JSON");
     assert_eq!(data(0)["passages"][0]["text"], EXCHANGE);
     assert_eq!(data(1)["text"], "It connects 42 networks [1].");
-    let (mut done, mut expected) = (data(2), whole.json());
+    let (mut done, mut expected) = (data(4), whole.json());
     for body in [&mut done, &mut expected] {
         body["timings_ms"] = Value::Null;
     }
@@ -151,7 +151,7 @@ async fn a_streamed_answer_has_sources_then_text_then_the_whole() {
         json!({"question": ASKED, "stream": true}),
     )
     .await;
-    assert_eq!(by_field.events().len(), 3);
+    assert_eq!(by_field.events().len(), 5);
 }
 
 #[tokio::test]

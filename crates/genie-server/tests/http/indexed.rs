@@ -49,7 +49,7 @@ async fn documents_are_listed_in_pages() {
         let reply = get(&app, &format!("/api/v1/documents?{wrong}")).await;
         assert_eq!(reply.status, 400, "{wrong}");
     }
-    let largest = format!("/api/v1/documents?page={}&pageSize=1000", usize::MAX);
+    let largest = format!("/api/v1/documents?page={}&pageSize=1000", u32::MAX);
     assert_eq!(get(&app, &largest).await.status, 200);
 }
 
@@ -156,13 +156,14 @@ async fn readiness_tells_each_part_and_nothing_else_of_it() {
         (status, reply.json())
     };
     let part = |status: &str| json!({"status": status});
+    let chat = |status: &str, model: Value| json!({"status": status, "details": {"model": model, "chosen": {}}});
     let up = json!({
         "status": "UP",
         "components": {
             "index": part("UP"),
             "state": part("UNKNOWN"),
-            "embedding": part("UP"),
-            "chat": part("UP"),
+            "embedding": {"status": "UP", "details": {"model": "fake-embed"}},
+            "chat": chat("UP", json!("fake-chat")),
             "disk": part("UNKNOWN"),
         },
     });
@@ -171,13 +172,17 @@ async fn readiness_tells_each_part_and_nothing_else_of_it() {
     let (status, body) = parts(&silent()).await;
     assert_eq!(
         (status, &body["components"]["chat"]),
-        (200, &part("UNKNOWN"))
+        (200, &chat("UNKNOWN", json!(null)))
     );
     let ended = genie_server::app(state(Some(Arc::new(Talker::failing()))));
     let (status, body) = parts(&ended).await;
     assert_eq!(
         (status, &body["status"], &body["components"]["chat"]),
-        (503, &json!("OUT_OF_SERVICE"), &part("DOWN"))
+        (
+            503,
+            &json!("OUT_OF_SERVICE"),
+            &chat("DOWN", json!("fake-chat"))
+        )
     );
     let health = get(&ended, "/healthcheck").await;
     assert_eq!(

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use genie_core::Usage;
 use genie_server::{
     AppState, Delivery, Evaluation, EvaluationError, EvaluationReport, Evaluator, Fetched,
     Outbound, OutboundError, Watch,
@@ -261,7 +262,7 @@ async fn a_webhook_is_told_until_it_listens() {
         (403, &json!("address_not_allowed"))
     );
     let at_once = ask("https://allowed.example/hook", &[]).await;
-    assert_eq!(at_once.status, 400, "{}", at_once.text);
+    assert_eq!(at_once.status, 422, "{}", at_once.text);
     let queued = ask("https://allowed.example/hook", &LATER).await;
     let done = service.finished_at(queued.header("location"), &key).await;
     let delivery = loop {
@@ -453,6 +454,9 @@ async fn a_document_is_fetched_as_a_job() {
         (json!({"url": url, "text": "and text"}), 400),
         (json!({"uri": "a.md"}), 400),
         (json!({"url": url, "uri": ""}), 400),
+        (json!({"url": url, "text": null}), 400),
+        // As the description allows it, for the query may say it.
+        (json!({"text": "and no name"}), 422),
     ] {
         let reply = service
             .ask("POST", "/api/v1/documents", &key, Some(body.clone()))
@@ -473,7 +477,7 @@ async fn without_a_way_out_nothing_is_fetched() {
         .await;
     assert_eq!(
         (reply.status.as_u16(), &reply.json()["code"]),
-        (501, &json!("no_outbound"))
+        (403, &json!("no_outbound"))
     );
 }
 
@@ -553,6 +557,12 @@ impl Evaluator for Judge {
         std::fs::write(evaluation.folder.join("items"), evaluation.suite).expect("a file");
         let questions = self.check(evaluation.suite)?;
         assert!(watch.tell(0, questions as u64));
+        for _ in 0..questions {
+            watch.answered(Usage {
+                prompt_tokens: 30,
+                completion_tokens: 7,
+            });
+        }
         self.gate.wait();
         if !watch.tell(1, questions as u64) {
             return Err(EvaluationError::Stopped);
@@ -725,6 +735,84 @@ async fn who_is_listed_no_more_gets_no_answer_later() {
     let events: Vec<_> = delivered.iter().map(|(id, event, _)| (id, event)).collect();
     // That there is no answer is told; the answer is not.
     assert_eq!(events, [(&early, &"answer.failed".to_owned())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_an_evaluation_are_used_like_others() {
+    let gate = Arc::new(Gate::default());
+    let mut service = with_judge(&gate).await;
+    let (stop, working) = service.work();
+    let key = service.key(Some("health"), Role::Evaluator).await;
+    let owner = service.key(Some("health"), Role::Owner).await;
+    let start = async || {
+        let suite = Some(json!({"id": "1"}));
+        let started = service
+            .ask("POST", "/api/v1/evaluations", &key, suite)
+            .await;
+        assert!(
+            [202, 429].contains(&started.status.as_u16()),
+            "{}",
+            started.text
+        );
+        started
+    };
+    let used = async || {
+        let usage = service.ask("GET", "/api/v1/usage", &key, None).await.json();
+        let rows = usage["results"].as_array().expect("rows").clone();
+        let sum = |what: &str| {
+            rows.iter()
+                .filter_map(|row| row[what].as_u64())
+                .sum::<u64>()
+        };
+        (
+            sum("answers"),
+            sum("prompt_tokens"),
+            sum("completion_tokens"),
+        )
+    };
+    gate.open();
+    let first = start().await;
+    let done = service.finished_at(first.header("location"), &key).await;
+    assert_eq!(done["state"], "done", "{done}");
+    let second = start().await;
+    let done = service.finished_at(second.header("location"), &key).await;
+    assert_eq!(done["state"], "done", "{done}");
+    // One answer of 30 and 7 tokens each.
+    let settings = json!({"settings": {"answers_per_day": 2}});
+    let path = "/api/v1/workspaces/health";
+    let changed = service.ask("PATCH", path, &owner, Some(settings)).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    assert_eq!(start().await.json()["code"], "quota_used_up");
+    stop.send(()).expect("it runs");
+    working.await.expect("no panic");
+    assert_eq!(used().await, (2, 60, 14));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_evaluation_ends_where_a_quota_is_used_up() {
+    let gate = Arc::new(Gate::default());
+    let mut service = with_judge(&gate).await;
+    let (stop, working) = service.work();
+    let owner = service.key(Some("health"), Role::Owner).await;
+    let settings = json!({"settings": {"tokens_per_day": 37}});
+    let path = "/api/v1/workspaces/health";
+    service.ask("PATCH", path, &owner, Some(settings)).await;
+    let suite = Some(json!({"id": "1"}));
+    let started = service
+        .ask("POST", "/api/v1/evaluations", &owner, suite)
+        .await;
+    let place = started.header("location").to_owned();
+    // The judge is told to stop while it waits.
+    let opening = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        gate.open();
+    };
+    let (ended, ()) = tokio::join!(service.finished_at(&place, &owner), opening);
+    assert_eq!(ended["state"], "failed", "{ended}");
+    let reason = ended["reason"].as_str().expect("a reason");
+    assert!(reason.contains("tokens_per_day"), "{reason}");
+    stop.send(()).expect("it runs");
+    working.await.expect("no panic");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,13 +52,16 @@ async fn a_workspace_is_made_changed_and_erased() {
         json!({"id": "x", "settings": {"top_k": 0}}),
         json!({"id": "x", "settings": {"languages": ["de"]}}),
         json!({"id": "x", "settings": {"colour": "red"}}),
-        json!({"id": "x", "settings": {"model": "not-offered"}}),
         json!({"id": "x", "settings": {"style": "ornate"}}),
         json!({"id": "x", "name": " "}),
     ] {
         let reply = ask("POST", "/api/v1/workspaces", Some(wrong.clone())).await;
         assert_eq!(reply.status, 400, "{wrong}");
     }
+    // What models there are stands in no description.
+    let model = json!({"id": "x", "settings": {"model": "not-offered"}});
+    let refused = ask("POST", "/api/v1/workspaces", Some(model)).await;
+    assert_eq!(refused.status, 422, "{}", refused.text);
     let changed = ask(
         "PATCH",
         "/api/v1/workspaces/transport",
@@ -150,13 +153,21 @@ async fn keys_are_made_rotated_and_revoked() {
     for wrong in [
         json!({"name": "", "role": "reader"}),
         json!({"name": "x", "role": "king"}),
-        json!({"name": "x", "role": "reader", "scopes": ["manage"]}),
         json!({"name": "x", "role": "reader", "scopes": ["fly"]}),
-        json!({"name": "x", "role": "reader", "expires": "2001-01-01T00:00:00Z"}),
         json!({"name": "x", "role": "reader", "expires": "soon"}),
     ] {
         let reply = service.ask("POST", path, &owner, Some(wrong.clone())).await;
         assert_eq!(reply.status, 400, "{wrong}");
+    }
+    // As the description has it, and of no use.
+    for senseless in [
+        json!({"name": "x", "role": "reader", "scopes": ["manage"]}),
+        json!({"name": "x", "role": "reader", "expires": "2001-01-01T00:00:00Z"}),
+    ] {
+        let reply = service
+            .ask("POST", path, &owner, Some(senseless.clone()))
+            .await;
+        assert_eq!(reply.status, 422, "{senseless}");
     }
 }
 
@@ -251,7 +262,7 @@ async fn a_conversation_is_kept_rated_exported_and_erased() {
             .await
     };
     assert_eq!(rate(answer, json!({"rating": 6})).await.status, 400);
-    assert_eq!(rate(answer, json!({})).await.status, 400);
+    assert_eq!(rate(answer, json!({})).await.status, 422);
     assert_eq!(rate(question, json!({"rating": 5})).await.status, 404);
     assert_eq!(
         rate(answer, json!({"rating": 5, "wrong_citation": 1}))
@@ -670,6 +681,78 @@ async fn quotas_of_answers_and_tokens_end_for_the_key_or_the_workspace() {
     let elsewhere = service.key(Some("energy"), Role::Editor).await;
     filled(&service, &elsewhere).await;
     assert_eq!(answer(&elsewhere).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_at_the_same_time_do_not_go_over_a_quota() {
+    let talker = Talker::saying(&["It connects 42 networks. "]).pausing(Duration::from_millis(20));
+    let service = service(Some(Arc::new(talker)), with_keys).await;
+    let editor = service.key(Some("health"), Role::Editor).await;
+    filled(&service, &editor).await;
+    let owner = service.key(Some("health"), Role::Owner).await;
+    let made = async |quotas: Value| {
+        let body = json!({"name": "kiosk", "role": "reader", "quotas": quotas});
+        let path = "/api/v1/workspaces/health/keys";
+        let made = service.ask("POST", path, &owner, Some(body)).await;
+        made.json()["secret"].as_str().expect("a secret").to_owned()
+    };
+    let answers_of = async |key: &str, number: usize, most: Option<usize>| {
+        let asked = (0..number).map(|at| {
+            let body = json!({"question": QUESTION, "stream": at % 2 == 1, "max_tokens": most});
+            service.ask("POST", "/api/v1/answer", key, Some(body))
+        });
+        let replies = futures_util::future::join_all(asked).await;
+        for reply in &replies {
+            let told = if reply.status == 429 {
+                "quota_used_up"
+            } else {
+                "42 networks"
+            };
+            assert!(reply.text.contains(told), "{}", reply.text);
+        }
+        replies.iter().filter(|reply| reply.status == 200).count()
+    };
+    let answers = async |key: &str, number: usize| answers_of(key, number, None).await;
+
+    // Of a key, all at once, and with some before.
+    let four = made(json!({"answers_per_day": 4})).await;
+    assert_eq!(answers(&four, 12).await, 4);
+    assert_eq!(answers(&four, 3).await, 0);
+    let four = made(json!({"answers_per_day": 4})).await;
+    assert_eq!(answers(&four, 1).await, 1);
+    assert_eq!(answers(&four, 12).await, 3);
+
+    // An answer counts as so many tokens as it may have until it has ended,
+    // with far fewer.
+    let two = made(json!({"tokens_per_day": 10_000})).await;
+    assert_eq!(answers_of(&two, 6, Some(5000)).await, 2);
+    assert_eq!(answers_of(&two, 6, Some(5000)).await, 2);
+
+    // Of a workspace, by whoever.
+    let settings = json!({"settings": {"answers_per_day": 17}});
+    let path = "/api/v1/workspaces/health";
+    let changed = service.ask("PATCH", path, &owner, Some(settings)).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    let (one, other) = tokio::join!(answers(&editor, 6), answers(&owner, 6));
+    assert_eq!(one + other, 17 - 12);
+}
+
+#[tokio::test]
+async fn an_answer_that_fails_gives_its_place_in_a_quota_back() {
+    let service = service(Some(Arc::new(Talker::failing())), with_keys).await;
+    let editor = service.key(Some("health"), Role::Editor).await;
+    filled(&service, &editor).await;
+    let owner = service.key(Some("health"), Role::Owner).await;
+    let settings = json!({"settings": {"answers_per_day": 1}});
+    let path = "/api/v1/workspaces/health";
+    service.ask("PATCH", path, &owner, Some(settings)).await;
+    for _ in 0..3 {
+        let body = json!({"question": QUESTION});
+        let reply = service
+            .ask("POST", "/api/v1/answer", &editor, Some(body))
+            .await;
+        assert_eq!(reply.status, 503, "{}", reply.text);
+    }
 }
 
 #[tokio::test]

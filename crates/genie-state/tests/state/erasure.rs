@@ -10,8 +10,8 @@ crate::both!(
 
 mod cases {
     use genie_state::{
-        Database, NewConversation, NewFeedback, NewJob, NewMessage, Owner, StateError, Timestamp,
-        UsageDelta,
+        Database, KeyId, NewConversation, NewFeedback, NewJob, NewMessage, Owner, StateError,
+        Subject, Timestamp, UsageDelta,
     };
 
     use sqlx::{AnyConnection, Connection};
@@ -203,6 +203,24 @@ mod cases {
         let data = data.await.expect("read");
         assert!(data.conversations.is_empty() && data.feedback.is_empty());
         assert!(data.usage.is_empty());
+        // What was used is nobody's then, and used all the same.
+        let now = Timestamp::now();
+        let used = place.state.used_in(&ana.workspace, now).await;
+        assert_eq!(used.expect("counted").answers_today, 4);
+        // A key does not have its quota anew.
+        let kiosk = Subject::key(&KeyId::random());
+        let answers = UsageDelta {
+            answers: 2,
+            ..UsageDelta::default()
+        };
+        let counted = place
+            .state
+            .count_usage(&ana.workspace, &kiosk, answers, now);
+        counted.await.expect("counted");
+        let erased = place.state.erase_subject(&ana.workspace, &kiosk).await;
+        assert_eq!(erased.expect("nothing to erase"), 0);
+        let used = place.state.used_by(&kiosk, now).await;
+        assert_eq!(used.expect("counted").answers_today, 2);
         let jobs = place
             .state
             .jobs(&ana.workspace, whole())

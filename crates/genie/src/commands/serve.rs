@@ -18,7 +18,7 @@ use crate::outbound::Client;
 use crate::suites::Suites;
 use crate::tenants::{Sink, Tenants};
 use crate::warm::{read_dictionaries, warm_up};
-use crate::wiring::{self, Parts, Vectors};
+use crate::wiring::{self, Installed, Parts, Vectors};
 use crate::{Ended, interrupt, progress, settings, telemetry};
 
 use super::backup::Live;
@@ -95,12 +95,12 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
         edge.set_holder_url(Some(format!("{scheme}://{address}")))?;
     }
     let store = Arc::clone(&parts.store);
-    let load = {
-        let (common, config) = (common.clone(), config.clone());
-        move |name: &str| wiring::loaded(&common, &config, name)
+    let installed = Installed {
+        common: common.clone(),
+        config: config.clone(),
     };
-    let load = Box::new(load);
-    let tenants = Arc::new(Tenants::new(vectors, generate, load, config.clone(), store));
+    let tenants = Tenants::new(vectors, generate, installed, config.clone(), store);
+    let tenants = Arc::new(tenants);
     let backups = Live::new(config.clone(), Arc::clone(&tenants))?;
     let mut service = AppState::new(Arc::clone(&engine), config.server);
     service.server.listen = address;

@@ -32,6 +32,7 @@ use crate::access::{Access, Done, Permission};
 use crate::answer::events;
 use crate::app::Service;
 use crate::body::ApiJson;
+use crate::bounds::Never;
 use crate::conversations::IdPath;
 use crate::documents::ApiQuery;
 use crate::failure::Failure;
@@ -82,10 +83,12 @@ pub(crate) async fn create(
         question: question.text.clone(),
     };
     let streams = request.streams();
+    let question = access.bounded(question);
+    let permit = service.admit_answer(&access, question.max_tokens).await?;
     let job = Job {
-        question: access.bounded(question),
+        question,
         field: "input",
-        permit: service.admit_answer(&access).await?,
+        permit,
         workspace: access.open(&service).await?,
         stop,
     };
@@ -110,6 +113,7 @@ pub(crate) async fn create(
 pub(crate) struct ShowQuery {
     /// A stored response is not told again piece by piece.
     #[serde(default)]
+    #[schemars(with = "Option<Never>")]
     stream: Option<bool>,
 }
 

@@ -45,8 +45,11 @@ pub(crate) struct ResponsesRequest {
     /// Whether question and answer are kept; they are unless this is false.
     store: Option<bool>,
     stream: Option<bool>,
+    #[schemars(range(min = 1))]
     max_output_tokens: Option<usize>,
+    #[schemars(range(min = 0.0, max = 2.0))]
     temperature: Option<f32>,
+    #[schemars(range(min = 0.0, max = 1.0))]
     top_p: Option<f32>,
     metadata: Option<BTreeMap<String, String>>,
     /// `file_search` over the vector store that a workspace is.
@@ -76,6 +79,7 @@ struct Tool {
     #[serde(default)]
     vector_store_ids: Vec<String>,
     #[serde(default)]
+    #[schemars(range(min = 1, max = 50))]
     max_num_results: Option<usize>,
     #[serde(default)]
     filters: Option<Value>,

@@ -83,7 +83,7 @@ pub(super) fn shown(bar: &ProgressBar, suite: &Suite, step: Step<'_>) -> Control
     let shown = match step {
         Step::Indexing { name, done, total } => Some((format!("indexing {name}"), done, total)),
         Step::Asking { done, total } => Some((format!("asking {}", suite.name), done, total)),
-        Step::Working => None,
+        Step::Answered(_) | Step::Working => None,
     };
     if let Some((what, done, total)) = shown {
         bar.set_message(what);
