@@ -135,7 +135,9 @@ fn answers_end_with_the_quota(genie: &Genie) {
                     given += 1;
                 } else {
                     assert_eq!(reply.status, 429, "{}", reply.text);
-                    assert_eq!(reply.json()["code"], "quota_used_up");
+                    // While the others are answered, or when they are.
+                    let code = &reply.json()["code"];
+                    assert!(code == "busy" || code == "quota_used_up", "{code}");
                 }
             }
             given

@@ -120,7 +120,8 @@ pub trait Embed: Send + Sync {
 pub enum Tongues {
     /// All of them are.
     One,
-    /// They are not, or nobody knows.
+    /// They are not, or that of the query is not known, or that of no passage.
+    /// Passages whose language is not known decide nothing beside others.
     Several,
 }
 

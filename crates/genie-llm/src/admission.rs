@@ -11,6 +11,9 @@ use genie_core::{Tenant, WatchWork, Work};
 const REMEMBERED: usize = 32;
 /// What is longer ago says nothing about the speed of now.
 const LATELY: Duration = Duration::from_secs(300);
+/// Those who leave within it after the first one filled places that were
+/// free, which says nothing about the speed at which they become free.
+const BURST: Duration = Duration::from_millis(500);
 /// How long whoever is refused is asked to stay away: where nothing is known,
 /// and at least and at most.
 const UNKNOWN: Duration = Duration::from_secs(2);
@@ -62,9 +65,15 @@ impl Room {
         let mut left = self.left.iter().filter(lately);
         // From the first one on: what left before it is not known.
         let Some((since, _)) = left.next() else {
-            return UNKNOWN;
+            // Some wait, and for a long time none of them went on.
+            return if self.left.is_empty() {
+                UNKNOWN
+            } else {
+                LATEST
+            };
         };
-        let counted: usize = left.map(|(_, tokens)| tokens).sum();
+        let in_turn = left.skip_while(|(when, _)| when.duration_since(*since) < BURST);
+        let counted: usize = in_turn.map(|(_, tokens)| tokens).sum();
         if counted == 0 {
             return UNKNOWN;
         }
@@ -138,8 +147,11 @@ impl Waiting {
         let own = room.each.get(tenant).copied().unwrap_or_default();
         if !room.all.takes(tokens, self.limit) || !own.takes(tokens, self.share) {
             let all = room.all.in_the_way(tokens, self.limit);
-            let own = own.in_the_way(tokens, self.share);
-            return Err(room.until_left(all.max(own), Instant::now()));
+            // Tenants take turns, so that for one of its own to leave one of
+            // each leaves.
+            let own = own.in_the_way(tokens, self.share) * room.each.len();
+            let before = all.max(own).min(room.all.tokens);
+            return Err(room.until_left(before, Instant::now()));
         }
         room.all.add(tokens);
         room.each.entry(tenant.clone()).or_default().add(tokens);
@@ -303,10 +315,13 @@ mod tests {
         room.left.truncate(2);
         assert_eq!(room.until_left(1 << 40, now), LATEST);
         assert_eq!(room.until_left(1, now), SOONEST);
-        assert_eq!(room.until_left(1, now + 2 * LATELY), UNKNOWN);
+        assert_eq!(room.until_left(1, now + 2 * LATELY), LATEST);
+        // Who filled free places at once tells no speed.
+        room.left = std::iter::repeat_n((now, 200), 8).collect();
+        assert_eq!(room.until_left(200, now + Duration::from_secs(20)), UNKNOWN);
         drop(room);
         tickets.pop();
-        assert_eq!(locked(&waiting.room).left.len(), 3);
+        assert_eq!(locked(&waiting.room).left.len(), 9);
         tickets.clear();
         assert!(locked(&waiting.room).left.is_empty());
     }

@@ -140,6 +140,7 @@ impl Engine {
         let query = checked(&request.query)?;
         let understood = Understood {
             language: self.language_of(query, request.language),
+            asked_in: request.language.or_else(|| self.detect(query)),
             search_text: query.to_owned(),
             filter: request.filter,
         };
@@ -151,6 +152,12 @@ impl Engine {
     #[must_use]
     pub fn most_tokens(&self) -> usize {
         self.parts.answer.max_tokens
+    }
+
+    /// Tokens of passages in the prompt of an answer at most.
+    #[must_use]
+    pub fn context_tokens(&self) -> usize {
+        self.parts.answer.context_tokens
     }
 
     /// Answers a question, telling on the way which passages are used and
@@ -176,9 +183,12 @@ impl Engine {
             }
         }
         let language = self.language_of(&text, question.language);
+        let search_text = question.search_text();
         let understood = Understood {
             language,
-            search_text: question.search_text(),
+            // The answer may be wanted in another one.
+            asked_in: self.detect(&search_text),
+            search_text,
             filter: question.filter.clone(),
         };
         let limit = question.top_k.unwrap_or(self.parts.retrieval.top_k);
@@ -300,6 +310,7 @@ impl Engine {
         let started = Instant::now();
         let Understood {
             language,
+            asked_in,
             search_text,
             filter,
         } = understood;
@@ -335,6 +346,7 @@ impl Engine {
         let ranking = Ranking {
             query: &search_text,
             language,
+            asked_in,
             today: Date::of(SystemTime::now()),
             fusion: retrieval.fusion,
             comparison: late.zip(tokens.as_ref()),
@@ -354,10 +366,13 @@ impl Engine {
     }
 
     fn language_of(&self, text: &str, wanted: Option<Language>) -> Language {
-        let readers = &self.parts.answer.languages;
         wanted
-            .or_else(|| LanguageDetector.detect_among(text, readers))
+            .or_else(|| self.detect(text))
             .unwrap_or(Language::English)
+    }
+
+    fn detect(&self, text: &str) -> Option<Language> {
+        LanguageDetector.detect_among(text, &self.parts.answer.languages)
     }
 
     #[tracing::instrument(name = "embed", skip_all)]
@@ -379,7 +394,10 @@ impl Engine {
 
 /// A question ready for retrieval.
 struct Understood {
+    /// The one to answer in.
     language: Language,
+    /// The one that it is asked in, where that is known.
+    asked_in: Option<Language>,
     search_text: String,
     filter: genie_core::Filter,
 }

@@ -30,10 +30,22 @@ pub(crate) struct Forming<'a> {
 impl Forming<'_> {
     /// Has the answer written, and says of each value where it stands.
     pub(crate) fn write(self, on_text: OnText<'_>) -> Result<(Formed, Usage), RagError> {
+        // Only quotes that there are.
+        let form = match self.form {
+            Constraint::Citing(ids) => {
+                let is_there = |id: &&String| {
+                    self.citations
+                        .iter()
+                        .any(|it| it.number.to_string() == **id)
+                };
+                Constraint::Citing(ids.iter().filter(is_there).cloned().collect())
+            }
+            form => form.clone(),
+        };
         let request = GenerateRequest {
-            constraint: Some(self.form.clone()),
+            constraint: Some(form.clone()),
             sampling: self.question.sampling.clone(),
-            ..GenerateRequest::new(self.messages(), self.max_tokens)
+            ..GenerateRequest::new(self.messages(&form), self.max_tokens)
         };
         let mut cancelled = false;
         let generation = self.generate.generate(request, &mut |_| {
@@ -54,19 +66,20 @@ impl Forming<'_> {
         Ok((formed, generation.usage))
     }
 
-    fn messages(&self) -> Vec<ChatMessage> {
+    fn messages(&self, form: &Constraint) -> Vec<ChatMessage> {
         let quotes: String = self
             .citations
             .iter()
             .map(|citation| format!("[{}] {}\n", citation.number, citation.quote))
             .collect();
-        let wanted = match self.form {
+        let wanted = match form {
             Constraint::JsonObject => "as a JSON object".to_owned(),
             Constraint::JsonSchema(schema) => format!("as JSON that has this schema: {schema}"),
             Constraint::Regex(expression) => {
                 format!("as a text that matches this regular expression: {expression}")
             }
             Constraint::OneOf(texts) => format!("as one of: {}", texts.join(" | ")),
+            Constraint::Citing(ids) if ids.is_empty() => "in sentences".to_owned(),
             Constraint::Citing(ids) => format!(
                 "in sentences, each with the number of its quote behind it in square brackets, \
                  which may be: {}",
@@ -99,18 +112,13 @@ impl Forming<'_> {
             Constraint::JsonObject | Constraint::JsonSchema(_)
         );
         if matches!(self.form, Constraint::Citing(_)) {
-            // What stands before each number, which itself says nothing.
-            let pieces = text
-                .split('[')
-                .enumerate()
-                .map(|(index, piece)| match index {
-                    0 => piece,
-                    _ => piece.split_once(']').map_or(piece, |(_, behind)| behind),
-                });
-            let spoken = pieces.filter(|piece| !words_of(piece).trim().is_empty());
-            values.extend(spoken.enumerate().map(|(index, piece)| FormedValue {
+            let spoken = pieces(text).filter(|(piece, _)| !words_of(piece).trim().is_empty());
+            values.extend(spoken.enumerate().map(|(index, (piece, id))| FormedValue {
                 path: format!("/{index}"),
-                support: sources.of_text(piece),
+                support: match id {
+                    Some(id) => sources.of_cited(piece, id),
+                    None => sources.of_text(piece),
+                },
             }));
             return values;
         }
@@ -194,6 +202,19 @@ impl Sources {
         self.find(|source, _| source.contains(&words))
     }
 
+    /// Of a text with the number of a quote behind it: that quote has to say
+    /// it.
+    fn of_cited(&self, text: &str, id: &str) -> ValueSupport {
+        let words = words_of(text);
+        let says = |(number, source, _): &&(usize, String, Figures)| {
+            number.to_string() == id && source.contains(&words)
+        };
+        match self.cited.iter().find(says) {
+            Some((number, ..)) => ValueSupport::Cited(*number),
+            None => ValueSupport::Missing,
+        }
+    }
+
     fn of_number(&self, number: &str) -> ValueSupport {
         let wanted = figures(number);
         self.find(|_, found| {
@@ -212,6 +233,23 @@ impl Sources {
             None => ValueSupport::Missing,
         }
     }
+}
+
+/// What stands before each id in square brackets, with that id, and what is
+/// behind the last one. The beginning of an id that was cut is left out.
+fn pieces(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let left = rest.take()?;
+        let Some((before, behind)) = left.split_once('[') else {
+            return Some((left, None));
+        };
+        let Some((id, after)) = behind.split_once(']') else {
+            return Some((before, None));
+        };
+        rest = Some(after);
+        Some((before, Some(id)))
+    })
 }
 
 /// The sentences of an answer with the number behind each.

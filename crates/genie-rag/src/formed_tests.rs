@@ -70,23 +70,48 @@ fn support(written: &str) -> Vec<(String, ValueSupport)> {
 #[test]
 fn what_stands_before_each_number_is_a_value() {
     let form = Constraint::Citing(vec!["1".to_owned(), "2".to_owned()]);
-    let formed = formed(
-        &form,
-        "The exchange of Łódź opened in 2019 [1]. It has 17 members [2] and connects 42 networks.",
-    );
-    let found: Vec<_> = formed
-        .values
-        .iter()
-        .map(|it| (it.path.as_str(), it.support))
-        .collect();
-    assert_eq!(
-        found,
-        [
-            ("/0", ValueSupport::Cited(1)),
-            ("/1", ValueSupport::Missing),
-            ("/2", ValueSupport::Missing),
-        ]
-    );
+    let support = |written: &str| -> Vec<(String, ValueSupport)> {
+        let values = formed(&form, written).values.into_iter();
+        values.map(|value| (value.path, value.support)).collect()
+    };
+    let opened = "The exchange of Łódź opened in 2019";
+    for (written, expected) in [
+        (
+            format!("{opened} [1]. It has 17 members [2]."),
+            vec![ValueSupport::Cited(1), ValueSupport::Missing],
+        ),
+        // The other quote does not say it.
+        (format!("{opened} [2]."), vec![ValueSupport::Missing]),
+        // Without a number, and with one that was cut.
+        (opened.to_owned(), vec![ValueSupport::Cited(1)]),
+        (format!("{opened} [1"), vec![ValueSupport::Cited(1)]),
+    ] {
+        let paths = (0..).map(|index| format!("/{index}"));
+        let expected: Vec<_> = paths.zip(expected).collect();
+        assert_eq!(support(&written), expected, "{written}");
+    }
+}
+
+#[test]
+fn only_quotes_that_there_are_can_be_cited() {
+    let ids = |ids: &[&str]| Constraint::Citing(ids.iter().map(|id| (*id).to_owned()).collect());
+    for (asked, given) in [(ids(&["2", "9"]), ids(&["2"])), (ids(&["x"]), ids(&[]))] {
+        let model = FakeGenerate::new().answering("It opened in 2019.");
+        let question = Question::new("When did it open?");
+        let citations = citations();
+        let forming = Forming {
+            question: &question,
+            form: &asked,
+            answer: ANSWER,
+            citations: &citations,
+            generate: &model,
+            max_tokens: 50,
+        };
+        forming
+            .write(&mut |_| ControlFlow::Continue(()))
+            .expect("written");
+        assert_eq!(model.seen()[0].constraint.as_ref(), Some(&given));
+    }
 }
 
 #[test]

@@ -24,8 +24,10 @@ const ROUND: usize = 16;
 pub(crate) struct Ranking<'a> {
     /// The query as it was asked.
     pub(crate) query: &'a str,
-    /// Its language.
+    /// The language of the answer.
     pub(crate) language: Language,
+    /// The language of the query, where it is known.
+    pub(crate) asked_in: Option<Language>,
     /// Today, which dates are compared with.
     pub(crate) today: Option<Date>,
     /// How the hits' scores came about.
@@ -105,11 +107,11 @@ impl Ranking<'_> {
         found
     }
 
-    /// Whether all hits whose language is known are in that of the question.
+    /// Whether all hits whose language is known are in that of the query.
     /// Scores have to compare, so one that is not decides for all.
     fn tongues(&self, hits: &[Hit]) -> Tongues {
         let mut known = hits.iter().filter_map(|hit| hit.chunk.language).peekable();
-        if known.peek().is_some() && known.all(|language| language == self.language) {
+        if known.peek().is_some() && known.all(|language| Some(language) == self.asked_in) {
             Tongues::One
         } else {
             Tongues::Several

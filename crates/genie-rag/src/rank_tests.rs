@@ -58,6 +58,7 @@ fn ranking<'a>(query: &'a str, config: &'a RerankConfig, limit: usize) -> Rankin
     Ranking {
         query,
         language: Language::English,
+        asked_in: Some(Language::English),
         today: Date::new(2026, 1, 31),
         fusion: Fusion::Rrf,
         comparison: None,

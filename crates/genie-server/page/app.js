@@ -305,25 +305,36 @@ function showHandOver(handOver) {
   const note = byId("hand-over");
   note.hidden = !handOver;
   if (!handOver) return;
-  const pieces = handOver.contact.split(/([^\s,;()<>]*[@:][^\s,;()<>]*|\+?\d[\d ./-]{4,}\d)/);
+  const pieces = handOver.contact.split(ADDRESS);
   const contact = element("bdi");
-  contact.append(...pieces.map((piece, position) => {
+  contact.append(...pieces.flatMap((piece, position) => {
     if (position % 2 === 0) return piece;
-    const target = linkOf(piece);
-    const part = element(target ? "a" : "span", "whole", piece);
+    const [whole, behind] = withoutEnd(piece);
+    const target = linkOf(whole);
+    const part = element(target ? "a" : "span", "whole", whole);
     if (target) {
       part.href = target;
       part.rel = "noreferrer";
     }
-    return part;
+    return [part, behind];
   }));
   note.replaceChildren(texts.handOver, " ", contact);
 }
 
+// Addresses of pages and of mail, and telephone numbers.
+const ADDRESS =
+  /(https:\/\/[^\s<>"，。；：！？（）、،؛؟]+|[\w.%+-]+@[\w-]+(?:\.[\w-]+)+|\+?\d[\d ./-]{4,}\d)/;
+
+// What ends a sentence or a bracket is no part of an address that it follows.
+function withoutEnd(piece) {
+  const end = piece.includes("(") ? /[.,;:!?']+$/ : /[.,;:!?')\]]+$/;
+  const whole = piece.replace(end, "");
+  return [whole, piece.slice(whole.length)];
+}
+
 function linkOf(piece) {
-  if (/^https:\/\/\S+$/.test(piece)) return piece;
-  if (/^[^\s@:/?&]+@[^\s@:/?&]+$/.test(piece)) return `mailto:${piece}`;
-  return null;
+  if (piece.startsWith("https://")) return piece;
+  return piece.includes("@") ? `mailto:${piece}` : null;
 }
 
 // Each [n] that has a source becomes a link to it; others stay text.

@@ -201,11 +201,14 @@ async fn answer(
         None => (None, question),
     };
     let question = access.bounded(question);
-    service.reserve(&access, question.max_tokens).await?;
+    // Nothing is held while it waits for its turn.
+    let permit = service.admit_in_time().await?;
+    let expected = service.of_answer(question.max_tokens);
+    service.reserve(&access, expected).await?;
     let asked = work::Job {
         question,
         field: "question",
-        permit: service.admit_in_time().await?,
+        permit,
         workspace: access.open(service).await?,
         stop: Stop::default(),
     };

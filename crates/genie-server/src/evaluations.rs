@@ -283,6 +283,7 @@ pub(crate) async fn run(
         workspace.clone(),
         Correlation::default(),
     );
+    let has_answers = queued.answers;
     let evaluating = {
         let (workspace, watch) = (workspace.clone(), Arc::clone(watch));
         let folder = folder.clone();
@@ -299,8 +300,9 @@ pub(crate) async fn run(
             evaluator.run(&evaluation, &watch)
         })
     };
-    let (evaluated, used_up) = metered(service, &access, watch, evaluating).await;
-    if let Some(failure) = used_up {
+    let (evaluated, used_up) = metered(service, &access, watch, evaluating, has_answers).await;
+    // One that had ended by then is as good as any.
+    if let (Ok(Err(EvaluationError::Stopped)), Some(failure)) = (&evaluated, used_up) {
         clear(folder).await;
         return failed(&failure.message);
     }
@@ -329,13 +331,14 @@ pub(crate) async fn run(
     outcome
 }
 
-/// Counts the answers of an evaluation while it is made, and stops it where a
-/// quota is used up by them; what came of it, and which.
+/// Counts the answers of an evaluation while it is made, and where it has some
+/// stops it when a quota is used up; what came of it, and which.
 async fn metered<T>(
     service: &Service,
     access: &Access,
     watch: &Watch,
     evaluating: impl Future<Output = T>,
+    has_answers: bool,
 ) -> (T, Option<Failure>) {
     let mut evaluating = std::pin::pin!(evaluating);
     let mut used_up = None;
@@ -352,7 +355,8 @@ async fn metered<T>(
             return (ended, used_up);
         }
         // What can't be looked up now is looked up again.
-        if let Err(failure) = service.within_quotas(access).await
+        if has_answers
+            && let Err(failure) = service.within_quotas(access).await
             && failure.code == USED_UP
             && used_up.is_none()
         {

@@ -32,7 +32,16 @@ struct Counts {
 struct Hold {
     workspace: WorkspaceId,
     subject: Subject,
-    tokens: u64,
+    work: Expected,
+}
+
+/// What somebody is let in for, at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Expected {
+    /// Answers from documents: one, or none for a text of the model alone.
+    pub(crate) answers: u64,
+    /// Tokens of prompt and answer.
+    pub(crate) tokens: u64,
 }
 
 /// The place of an answer that is being made among those that quotas count.
@@ -47,6 +56,14 @@ impl Drop for Held {
     fn drop(&mut self) {
         lock(&self.counts).held.remove(&self.id);
     }
+}
+
+/// What is not written down yet.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Waiting {
+    pub(crate) used: Used,
+    /// What is being used.
+    pub(crate) held: Used,
 }
 
 fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
@@ -126,15 +143,15 @@ impl Meter {
         self.turn.lock().await
     }
 
-    /// Counts an answer as being made, of so many tokens at most.
-    pub(crate) fn hold(&self, access: &Access, tokens: u64) -> Held {
+    /// Counts an answer as being made.
+    pub(crate) fn hold(&self, access: &Access, work: Expected) -> Held {
         let mut counts = lock(&self.counts);
         let id = counts.next;
         counts.next += 1;
         let hold = Hold {
             workspace: access.workspace.id.clone(),
             subject: access.caller.subject(),
-            tokens,
+            work,
         };
         counts.held.insert(id, hold);
         Held {
@@ -145,25 +162,31 @@ impl Meter {
 
     /// What of those that are chosen is not written down yet, which is what
     /// they used in the last seconds, and what they are using.
-    pub(crate) fn waiting(&self, is_meant: impl Fn(&WorkspaceId, &Subject) -> bool) -> Used {
-        let mut sum = Used::default();
-        let mut add = |answers, tokens| {
+    pub(crate) fn waiting(&self, is_meant: impl Fn(&WorkspaceId, &Subject) -> bool) -> Waiting {
+        let (mut used, mut held) = (Used::default(), Used::default());
+        let add = |sum: &mut Used, answers, tokens| {
             sum.answers_today += answers;
             sum.tokens_today += tokens;
             sum.tokens_this_month += tokens;
         };
         let counts = lock(&self.counts);
-        for ((workspace, subject), used) in &counts.waiting {
+        for ((workspace, subject), of) in &counts.waiting {
             if is_meant(workspace, subject) {
-                add(used.answers, used.prompt_tokens + used.completion_tokens);
+                let tokens = of.prompt_tokens + of.completion_tokens;
+                add(&mut used, of.answers, tokens);
             }
         }
-        for hold in counts.held.values() {
-            if is_meant(&hold.workspace, &hold.subject) {
-                add(1, hold.tokens);
+        for Hold {
+            workspace,
+            subject,
+            work,
+        } in counts.held.values()
+        {
+            if is_meant(workspace, subject) {
+                add(&mut held, work.answers, work.tokens);
             }
         }
-        sum
+        Waiting { used, held }
     }
 
     /// Writes down what waits; what can't be written waits on. Until it is

@@ -109,6 +109,8 @@ pub(crate) async fn erase(
     let state = service.accounts()?;
     let subject = access.caller.subject();
     let workspace = &access.workspace.id;
+    // What is only counted yet would be written down as theirs afterwards.
+    service.meter.flush(state).await?;
     let conversations = state.erase_subject(workspace, &subject).await?;
     // With its unfinished jobs went what named the files that they waited
     // with.

@@ -1,7 +1,7 @@
 //! The parts of the product, put together as configured.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use genie_compute::{OpenDevice, choose_device};
@@ -12,7 +12,7 @@ use genie_core::{
 use genie_embed::{EmbedderOptions, EncoderFiles, LexicalAnalyzer, Precision, TextEmbedder};
 use genie_ingest::{CHUNKER_VERSION, ChunkOptions, Limits};
 use genie_llm::{ChatModel, ChatModelOptions};
-use genie_models::{FileName, ModelName, ModelStore, NetworkSettings, Registry};
+use genie_models::{FileName, ModelName, ModelState, ModelStore, NetworkSettings, Registry};
 use genie_rag::{Engine, EngineParts, Indexer, passage_text};
 use genie_state::{KeepingStore, Originals, WorkspaceId};
 use genie_store::{EdgeStore, HolderNote, ServerOptions, ServerStore, read_holder};
@@ -317,6 +317,8 @@ pub(crate) fn language_model(
 pub(crate) struct Installed {
     pub(crate) common: Common,
     pub(crate) config: Config,
+    /// Made with the first look.
+    pub(crate) store: OnceLock<Option<ModelStore>>,
 }
 
 impl Installed {
@@ -325,14 +327,18 @@ impl Installed {
         loaded(&self.common, &self.config, name)
     }
 
-    /// Whether there is one of this name, with its files as they were
-    /// installed.
+    /// Whether there is one of this name, by the lengths of its files: probes
+    /// ask it, so nothing is hashed.
     pub(crate) fn has(&self, name: &str) -> bool {
-        let found = || -> anyhow::Result<_> {
-            let name: ModelName = name.parse()?;
-            Ok(models(&self.common, &self.config.places)?.locate(&name)?)
-        };
-        found().is_ok()
+        let store = self.store.get_or_init(|| {
+            models(&self.common, &self.config.places)
+                .inspect_err(|error| tracing::warn!(%error, "no models can be looked up"))
+                .ok()
+        });
+        let found = store.iter().flat_map(ModelStore::list);
+        found
+            .filter(|model| model.entry.name.as_str() == name)
+            .any(|model| matches!(model.state, ModelState::Installed { .. }))
     }
 }
 

@@ -79,7 +79,9 @@ pub(super) async fn sent(
         let (uri, bytes) = form(boundary, label, bytes).await?;
         return Ok(Sent::Bytes { uri, bytes });
     }
-    if content_type.starts_with("application/json") {
+    // `application/jsonl` and the like are formats of documents.
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
         let body: TextBody = serde_json::from_slice(&bytes).map_err(|error| {
             Failure::new(
                 StatusCode::BAD_REQUEST,

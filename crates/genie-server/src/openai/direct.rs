@@ -89,7 +89,7 @@ pub(super) async fn complete(
     body: DirectBody,
 ) -> Result<Response, Failure> {
     let most = request.request.max_tokens * request.choices;
-    let permit = service.admit_answer(&access, Some(most)).await?;
+    let permit = service.admit_text(&access, most).await?;
     let engine = access.open(service).await?.engine;
     let DirectRequest {
         stream,

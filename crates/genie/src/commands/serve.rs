@@ -1,6 +1,6 @@
 //! `genie serve`: the page and the HTTP interfaces.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -98,6 +98,7 @@ pub(crate) fn run(common: &Common, arguments: &Serve) -> anyhow::Result<Ended> {
     let installed = Installed {
         common: common.clone(),
         config: config.clone(),
+        store: OnceLock::new(),
     };
     let tenants = Tenants::new(vectors, generate, installed, config.clone(), store);
     let tenants = Arc::new(tenants);

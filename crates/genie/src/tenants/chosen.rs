@@ -1,6 +1,6 @@
 //! The language models that workspaces choose beside the installation's.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, TryLockError};
 
 use genie_core::Generate;
 use genie_server::ChosenModel;
@@ -41,10 +41,12 @@ impl Tenants {
                 })
                 .ok()
         });
-        model.clone().or(usual)
+        let running = model.clone().filter(|model| model.is_running());
+        running.or(usual)
     }
 
-    /// How such a model is, without loading it.
+    /// How such a model is, without loading it or waiting for one that is
+    /// being loaded.
     pub(super) fn how_is(&self, name: &str) -> ChosenModel {
         let of = |model: &Arc<dyn Generate>| match model.is_running() {
             true => ChosenModel::Loaded,
@@ -56,9 +58,14 @@ impl Tenants {
         if self.config.chat_model.as_deref() == Some(name) {
             return self.generate.as_ref().map_or(ChosenModel::Failed, of);
         }
-        let chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        match chosen.get(name) {
-            Some(Some(model)) => of(model),
+        let found = match self.chosen.try_lock() {
+            Ok(chosen) => chosen.get(name).cloned(),
+            Err(TryLockError::Poisoned(chosen)) => chosen.into_inner().get(name).cloned(),
+            // One of them is being loaded, which takes a while.
+            Err(TryLockError::WouldBlock) => None,
+        };
+        match found {
+            Some(Some(model)) => of(&model),
             Some(None) => ChosenModel::Failed,
             None if self.installed.has(name) => ChosenModel::Installed,
             None => ChosenModel::Missing,
