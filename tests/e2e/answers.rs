@@ -191,7 +191,7 @@ fn a_workspace_has_a_model_of_its_own() {
         service.post("/api/v1/workspaces", &new)
     };
     let refused = made(serde_json::json!({"model": "olmo-2-1b-instruct"}));
-    assert_eq!(refused.status, 400);
+    assert_eq!(refused.status, 422);
     assert!(refused.text.contains(SMOLLM), "{}", refused.text);
     let settings = serde_json::json!({"model": SMOLLM, "style": "brief", "languages": ["fr"]});
     assert_eq!(made(settings).status, 201);

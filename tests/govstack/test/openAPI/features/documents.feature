@@ -91,7 +91,7 @@ Feature: Documents
   @method=POST @endpoint=/api/v1/documents @negative
   Scenario: A document needs a label
     When POST "/api/v1/documents" is asked with "Nameless." of the type "text/plain"
-    Then the status is 400
+    Then the status is 422
     And the error names the field "uri"
 
   @method=GET @endpoint=/api/v1/documents/{id} @negative
