@@ -72,7 +72,11 @@ impl Room {
                 LATEST
             };
         };
-        let in_turn = left.skip_while(|(when, _)| when.duration_since(*since) < BURST);
+        // The first one that is remembered may be any of a long line.
+        let is_start =
+            self.left.len() < REMEMBERED && self.left.front().is_some_and(|it| it.0 == *since);
+        let skipped = if is_start { BURST } else { Duration::ZERO };
+        let in_turn = left.skip_while(|(when, _)| when.duration_since(*since) < skipped);
         let counted: usize = in_turn.map(|(_, tokens)| tokens).sum();
         if counted == 0 {
             return UNKNOWN;

@@ -321,9 +321,16 @@ function showHandOver(handOver) {
   note.replaceChildren(texts.handOver, " ", contact);
 }
 
+// Letters of Latin scripts alone: others write no space before an address.
+const HOST = String.raw`\p{Script=Latin}\d\-`;
+const MAIL = String.raw`${HOST}.'_%+!$*=^{}|~`;
+
 // Addresses of pages and of mail, and telephone numbers.
-const ADDRESS =
-  /(https:\/\/[^\s<>"，。；：！？（）、،؛؟]+|[\w.%+-]+@[\w-]+(?:\.[\w-]+)+|\+?\d[\d ./-]{4,}\d)/;
+const ADDRESS = new RegExp("(" + [
+  String.raw`https:\/\/[^\s<>";，。；：！？（）、،؛؟]+`,
+  String.raw`(?<![${MAIL}])[${MAIL}]+@[${HOST}]+(?:\.[${HOST}]+)+(?![${HOST}@])`,
+  String.raw`\+?\d[\d .\/\-]{4,}\d`,
+].join("|") + ")", "u");
 
 // What ends a sentence or a bracket is no part of an address that it follows.
 function withoutEnd(piece) {

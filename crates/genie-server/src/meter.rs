@@ -18,6 +18,9 @@ pub(crate) struct Meter {
     /// Whoever looks at what was used, to let somebody in or to write it down,
     /// is alone.
     turn: tokio::sync::Mutex<()>,
+    /// Whoever writes down is alone with it from its first look on, or what
+    /// two of them saw would be written twice. Taken before `turn`.
+    flushing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -193,29 +196,63 @@ impl Meter {
     /// written it counts as waiting, so that nobody asks in between as if it
     /// had not been.
     pub(crate) async fn flush(&self, state: &State) -> Result<(), StateError> {
+        let _alone = self.flushing.lock().await;
         let waiting = lock(&self.counts).waiting.clone();
         let mut failed = Ok(());
-        for ((workspace, subject), used) in waiting {
-            let now = Timestamp::now();
-            let _turn = self.turn().await;
-            match state.count_usage(&workspace, &subject, used, now).await {
-                // Or removed while it was used.
-                Ok(()) | Err(StateError::NotFound) => self.written((workspace, subject), used),
-                Err(error) => failed = Err(error),
+        for (of, used) in waiting {
+            if let Err(error) = self.write_down(state, of, used).await {
+                failed = Err(error);
             }
         }
         failed
+    }
+
+    /// As [`Self::flush`] of one alone. Must be run to its end: what is
+    /// dropped between the two would be written once more.
+    pub(crate) async fn flush_of(
+        &self,
+        state: &State,
+        workspace: &WorkspaceId,
+        subject: &Subject,
+    ) -> Result<(), StateError> {
+        let _alone = self.flushing.lock().await;
+        let of = (workspace.clone(), subject.clone());
+        let used = lock(&self.counts).waiting.get(&of).copied();
+        match used {
+            Some(used) => self.write_down(state, of, used).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn write_down(
+        &self,
+        state: &State,
+        of: (WorkspaceId, Subject),
+        used: UsageDelta,
+    ) -> Result<(), StateError> {
+        let now = Timestamp::now();
+        let _turn = self.turn().await;
+        match state.count_usage(&of.0, &of.1, used, now).await {
+            // Or removed while it was used.
+            Ok(()) | Err(StateError::NotFound) => {
+                self.written(of, used);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes off what was written down.
     fn written(&self, of: (WorkspaceId, Subject), used: UsageDelta) {
         if let Entry::Occupied(mut entry) = lock(&self.counts).waiting.entry(of) {
             let left = entry.get_mut();
-            left.searches -= used.searches;
-            left.answers -= used.answers;
-            left.prompt_tokens -= used.prompt_tokens;
-            left.completion_tokens -= used.completion_tokens;
-            left.documents -= used.documents;
+            left.searches = left.searches.saturating_sub(used.searches);
+            left.answers = left.answers.saturating_sub(used.answers);
+            left.prompt_tokens = left.prompt_tokens.saturating_sub(used.prompt_tokens);
+            left.completion_tokens = left
+                .completion_tokens
+                .saturating_sub(used.completion_tokens);
+            left.documents = left.documents.saturating_sub(used.documents);
             if *left == UsageDelta::default() {
                 entry.remove();
             }

@@ -110,7 +110,19 @@ pub(crate) async fn erase(
     let subject = access.caller.subject();
     let workspace = &access.workspace.id;
     // What is only counted yet would be written down as theirs afterwards.
-    service.meter.flush(state).await?;
+    let flushing = {
+        let (service, workspace, subject) =
+            (Arc::clone(&service), workspace.clone(), subject.clone());
+        async move {
+            let state = service.accounts()?;
+            let flushed = service.meter.flush_of(state, &workspace, &subject).await;
+            flushed.map_err(Failure::from)
+        }
+    };
+    // Also where the caller leaves meanwhile.
+    tokio::spawn(flushing)
+        .await
+        .map_err(|_| Failure::internal())??;
     let conversations = state.erase_subject(workspace, &subject).await?;
     // With its unfinished jobs went what named the files that they waited
     // with.

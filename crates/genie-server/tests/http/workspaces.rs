@@ -739,6 +739,35 @@ async fn answers_at_the_same_time_do_not_go_over_a_quota() {
     assert_eq!(one + other, 17 - 12);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_erased_at_the_same_time_is_counted_once() {
+    let talker = Talker::saying(&["It connects 42 networks. "]);
+    let service = service(Some(Arc::new(talker)), with_keys).await;
+    let editor = service.key(Some("health"), Role::Editor).await;
+    filled(&service, &editor).await;
+    let owner = service.key(Some("health"), Role::Owner).await;
+    for _ in 0..3 {
+        for _ in 0..2 {
+            let body = json!({"question": QUESTION});
+            let reply = service
+                .ask("POST", "/api/v1/answer", &editor, Some(body))
+                .await;
+            assert_eq!(reply.status, 200, "{}", reply.text);
+        }
+        let erasing = (0..8).map(|_| service.ask("DELETE", "/api/v1/me/data", &editor, None));
+        for reply in futures_util::future::join_all(erasing).await {
+            assert_eq!(reply.status, 200, "{}", reply.text);
+        }
+    }
+    let usage = service
+        .ask("GET", "/api/v1/usage", &owner, None)
+        .await
+        .json();
+    let rows = usage["results"].as_array().expect("rows");
+    let answers: u64 = rows.iter().filter_map(|row| row["answers"].as_u64()).sum();
+    assert_eq!(answers, 6, "{usage}");
+}
+
 #[tokio::test]
 async fn an_answer_that_fails_gives_its_place_in_a_quota_back() {
     let service = service(Some(Arc::new(Talker::failing())), with_keys).await;
