@@ -340,7 +340,7 @@ function withoutEnd(piece) {
 }
 
 function linkOf(piece) {
-  if (piece.startsWith("https://")) return piece;
+  if (piece.startsWith("https:")) return piece;
   return piece.includes("@") ? `mailto:${piece}` : null;
 }
 
