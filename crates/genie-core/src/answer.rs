@@ -63,6 +63,9 @@ pub struct Stages {
     /// What the match of words adds to the score of that comparison; `None`
     /// where there was none.
     pub bonus: Option<f32>,
+    /// What is added to it for a passage in another language than the
+    /// question's; `None` for others, and where there was no comparison.
+    pub foreign: Option<f32>,
     /// What its document adds to its score; `None` where nothing is
     /// preferred.
     pub boost: Option<Boost>,

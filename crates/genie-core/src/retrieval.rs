@@ -35,6 +35,10 @@ pub struct RerankConfig {
     /// add their share of it. Twice as much where question and candidates are
     /// in one language.
     pub lexical_bonus: f32,
+    /// What is added to that score for a passage in another language than the
+    /// question's, whose tokens are farther from the question's whatever they
+    /// say.
+    pub foreign_bonus: f32,
     /// Milliseconds after which candidates that were not compared yet stay
     /// behind the others.
     pub budget_ms: usize,
@@ -62,6 +66,7 @@ impl Default for RerankConfig {
         Self {
             tokens: true,
             lexical_bonus: 0.015,
+            foreign_bonus: 0.08,
             budget_ms: 200,
             cut: Cut::Fixed,
             cut_margin: 0.075,
@@ -117,6 +122,7 @@ impl RetrievalConfig {
         within("retrieval.lexical_weight", self.weights.lexical, 0.0, 100.0)?;
         within("retrieval.min_similarity", self.min_similarity, -1.0, 1.0)?;
         within("retrieval.lexical_bonus", rerank.lexical_bonus, 0.0, 1.0)?;
+        within("retrieval.foreign_bonus", rerank.foreign_bonus, 0.0, 1.0)?;
         within("retrieval.rerank_budget_ms", rerank.budget_ms, 1, 60_000)?;
         within("retrieval.cut_margin", rerank.cut_margin, 0.0, 2.0)?;
         within("retrieval.rerank_model", rerank.judged, 0, 50)?;

@@ -161,7 +161,13 @@ pub(crate) fn excerpts<'a>(
     }
     let read = comparison.read(&texts)?;
     let scores = comparison.scores(asked, &read.iter().collect::<Vec<_>>())?;
-    let mut best: Vec<(usize, f32)> = scores.into_iter().enumerate().collect();
+    // A sentence is as far from a question in another language as its passage.
+    let foreign = |at: usize| passages[at].stages.foreign.unwrap_or_default();
+    let scores = scores.into_iter().zip(&places);
+    let mut best: Vec<(usize, f32)> = scores
+        .map(|(score, (at, _))| score + foreign(*at))
+        .enumerate()
+        .collect();
     best.sort_by(|left, right| right.1.total_cmp(&left.1));
 
     let mut order: Vec<usize> = Vec::new();
@@ -309,6 +315,21 @@ mod tests {
              It then sails on.\n\n"
         );
         assert_eq!(places, [(0, 1), (0, 2), (0, 3)]);
+    }
+
+    #[test]
+    fn a_sentence_makes_up_for_its_distance_as_its_passage_does() {
+        let mut masts = passage("masts.txt", MASTS);
+        masts.stages.foreign = Some(2.0);
+        let passages = [passage("cables.txt", CABLES), masts];
+        let embed = FakeEmbed::new();
+        let comparison = Comparison {
+            late: Some(&embed),
+            embed: &embed,
+        };
+        let packed = excerpts(&passages, ASKED, 1, 1000, &FakeGenerate::new(), comparison);
+        let text = packed.expect("the fakes never fail").text;
+        assert!(text.starts_with("[1] Masts"), "{text}");
     }
 
     #[test]

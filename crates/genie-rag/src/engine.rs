@@ -11,6 +11,7 @@ use genie_core::{
 };
 use genie_ingest::LanguageDetector;
 
+use crate::candidates::candidates_of;
 use crate::confidence::{confidence, handed_over};
 use crate::context::{Comparison, Packed, excerpts, pack};
 use crate::draft::{Draft, Drafting};
@@ -341,7 +342,8 @@ impl Engine {
             limit: candidates,
             with_tokens: late.is_some(),
         };
-        let hits = tracing::info_span!("find").in_scope(|| self.parts.store.search(&query))?;
+        let find = || candidates_of(self.parts.store.as_ref(), &query, asked_in);
+        let hits = tracing::info_span!("find").in_scope(find)?;
         let best_similarity = hits.iter().map(|hit| hit.similarity).reduce(f32::max);
         let ranking = Ranking {
             query: &search_text,
@@ -371,7 +373,7 @@ impl Engine {
             .unwrap_or(Language::English)
     }
 
-    fn detect(&self, text: &str) -> Option<Language> {
+    pub(crate) fn detect(&self, text: &str) -> Option<Language> {
         LanguageDetector.detect_among(text, &self.parts.answer.languages)
     }
 

@@ -57,6 +57,7 @@ pub(crate) fn passage(uri: &str, text: &str) -> Passage {
             shares: Shares::default(),
             tokens: None,
             bonus: None,
+            foreign: None,
             boost: None,
             scored: first,
             judged: None,

@@ -51,6 +51,7 @@
 
 mod alike;
 mod boost;
+mod candidates;
 mod confidence;
 mod context;
 mod draft;

@@ -47,7 +47,7 @@ impl Ranking<'_> {
     ///
     /// Hits come in the order of the hybrid query. Where there is something
     /// to compare token by token with, that decides, helped by the match of
-    /// words; hits without codes, and those that the budget of time does not
+    /// words, and languages are made even; hits without codes, and those that the budget of time does not
     /// reach, stay behind in the order they came in. A passage that repeats a
     /// better one is left out. What is left out comes by its place among all.
     pub(crate) fn of(&self, hits: Vec<Hit>) -> Sifted {
@@ -118,6 +118,15 @@ impl Ranking<'_> {
         }
     }
 
+    /// Whether a hit is in another language than the query, as far as both are
+    /// known.
+    fn is_foreign(&self, hit: &Hit) -> bool {
+        match (hit.chunk.language, self.asked_in) {
+            (Some(language), Some(asked_in)) => language != asked_in,
+            _ => false,
+        }
+    }
+
     /// The hits with their scores and how these came about, and whether they
     /// were compared token by token.
     fn staged(&self, hits: Vec<Hit>) -> Vec<(bool, Passage)> {
@@ -148,12 +157,13 @@ impl Ranking<'_> {
                     rank: index + 1,
                     score: hit.score,
                 };
-                let mut bonus = None;
+                let (mut bonus, mut foreign) = (None, None);
                 if let Some(score) = late[index] {
                     let words = hit.lexical.filter(|_| most > 0.0).unwrap_or_default();
                     let added = bonus_of_best * words / most.max(f32::MIN_POSITIVE);
-                    hit.score = score + added;
                     bonus = Some(added);
+                    foreign = self.is_foreign(&hit).then_some(self.config.foreign_bonus);
+                    hit.score = score + added + foreign.unwrap_or_default();
                 }
                 let stages = Stages {
                     // Every hit has a cosine.
@@ -164,6 +174,7 @@ impl Ranking<'_> {
                     shares: hit.shares,
                     tokens: tokens[index],
                     bonus,
+                    foreign,
                     boost: None,
                     // Until the order is known.
                     scored: fused,

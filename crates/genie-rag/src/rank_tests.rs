@@ -161,7 +161,10 @@ fn one_passage_in_another_language_makes_several_of_all() {
         hits[0].lexical = Some(3.0);
         let model = Asked(FakeEmbed::new());
         let (_, tokens) = model.query(CABLE).expect("never fails");
-        let config = config();
+        let config = RerankConfig {
+            foreign_bonus: 0.0,
+            ..config()
+        };
         let ranking = Ranking {
             comparison: Some((&model, &tokens)),
             ..ranking(CABLE, &config, 2)
@@ -173,6 +176,37 @@ fn one_passage_in_another_language_makes_several_of_all() {
         }
         assert_eq!(found[0].stages.bonus, Some(bonus), "{languages:?}");
     }
+}
+
+#[test]
+fn a_passage_in_another_language_makes_up_for_its_distance() {
+    let ranked = |asked_in, languages: [Option<Language>; 3]| {
+        let mut hits = hits(&[BRIDGE, TOWER, CABLE]);
+        for (hit, language) in hits.iter_mut().zip(languages) {
+            hit.chunk.language = language;
+        }
+        let model = Asked(FakeEmbed::new());
+        let (_, tokens) = model.query(CABLE).expect("never fails");
+        let config = config();
+        let ranking = Ranking {
+            comparison: Some((&model, &tokens)),
+            asked_in,
+            ..ranking(CABLE, &config, 3)
+        };
+        ranking.of(hits).kept
+    };
+    let (english, french) = (Some(Language::English), Some(Language::French));
+    // All have the same score of tokens, and the order of the hybrid query.
+    let found = ranked(english, [english, None, french]);
+    assert_eq!(uris(&found), ["2.txt", "0.txt", "1.txt"]);
+    let stages = found[0].stages;
+    let tokens = stages.tokens.expect("it was compared").score;
+    assert_eq!(stages.foreign, Some(0.08));
+    assert_eq!(stages.scored.score, tokens + 0.08);
+    assert_eq!(found[1].stages.foreign, None);
+    assert_eq!(found[2].stages.foreign, None, "nobody knows its language");
+    let found = ranked(None, [english, None, french]);
+    assert_eq!(uris(&found), ["0.txt", "1.txt", "2.txt"]);
 }
 
 #[test]

@@ -26,7 +26,9 @@ pub struct Reranked {
 
 impl Engine {
     /// Puts texts that are not in the index in the order of a query: token by
-    /// token, or by the cosine of their vectors where tokens are not compared.
+    /// token, where those in another language than the query are made even
+    /// with those in its own, or by the cosine of their vectors where tokens
+    /// are not compared.
     ///
     /// Once `budget` is over no further text is read; at least the first 32
     /// are. `watch` is asked before each round of so many.
@@ -45,6 +47,14 @@ impl Engine {
     ) -> Result<Reranked, RagError> {
         let started = Instant::now();
         let query = checked(query)?;
+        let asked_in = self.detect(query);
+        // As passages of the index are made even.
+        let foreign = |text: &str| match (asked_in, self.detect(text)) {
+            (Some(asked_in), Some(language)) if language != asked_in => {
+                self.retrieval().rerank.foreign_bonus
+            }
+            _ => 0.0,
+        };
         let late = self.late();
         let (whole, vectors) = self.vectors(query, late)?;
         let mut order: Vec<(usize, f32)> = Vec::with_capacity(texts.len());
@@ -62,7 +72,11 @@ impl Engine {
                     tokens += read.iter().map(|(text, _)| text.tokens).sum::<usize>();
                     let codes: Vec<&TokenCodes> = read.iter().map(|(_, codes)| codes).collect();
                     let scores = late.scores(vectors, &codes, Tongues::Several).into_iter();
-                    scores.map(|score| score.unwrap_or(FARTHEST)).collect()
+                    let scores = scores.zip(round).map(|(score, text)| match score {
+                        Some(score) => score + foreign(text),
+                        None => FARTHEST,
+                    });
+                    scores.collect()
                 }
                 None => {
                     let read = self.embed().embed(TextRole::Passage, round)?;

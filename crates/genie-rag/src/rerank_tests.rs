@@ -9,6 +9,10 @@ use super::*;
 use crate::engine::EngineParts;
 
 fn engine() -> Engine {
+    with(RerankConfig::default())
+}
+
+fn with(rerank: RerankConfig) -> Engine {
     Engine::new(EngineParts {
         embed: Arc::new(FakeEmbed::new()),
         lexical: Arc::new(FakeLexical::new()),
@@ -24,7 +28,7 @@ fn engine() -> Engine {
                 lexical: 1.0,
             },
             min_similarity: 0.2,
-            rerank: RerankConfig::default(),
+            rerank,
         },
         answer: AnswerConfig {
             context_tokens: 1000,
@@ -45,6 +49,33 @@ fn texts() -> Vec<String> {
 }
 
 const AMPLE: Duration = Duration::from_secs(600);
+
+#[test]
+fn texts_in_another_language_make_up_for_their_distance() {
+    let texts = [
+        "The ministry will report on the new networks of the country next year.",
+        "Le ministère fera rapport sur les nouveaux réseaux du pays l'année prochaine.",
+    ]
+    .map(str::to_owned);
+    let scores = |foreign_bonus| {
+        let config = RerankConfig {
+            foreign_bonus,
+            ..RerankConfig::default()
+        };
+        let ranked = with(config).rerank(
+            "What will the ministry say about networks next year?",
+            &texts,
+            AMPLE,
+            &mut || ControlFlow::Continue(()),
+        );
+        let mut order = ranked.expect("it is ranked").order;
+        order.sort_by_key(|(at, _)| *at);
+        [order[0].1, order[1].1]
+    };
+    let (before, after) = (scores(0.0), scores(0.25));
+    assert_eq!(after[0], before[0]);
+    assert_eq!(after[1], before[1] + 0.25);
+}
 
 #[test]
 fn all_are_read_where_time_allows() {

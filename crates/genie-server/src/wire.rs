@@ -115,6 +115,10 @@ pub struct StagesBody {
     /// where there was none.
     #[serde(default)]
     pub bonus: Option<f32>,
+    /// What is added to it for a passage in another language than the
+    /// question's; `null` for others.
+    #[serde(default)]
+    pub foreign: Option<f32>,
     /// What the document adds to the score; `null` where nothing is
     /// preferred.
     pub boost: Option<BoostBody>,
@@ -311,6 +315,7 @@ impl From<Stages> for StagesBody {
             },
             tokens: stages.tokens.map(StageBody::from),
             bonus: stages.bonus,
+            foreign: stages.foreign,
             boost: stages
                 .boost
                 .map(|Boost { recency, authority }| BoostBody { recency, authority }),

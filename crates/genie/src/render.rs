@@ -65,6 +65,9 @@ pub(crate) fn stages(stages: &StagesBody) -> String {
     if let Some(bonus) = stages.bonus {
         text.push_str(&format!(" {bonus:+.4} for words"));
     }
+    if let Some(foreign) = stages.foreign {
+        text.push_str(&format!(" {foreign:+.4} for another language"));
+    }
     if let Some(boost) = stages.boost {
         text.push_str(&format!(
             ", recency {:+.4}, authority {:+.4}",

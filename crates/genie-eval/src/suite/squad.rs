@@ -46,6 +46,8 @@ struct Language {
     code: String,
     texts: Vec<Text>,
     documents: Vec<DocumentId>,
+    /// Of each text the place of its article.
+    articles: Vec<usize>,
     questions: Vec<Placed>,
     hash: ContentHash,
 }
@@ -82,8 +84,13 @@ pub(super) fn load_file(path: &Path, options: &LoadOptions) -> anyhow::Result<Su
     })
 }
 
+/// The kind of questions over a collection in two languages, and how their
+/// other kinds begin or what stands in them.
+const MIXED: &str = "mixed";
+
 /// Parallel files: each language over its own paragraphs, each over each
-/// other's, and each over the paragraphs of all.
+/// other's, and each over the paragraphs of all; where it is asked for, also
+/// over collections in two languages.
 pub(super) fn load_folder(folder: &Path, options: &LoadOptions) -> anyhow::Result<Suite> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .and_then(|entries| {
@@ -130,6 +137,21 @@ pub(super) fn load_folder(folder: &Path, options: &LoadOptions) -> anyhow::Resul
             .flat_map(|language| language.texts.iter().cloned())
             .collect(),
     });
+    // As many questions as all others together, so only where they are named.
+    if options.kinds.iter().any(|kind| kind.contains(MIXED)) {
+        for (at, one) in languages.iter().enumerate() {
+            for other in &languages[at + 1..] {
+                mix(
+                    &languages,
+                    one,
+                    other,
+                    options.limit,
+                    &mut collections,
+                    &mut items,
+                );
+            }
+        }
+    }
     Ok(Suite {
         name: name_of(folder)?,
         layout: Layout::Squad,
@@ -162,6 +184,52 @@ fn pooled(questions: &Language, all: &[Language], limit: Option<usize>) -> Vec<I
     })
 }
 
+/// Two collections, in which every other article is in one language and the
+/// rest in the other, and the questions of both over both: the passage that
+/// answers is in the other language for half of them.
+fn mix(
+    all: &[Language],
+    one: &Language,
+    other: &Language,
+    limit: Option<usize>,
+    collections: &mut Vec<Collection>,
+    items: &mut Vec<Item>,
+) {
+    for (even, odd) in [(one, other), (other, one)] {
+        let places = even.articles.iter().zip(even.texts.iter().zip(&odd.texts));
+        let texts = places.map(|(article, (even, odd))| match article % 2 {
+            0 => even.clone(),
+            _ => odd.clone(),
+        });
+        let collection = Collection {
+            name: format!("{}-{MIXED}-{}", even.code, odd.code),
+            texts: texts.collect(),
+        };
+        for (questions, strange) in [(one, other), (other, one)] {
+            let name = format!("{}-{MIXED}-{}", questions.code, strange.code);
+            let own_articles = usize::from(!std::ptr::eq(questions, even));
+            let mut asked = questions.items(&name, MIXED, limit, collections.len(), |paragraph| {
+                // Of these one is in the collection.
+                all.iter()
+                    .map(|language| language.documents[paragraph])
+                    .collect()
+            });
+            let places = spread(questions.questions.len(), limit).into_iter();
+            for (item, at) in asked.iter_mut().zip(places) {
+                let article = questions.articles[questions.questions[at].paragraph];
+                let side = match article % 2 == own_articles {
+                    true => "own",
+                    false => "foreign",
+                };
+                item.id = format!("{name}/{side}/{}", questions.questions[at].id);
+                item.kinds.push(format!("{MIXED}-{side}"));
+            }
+            items.extend(asked);
+        }
+        collections.push(collection);
+    }
+}
+
 impl Language {
     fn read(file: &Path) -> anyhow::Result<Self> {
         let read = lines::read(file)?;
@@ -171,6 +239,7 @@ impl Language {
             code: String::new(),
             texts: Vec::new(),
             documents: Vec::new(),
+            articles: Vec::new(),
             questions: Vec::new(),
             hash: read.hash,
         };
@@ -206,6 +275,7 @@ impl Language {
                     text: paragraph.context,
                 };
                 language.documents.push(text.id());
+                language.articles.push(article_at);
                 language.texts.push(text);
             }
         }

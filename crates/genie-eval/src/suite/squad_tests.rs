@@ -112,6 +112,69 @@ fn kinds_and_limits_restrict_what_is_asked() {
 }
 
 #[test]
+fn in_a_collection_of_two_languages_every_other_article_is_in_the_other() {
+    let two = |text: &str| {
+        text.replace(
+            "]},\n    {\"context\"",
+            "]}]}, {\"title\": \"Ships\", \"paragraphs\": [\n    {\"context\"",
+        )
+    };
+    let folder = folder(&[("en.json", &two(EN)), ("fr.json", &two(FR))]);
+    let options = LoadOptions {
+        kinds: vec!["mixed".to_owned()],
+        ..LoadOptions::default()
+    };
+    let suite = load(folder.path(), &options).unwrap();
+    let [english_first, french_first] = suite.collections.as_slice() else {
+        panic!("{:?}", suite.collections)
+    };
+    assert_eq!(english_first.name, "en-mixed-fr");
+    assert!(english_first.texts[0].text.starts_with("A cable"));
+    assert!(english_first.texts[1].text.starts_with("Un navire"));
+    assert!(french_first.texts[0].text.starts_with("Un câble"));
+    assert!(french_first.texts[1].text.starts_with("A ship"));
+    let asked: Vec<_> = suite
+        .items
+        .iter()
+        .map(|item| (item.id.as_str(), item.collection.unwrap()))
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            ("en-mixed-fr/own/q1", 0),
+            ("en-mixed-fr/foreign/q2", 0),
+            ("fr-mixed-en/foreign/q1", 0),
+            ("fr-mixed-en/own/q2", 0),
+            ("en-mixed-fr/foreign/q1", 1),
+            ("en-mixed-fr/own/q2", 1),
+            ("fr-mixed-en/own/q1", 1),
+            ("fr-mixed-en/foreign/q2", 1),
+        ]
+    );
+    assert_eq!(
+        suite.items[1].kinds,
+        ["mixed", "en-mixed-fr", "mixed-foreign"]
+    );
+    for item in &suite.items {
+        let Target::Texts(relevant) = &item.target else {
+            panic!("{item:?}")
+        };
+        let texts = &suite.collections[item.collection.unwrap()].texts;
+        let there = relevant[0]
+            .any_of
+            .iter()
+            .filter(|id| texts.iter().any(|text| text.id() == **id));
+        assert_eq!(there.count(), 1, "{}", item.id);
+    }
+    let options = LoadOptions {
+        kinds: vec!["mixed-foreign".to_owned()],
+        ..LoadOptions::default()
+    };
+    let foreign = load(folder.path(), &options).unwrap();
+    assert_eq!(foreign.items.len(), 4);
+}
+
+#[test]
 fn other_paragraphs_have_to_be_parallel() {
     let folder = folder(&[("en.json", EN), ("fr.json", FR)]);
     let options = LoadOptions {

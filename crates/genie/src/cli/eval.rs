@@ -62,7 +62,8 @@ pub(crate) struct EvalRun {
     /// Judge one of the two; gold questions are judged by both
     #[arg(long, value_enum, value_name = "PART")]
     pub(crate) only: Option<EvalOnly>,
-    /// Only questions of these kinds, such as `within,pooled,ar-en`
+    /// Only questions of these kinds, such as `within,pooled,ar-en`; `mixed` asks
+    /// parallel files over collections in two languages
     #[arg(long, value_delimiter = ',', value_name = "KIND,…")]
     pub(crate) kinds: Vec<String>,
     /// Ask this many questions, spread over the suite

@@ -174,6 +174,7 @@ impl Shown {
             ("retrieval.min_similarity", short(retrieval.min_similarity)),
             ("retrieval.late_interaction", json!(rerank.tokens)),
             ("retrieval.lexical_bonus", short(rerank.lexical_bonus)),
+            ("retrieval.foreign_bonus", short(rerank.foreign_bonus)),
             ("retrieval.rerank_budget_ms", json!(rerank.budget_ms)),
             ("retrieval.fusion", json!(retrieval.fusion)),
             ("retrieval.cut", json!(rerank.cut)),

@@ -20,6 +20,7 @@ pub(super) struct Retrieval {
     min_similarity: Option<f32>,
     late_interaction: Option<bool>,
     lexical_bonus: Option<f32>,
+    foreign_bonus: Option<f32>,
     rerank_budget_ms: Option<usize>,
     cut: Option<Cut>,
     cut_margin: Option<f32>,
@@ -67,6 +68,7 @@ impl Retrieval {
                     .lexical_bonus
                     .or(weights.map(|learnt| learnt.lexical_bonus))
                     .unwrap_or(default.lexical_bonus),
+                foreign_bonus: self.foreign_bonus.unwrap_or(default.foreign_bonus),
                 budget_ms: self.rerank_budget_ms.unwrap_or(default.budget_ms),
                 cut: self.cut.unwrap_or(default.cut),
                 cut_margin: self.cut_margin.unwrap_or(default.cut_margin),
