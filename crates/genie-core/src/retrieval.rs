@@ -57,6 +57,9 @@ pub struct RerankConfig {
     pub boosts: Boosts,
     /// How many of the best passages the language model judges; 0 is none.
     pub judged: usize,
+    /// How far below the best score, a cosine, a passage may be to be judged.
+    /// Where no second one is so near, none is.
+    pub judge_margin: f32,
     /// Milliseconds after which it is asked about no further passage.
     pub judge_budget_ms: usize,
 }
@@ -74,6 +77,7 @@ impl Default for RerankConfig {
             collapse_translations: false,
             boosts: Boosts::default(),
             judged: 0,
+            judge_margin: 0.04,
             judge_budget_ms: 10_000,
         }
     }
@@ -126,6 +130,12 @@ impl RetrievalConfig {
         within("retrieval.rerank_budget_ms", rerank.budget_ms, 1, 60_000)?;
         within("retrieval.cut_margin", rerank.cut_margin, 0.0, 2.0)?;
         within("retrieval.rerank_model", rerank.judged, 0, 50)?;
+        within(
+            "retrieval.rerank_model_margin",
+            rerank.judge_margin,
+            0.0,
+            2.0,
+        )?;
         within(
             "retrieval.rerank_model_budget_ms",
             rerank.judge_budget_ms,

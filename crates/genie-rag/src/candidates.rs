@@ -15,8 +15,13 @@ const FOREIGN: usize = 2;
 /// answers in another (`docs/benchmarks/retrieval.md`). So where the best
 /// candidates are not in other languages anyway, the best of those are looked
 /// for by themselves, and come behind the others, to be put in order by the
-/// comparison token by token.
-pub(crate) fn candidates_of(
+/// comparison token by token. Where hits come without codes of their tokens
+/// it is one search.
+///
+/// # Errors
+///
+/// Fails when the index does.
+pub fn candidates_of(
     store: &dyn Store,
     query: &HybridQuery,
     asked_in: Option<Language>,

@@ -74,6 +74,7 @@ mod sentences;
 mod suggest;
 mod support;
 
+pub use candidates::candidates_of;
 pub use engine::{Engine, EngineParts, SearchOutcome};
 pub use index::{IndexError, IndexProgress, IndexStatus, Indexed, Indexer, passage_text};
 pub use left_out::{ChunkPlace, LeftOut, LeftOutReason};

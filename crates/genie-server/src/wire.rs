@@ -126,7 +126,7 @@ pub struct StagesBody {
     #[serde(default)]
     pub scored: Option<StageBody>,
     /// By the language model, whose score is the probability of its "yes", of
-    /// which 0.12 times are added; `null` where it was not asked.
+    /// which 0.25 times are added; `null` where it was not asked.
     pub judged: Option<StageBody>,
 }
 

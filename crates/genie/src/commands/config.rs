@@ -193,6 +193,7 @@ impl Shown {
             ),
             ("retrieval.authority", json!(rerank.boosts.authority)),
             ("retrieval.rerank_model", json!(rerank.judged)),
+            ("retrieval.rerank_model_margin", short(rerank.judge_margin)),
             (
                 "retrieval.rerank_model_budget_ms",
                 json!(rerank.judge_budget_ms),

@@ -29,6 +29,7 @@ pub(super) struct Retrieval {
     recency_half_life_days: Option<f32>,
     authority: BTreeMap<String, f32>,
     rerank_model: Option<usize>,
+    rerank_model_margin: Option<f32>,
     rerank_model_budget_ms: Option<usize>,
     profile: Option<PathBuf>,
 }
@@ -81,6 +82,7 @@ impl Retrieval {
                     authority: self.authority,
                 },
                 judged: self.rerank_model.unwrap_or(default.judged),
+                judge_margin: self.rerank_model_margin.unwrap_or(default.judge_margin),
                 judge_budget_ms: self
                     .rerank_model_budget_ms
                     .unwrap_or(default.judge_budget_ms),

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 use genie_core::{DocumentRecord, IndexIdentity, Point, Store, Tongues};
+use genie_rag::candidates_of;
 
 use self::base::Base;
 use self::corpus::Corpus;
@@ -257,8 +258,9 @@ impl Job<'_> {
                 for number in 0..self.queries.len() {
                     interrupt::check()?;
                     let query = self.queries.hybrid(number, kind);
+                    let language = self.queries.language(number);
                     let started = Instant::now();
-                    let hits = store.search(&query)?;
+                    let hits = candidates_of(store, &query, Some(language))?;
                     // The first round brings files into memory.
                     if round > 0 {
                         times.push(started.elapsed());

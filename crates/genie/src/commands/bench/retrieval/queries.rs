@@ -65,6 +65,7 @@ pub(super) struct Wanted {
 
 /// A question.
 struct Asked {
+    language: Language,
     dense: Vec<f32>,
     /// Where codes of tokens are asked for.
     tokens: Option<TokenVectors>,
@@ -115,6 +116,7 @@ impl Queries {
                 let tokens = tokens.map(|tokens| tokens.query(text)).transpose();
                 let tokens = tokens.context("a question can't be encoded")?;
                 asked.push(Asked {
+                    language: article.language,
                     dense: embedding.vector,
                     tokens: tokens.map(|(_, tokens)| tokens),
                     lexical: encoders.lexical.lexical(
@@ -141,6 +143,10 @@ impl Queries {
 
     pub(super) fn vector(&self, number: usize) -> &[f32] {
         &self.asked[number].dense
+    }
+
+    pub(super) fn language(&self, number: usize) -> Language {
+        self.asked[number].language
     }
 
     /// The vectors of a question's tokens.
