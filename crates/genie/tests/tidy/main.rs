@@ -218,3 +218,32 @@ fn no_file_names_a_place_on_one_machine() {
             .collect(),
     );
 }
+
+/// What a link leads to is on one machine, and one in the place of a folder
+/// that is made keeps it from being made.
+#[test]
+fn no_link_is_committed() {
+    let checkout = Checkout::open();
+    let listed = std::process::Command::new("git")
+        .args(["ls-files", "--stage"])
+        .current_dir(&checkout.root)
+        .output();
+    let listed = match listed {
+        Ok(listed) if listed.status.success() => listed.stdout,
+        _ => {
+            eprintln!(
+                "skipped: {} is no clone that git reads",
+                checkout.root.display()
+            );
+            return;
+        }
+    };
+    none(
+        String::from_utf8_lossy(&listed)
+            .lines()
+            .filter(|line| line.starts_with("120000 "))
+            .filter_map(|line| line.split('\t').nth(1))
+            .map(|file| format!("{file} is a link"))
+            .collect(),
+    );
+}
