@@ -15,7 +15,7 @@ const FOREIGN: usize = 2;
 /// answers in another (`docs/benchmarks/retrieval.md`). So where the best
 /// candidates are not in other languages anyway, the best of those are looked
 /// for by themselves, and come behind the others, to be put in order by the
-/// comparison token by token. Where hits come without codes of their tokens
+/// comparison token by token. Where no codes of tokens are asked for
 /// it is one search.
 ///
 /// # Errors
@@ -28,8 +28,7 @@ pub fn candidates_of(
 ) -> Result<Vec<Hit>, StoreError> {
     let mut hits = store.search(query)?;
     let own = |hit: &Hit| asked_in.is_some() && hit.chunk.language == asked_in;
-    // Fewer than wanted are all that there are.
-    if !query.with_tokens || hits.len() < query.limit || !hits.iter().any(own) {
+    if !query.with_tokens || !hits.iter().any(own) {
         return Ok(hits);
     }
     let mut languages = Language::ALL.to_vec();
@@ -51,18 +50,16 @@ pub fn candidates_of(
         ..query.clone()
     };
     let known: HashSet<_> = hits.iter().map(|hit| hit.chunk.id).collect();
-    let found = store.search(&foreign)?;
-    hits.extend(
-        found
-            .into_iter()
-            .filter(|hit| !known.contains(&hit.chunk.id)),
-    );
+    let found = store.search(&foreign)?.into_iter();
+    // Ranks of two queries have no common order: only what can be compared
+    // comes in.
+    hits.extend(found.filter(|hit| !known.contains(&hit.chunk.id) && !hit.tokens.0.is_empty()));
     Ok(hits)
 }
 
 #[cfg(test)]
 mod tests {
-    use genie_core::{Fusion, FusionWeights, Point, SparseVector};
+    use genie_core::{Fusion, FusionWeights, Point, SparseVector, TokenCodes};
     use genie_testkit::MemoryStore;
 
     use super::*;
@@ -78,7 +75,7 @@ mod tests {
                 chunk: hit.chunk,
                 dense: vec![0.9 - at as f32 / 100.0],
                 lexical: SparseVector::default(),
-                tokens: hit.tokens,
+                tokens: TokenCodes(vec![1]),
             };
             store.put(&hit.document, vec![point]).expect("in memory");
         }
@@ -106,6 +103,22 @@ mod tests {
         hits.into_iter().map(|hit| hit.document.uri).collect()
     }
 
+    #[test]
+    fn what_can_not_be_compared_does_not_come_in() {
+        let store = index(&[OWN, OWN, OWN]);
+        let mut hit = hit("old.txt", "text");
+        hit.chunk.language = FOREIGN;
+        let point = Point {
+            chunk: hit.chunk,
+            dense: vec![0.5],
+            lexical: SparseVector::default(),
+            tokens: TokenCodes::default(),
+        };
+        store.put(&hit.document, vec![point]).expect("in memory");
+        assert_eq!(found(&store, &query(2), OWN), ["0.txt", "1.txt"]);
+        assert_eq!(found(&store, &query(4), OWN).len(), 4, "nor is it left out");
+    }
+
     const OWN: Option<Language> = Some(Language::Chinese);
     const FOREIGN: Option<Language> = Some(Language::English);
 
@@ -120,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_looks_twice_where_it_finds_nothing_else() {
+    fn nothing_comes_in_where_others_are_not_crowded_out() {
         let store = index(&[OWN, OWN, OWN, OWN, FOREIGN, FOREIGN]);
         let near = ["0.txt", "1.txt"];
         assert_eq!(found(&store, &query(2), None), near);
@@ -137,6 +150,6 @@ mod tests {
         let mut both = query(2);
         both.filter.languages = vec![Language::Chinese, Language::English];
         assert_eq!(found(&store, &both, OWN), ["0.txt", "1.txt", "4.txt"]);
-        assert_eq!(found(&store, &query(9), OWN).len(), 6);
+        assert_eq!(found(&store, &query(9), OWN).len(), 6, "none comes twice");
     }
 }

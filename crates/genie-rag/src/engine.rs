@@ -373,7 +373,7 @@ impl Engine {
             .unwrap_or(Language::English)
     }
 
-    pub(crate) fn detect(&self, text: &str) -> Option<Language> {
+    fn detect(&self, text: &str) -> Option<Language> {
         LanguageDetector.detect_among(text, &self.parts.answer.languages)
     }
 

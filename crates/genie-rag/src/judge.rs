@@ -20,9 +20,10 @@ const SHARE: f32 = 0.25;
 
 /// Asks about the best passages, as many as the configuration says and as near
 /// to the best score, and puts them in order again. Where the best one is
-/// alone nothing is asked: it is the right one then, as a rule. Where time runs out, or the model has no room or
-/// fails, the order stays as it is: it only refines, and a passage that was
-/// not asked about must not lose to one that was.
+/// alone nothing is asked: it is the right one then, as a rule. Where time runs
+/// out, or the model has no room or fails, the order stays as it is: it only
+/// refines, and a passage that was not asked about must not lose to one that
+/// was.
 pub(crate) fn judged(
     passages: &mut [Passage],
     question: &str,
@@ -170,7 +171,7 @@ mod tests {
         judged(&mut passages, "Which?", &model, &near(0.02));
         assert_eq!(uris(&passages), ["b", "a", "c"]);
         assert_eq!(passages[2].stages.judged, None);
-        // The best one is alone, so a model that would fail is not asked.
+        // The best one is alone, so nobody is asked.
         let mut passages = three();
         judged(&mut passages, "Which?", &FakeGenerate::new(), &near(0.005));
         assert_eq!(passages, three());

@@ -47,19 +47,24 @@ impl Ranking<'_> {
     ///
     /// Hits come in the order of the hybrid query. Where there is something
     /// to compare token by token with, that decides, helped by the match of
-    /// words, and languages are made even; hits without codes, and those that the budget of time does not
-    /// reach, stay behind in the order they came in. A passage that repeats a
-    /// better one is left out. What is left out comes by its place among all.
+    /// words, and languages are made even; hits without codes, and those that
+    /// the budget of time does not reach, stay behind in the order they came
+    /// in. A passage that repeats a better one is left out. What is left out
+    /// comes by its place among all.
     pub(crate) fn of(&self, hits: Vec<Hit>) -> Sifted {
         let mut passages = self.staged(hits);
-        // Stable: equals keep their order. What was not compared has a score
-        // of the hybrid query, which its order is by.
+        let compared = passages.iter().filter(|(compared, _)| *compared).count();
+        // Stable: equals keep their order. What was not compared where others
+        // were stays in the order that it came in, which may be of two queries.
         passages.sort_by(|(left_compared, left), (right_compared, right)| {
+            let by_score = || right.hit.score.total_cmp(&left.hit.score);
             right_compared
                 .cmp(left_compared)
-                .then_with(|| right.hit.score.total_cmp(&left.hit.score))
+                .then_with(|| match *left_compared || compared == 0 {
+                    true => by_score(),
+                    false => left.stages.fused.rank.cmp(&right.stages.fused.rank),
+                })
         });
-        let compared = passages.iter().filter(|(compared, _)| *compared).count();
         let mut rank = 0;
         let passages = passages.into_iter().map(|(_, mut passage)| {
             rank += 1;

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use genie_core::{TextRole, TokenCodes, Tongues};
+use genie_ingest::LanguageDetector;
 
 use crate::context::FARTHEST;
 use crate::engine::{Engine, checked};
@@ -47,9 +48,11 @@ impl Engine {
     ) -> Result<Reranked, RagError> {
         let started = Instant::now();
         let query = checked(query)?;
-        let asked_in = self.detect(query);
+        // What readers write says nothing about texts of the caller.
+        let language = |text: &str| LanguageDetector.detect(text);
+        let asked_in = language(query);
         // As passages of the index are made even.
-        let foreign = |text: &str| match (asked_in, self.detect(text)) {
+        let foreign = |text: &str| match (asked_in, language(text)) {
             (Some(asked_in), Some(language)) if language != asked_in => {
                 self.retrieval().rerank.foreign_bonus
             }

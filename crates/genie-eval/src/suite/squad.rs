@@ -137,7 +137,7 @@ pub(super) fn load_folder(folder: &Path, options: &LoadOptions) -> anyhow::Resul
             .flat_map(|language| language.texts.iter().cloned())
             .collect(),
     });
-    // As many questions as all others together, so only where they are named.
+    // More questions than all others together, so only where they are named.
     if options.kinds.iter().any(|kind| kind.contains(MIXED)) {
         for (at, one) in languages.iter().enumerate() {
             for other in &languages[at + 1..] {
