@@ -112,16 +112,23 @@ fn a_state_that_cannot_be_made_is_reported() {
 
 #[test]
 fn after_a_panic_nobody_waits_for_ever() {
+    // Panics when told to: a job that panicked at once could end the worker
+    // before `submit` has looked, which then says that it has stopped.
+    let (panics, told) = mpsc::channel::<()>();
     let worker = Worker::spawn(
         "panics",
         4,
-        || Ok::<_, Infallible>(()),
-        |(), _reply: mpsc::Sender<()>| panic!("a bug in a job"),
+        move || Ok::<_, Infallible>(told),
+        |told: &mut mpsc::Receiver<()>, _reply: mpsc::Sender<()>| {
+            told.recv().ok();
+            panic!("a bug in a job")
+        },
     )
     .expect("spawned");
     assert!(worker.is_running());
     let (reply, answer) = mpsc::channel();
     worker.submit(reply).expect("taken");
+    panics.send(()).expect("the job waits");
     assert!(answer.recv().is_err(), "the reply channel is closed");
     // Whether this one comes before or after the thread has noticed: it is
     // never kept.
