@@ -1,18 +1,18 @@
 //! How fast texts become vectors on this machine.
 //! `docs/benchmarks/embed_peers.py` asks other programs the same.
 //!
-//! `cargo run --release -p genie-embed --example embed_speed -- FOLDER [--json] [--write TEXTS]`
+//! `cargo run --release -p genie-embed --example embed_speed -- FOLDER [--cuda] [--json] [--write TEXTS]`
 //!
 //! FOLDER holds `model.gguf` (or `model.safetensors` and `config.json`) and
 //! `tokenizer.json` of an encoder with the prefixes of E5. `--write` leaves
-//! the texts that were used in a file, as JSON.
+//! the texts that were used in a file, as JSON. `--cuda` needs
+//! `--features genie/cuda`.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use candle_core::Device;
-use genie_compute::set_threads;
-use genie_core::{ContentHash, Embed, TextRole};
+use genie_compute::{choose_device, set_threads};
+use genie_core::{ContentHash, DeviceChoice, Embed, TextRole};
 use genie_embed::{EmbedderOptions, EncoderFiles, Precision, TextEmbedder};
 use serde::Deserialize;
 
@@ -34,12 +34,14 @@ struct Sentence {
 }
 
 fn main() -> Result<(), Failure> {
-    let usage = "usage: embed_speed FOLDER [--json] [--write TEXTS]";
+    let usage = "usage: embed_speed FOLDER [--cuda] [--json] [--write TEXTS]";
     let (mut folder, mut json, mut texts) = (None, false, None);
+    let mut device = DeviceChoice::Cpu;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--json" => json = true,
+            "--cuda" => device = DeviceChoice::Cuda,
             "--write" => texts = Some(arguments.next().ok_or(usage)?),
             _ if folder.is_none() => folder = Some(argument),
             _ => return Err(usage.into()),
@@ -47,7 +49,7 @@ fn main() -> Result<(), Failure> {
     }
     set_threads(0)?;
     let started = Instant::now();
-    let model = load(Path::new(&folder.ok_or(usage)?))?;
+    let model = load(Path::new(&folder.ok_or(usage)?), device)?;
     let load = started.elapsed().as_secs_f64();
     let sentences: Vec<Sentence> = serde_json::from_str(SENTENCES)?;
     let passages = passages(&model, &sentences);
@@ -96,7 +98,7 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-fn load(folder: &Path) -> Result<TextEmbedder, Failure> {
+fn load(folder: &Path, device: DeviceChoice) -> Result<TextEmbedder, Failure> {
     let files = ["model.gguf", "model.safetensors"].map(|name| folder.join(name));
     let weights: Option<PathBuf> = files.into_iter().find(|file| file.is_file());
     let files = EncoderFiles {
@@ -112,7 +114,7 @@ fn load(folder: &Path) -> Result<TextEmbedder, Failure> {
         max_tokens: None,
         dimension: None,
         least_dimension: None,
-        device: Device::Cpu,
+        device: choose_device(device)?.device,
         precision: Precision::Rounded,
         queue: 4,
     };

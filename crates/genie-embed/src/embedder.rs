@@ -15,9 +15,6 @@ use crate::encoder::{Encoder, Pooled, Precision};
 use crate::late::Codec;
 use crate::tokens::{self, TextTokenizer, Tokens};
 
-/// Tokens that go through the model together. More are hardly faster on a
-/// processor, and whoever asks next waits for the pack before.
-const PACK_TOKENS: usize = 512;
 /// Texts that are tokenized ahead of the model, and sorted by their length.
 const TOKENIZED_AHEAD: usize = 512;
 /// How long a call that is already under way waits before it tries a full
@@ -71,12 +68,14 @@ const QUESTION: usize = 128;
 /// A dense embedding model, owned by one worker thread.
 ///
 /// Callers tokenize on their own threads and queue packs of at most about
-/// 512 tokens, texts of like length together. A long call hands in its packs
-/// one after the other, so that somebody else's question passes between two
-/// of them, and thousands of texts need no more memory than a few hundred.
+/// 512 tokens (8,192 on a GPU), texts of like length together. A long call
+/// hands in its packs one after the other, so that somebody else's question
+/// passes between two of them, and thousands of texts need no more memory than
+/// a few hundred.
 pub struct TextEmbedder {
     pub(crate) identity: EmbeddingIdentity,
     least_dimension: Option<usize>,
+    pack_tokens: usize,
     pub(crate) tokenizer: TextTokenizer,
     worker: Worker<Job>,
     /// What codes of tokens are made with, once somebody needs it.
@@ -117,6 +116,7 @@ impl TextEmbedder {
             let shape = Shape {
                 dimension: encoder.dimension(),
                 max_tokens: encoder.max_tokens(),
+                pack_tokens: encoder.pack_tokens(),
                 vocabulary: encoder.vocabulary()?,
             };
             // Nobody is left to care if the receiver is gone.
@@ -171,6 +171,7 @@ impl TextEmbedder {
                 passage_prefix: options.passage_prefix,
             },
             least_dimension: options.least_dimension,
+            pack_tokens: shape.pack_tokens,
             tokenizer,
             worker,
             codec: OnceLock::new(),
@@ -195,7 +196,7 @@ impl TextEmbedder {
         for texts in texts.chunks(TOKENIZED_AHEAD) {
             let tokens = texts.par_iter().map(&tokenize).collect::<Result<_, _>>();
             let mut found = vec![None; texts.len()];
-            for pack in packs(tokens.map_err(EmbedError::Backend)?, PACK_TOKENS) {
+            for pack in packs(tokens.map_err(EmbedError::Backend)?, self.pack_tokens) {
                 let vectors = self.pack(&pack.texts, patience)?;
                 patience = Patience::Waits;
                 let texts = pack.texts.iter().zip(pack.places);
@@ -272,6 +273,7 @@ enum Patience {
 struct Shape {
     dimension: usize,
     max_tokens: usize,
+    pack_tokens: usize,
     vocabulary: usize,
 }
 

@@ -4,6 +4,7 @@
 use candle_core::{DType, Device, Tensor};
 use genie_compute::Heads;
 
+use super::batch::Batch;
 use super::config::EncoderConfig;
 use super::names::{LayerPart, Part, Role};
 use super::ops::{BiasGelu, Norm, PackedAttention, Vector};
@@ -59,9 +60,13 @@ impl Composed {
         let places: Vec<u32> = lengths.iter().flat_map(|&n| 0..n as u32).collect();
         let places = Tensor::new(places, &self.device)?;
         let positions = self.positions.index_select(&places, 0)?;
+        let batches = match self.device {
+            Device::Cpu => Vec::new(),
+            _ => Batch::all(lengths, &self.device)?,
+        };
         let mut rows = self.norm.add(tokens, &positions)?;
         for layer in &self.layers {
-            rows = layer.forward(rows, lengths, self.heads)?;
+            rows = layer.forward(rows, lengths, &batches, self.heads)?;
         }
         rows.flatten_all()?.to_vec1()
     }
@@ -72,11 +77,13 @@ impl Layer {
         &self,
         rows: Tensor,
         lengths: &[usize],
+        batches: &[Batch],
         heads: Heads,
     ) -> candle_core::Result<Tensor> {
         let attention = PackedAttention {
             bias: &self.qkv_bias,
             lengths,
+            batches,
             heads,
         };
         let context = attention.apply(&rows.matmul(&self.qkv)?)?;

@@ -1,5 +1,6 @@
 //! A BERT or XLM-R encoder: packed tokens in, one mean vector a text out.
 
+mod batch;
 mod composed;
 mod config;
 mod kernels;
@@ -11,6 +12,8 @@ mod weights;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use genie_compute::on_pool;
+use rayon::prelude::*;
 
 use self::composed::Composed;
 use self::config::EncoderConfig;
@@ -82,6 +85,13 @@ impl Encoder {
         self.config.positions
     }
 
+    /// Tokens that go through the model together. More are hardly faster on a
+    /// processor, where whoever asks next waits for the pack before; a GPU has
+    /// nothing to do with few.
+    pub(crate) fn pack_tokens(&self) -> usize {
+        if self.device.is_cpu() { 512 } else { 8192 }
+    }
+
     /// Token ids below this are known.
     pub(crate) fn vocabulary(&self) -> candle_core::Result<usize> {
         Ok(self.tokens.shape()?.0)
@@ -104,7 +114,7 @@ impl Encoder {
             Layers::Composed(layers) => {
                 let lengths: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();
                 let rows = layers.forward(tokens, &lengths)?;
-                Ok(Pooled::all(&rows, texts, self.config.hidden))
+                Ok(Pooled::all_shared_out(&rows, texts, self.config.hidden))
             }
         }
     }
@@ -122,16 +132,21 @@ pub(crate) struct Pooled {
 impl Pooled {
     /// Those of texts whose contextual vectors lie one after the other.
     fn all<'a>(
-        mut rows: &[f32],
+        rows: &[f32],
         texts: impl IntoIterator<Item = &'a Tokens>,
         width: usize,
     ) -> Vec<Self> {
-        let pooled = texts.into_iter().map(|text| {
-            let (own, rest) = rows.split_at(text.ids.len() * width);
-            rows = rest;
-            Self::new(own, &text.wanted, width)
-        });
-        pooled.collect()
+        let texts = with_rows(rows, texts, width);
+        texts
+            .map(|(own, text)| Self::new(own, &text.wanted, width))
+            .collect()
+    }
+
+    /// The same on all threads, for many texts at once.
+    fn all_shared_out(rows: &[f32], texts: &[Tokens], width: usize) -> Vec<Self> {
+        let texts: Vec<(&[f32], &Tokens)> = with_rows(rows, texts, width).collect();
+        let pooled = |(own, text): &(&[f32], &Tokens)| Self::new(own, &text.wanted, width);
+        on_pool(|| texts.par_iter().map(pooled).collect())
     }
 
     fn new(rows: &[f32], wanted: &[usize], width: usize) -> Self {
@@ -141,6 +156,19 @@ impl Pooled {
             tokens: wanted.iter().flat_map(token).collect(),
         }
     }
+}
+
+/// Texts with their rows, which lie one after the other.
+fn with_rows<'a, 'r>(
+    mut rows: &'r [f32],
+    texts: impl IntoIterator<Item = &'a Tokens>,
+    width: usize,
+) -> impl Iterator<Item = (&'r [f32], &'a Tokens)> {
+    texts.into_iter().map(move |text| {
+        let (own, rest) = rows.split_at(text.ids.len() * width);
+        rows = rest;
+        (own, text)
+    })
 }
 
 /// The mean of the rows, divided by its norm.

@@ -2,11 +2,12 @@
 //! own operations on other devices.
 
 use candle_core::{
-    CpuStorage, CustomOp1, D, Device, InplaceOp1, InplaceOp2, Layout, Result, Shape, Tensor, bail,
+    CpuStorage, CustomOp1, Device, InplaceOp1, InplaceOp2, Layout, Result, Shape, Tensor, bail,
 };
 
 use genie_compute::Heads;
 
+use super::batch::Batch;
 use super::kernels::{self, NormParameters};
 
 /// A small parameter, on the device for candle and here for our kernels.
@@ -111,6 +112,8 @@ pub(crate) struct PackedAttention<'a> {
     pub(crate) bias: &'a Vector,
     /// Tokens of each text.
     pub(crate) lengths: &'a [usize],
+    /// The same texts as a device takes them; not looked at on the processor.
+    pub(crate) batches: &'a [Batch],
     /// How a row is divided.
     pub(crate) heads: Heads,
 }
@@ -125,24 +128,10 @@ impl PackedAttention<'_> {
     }
 
     fn composed(&self, qkv: &Tensor) -> Result<Tensor> {
-        let Heads { count, width } = self.heads;
         let qkv = qkv.broadcast_add(&self.bias.tensor)?;
-        let scale = 1.0 / (width as f64).sqrt();
-        let mut contexts = Vec::with_capacity(self.lengths.len());
-        let mut start = 0;
-        for &length in self.lengths {
-            let text = qkv.narrow(0, start, length)?;
-            // [3, heads, length, width]
-            let text = text.reshape((length, 3, count, width))?;
-            let text = text.permute((1, 2, 0, 3))?.contiguous()?;
-            let (q, k, v) = (text.get(0)?, text.get(1)?, text.get(2)?);
-            let scores = (q.matmul(&k.t()?)? * scale)?;
-            let context = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&v)?;
-            let context = context.transpose(0, 1)?.contiguous()?;
-            contexts.push(context.reshape((length, count * width))?);
-            start += length;
-        }
-        Tensor::cat(&contexts, 0)
+        let contexts = self.batches.iter();
+        let contexts = contexts.map(|batch| batch.attention(&qkv, self.heads));
+        Tensor::cat(&contexts.collect::<Result<Vec<_>>>()?, 0)
     }
 }
 
@@ -209,14 +198,24 @@ mod tests {
     fn the_kernels_equal_candles_operations() -> Result<()> {
         let heads = Heads { count: 3, width: 8 };
         let bias = vector(72, 0.2);
-        let attention = PackedAttention {
-            bias: &bias,
-            lengths: &[5, 1, 17],
-            heads,
-        };
-        let qkv = tensor((23, 72), 0.0);
-        let apart = distance(&attention.apply(&qkv)?, &attention.composed(&qkv)?);
-        assert!(apart < 1e-5, "attention is {apart} apart");
+        // Alone, of one length, of like lengths, and none of these.
+        for lengths in [
+            &[5, 1, 17][..],
+            &[30],
+            &[7, 7],
+            &[2, 3, 5, 90, 90, 100, 110],
+        ] {
+            let batches = Batch::all(lengths, &Device::Cpu)?;
+            let attention = PackedAttention {
+                bias: &bias,
+                lengths,
+                batches: &batches,
+                heads,
+            };
+            let qkv = tensor((lengths.iter().sum(), 72), 0.0);
+            let apart = distance(&attention.apply(&qkv)?, &attention.composed(&qkv)?);
+            assert!(apart < 1e-5, "attention is {apart} apart for {lengths:?}");
+        }
 
         let gelu = BiasGelu(vector(24, 1.0));
         let rows = tensor((7, 24), 2.0);

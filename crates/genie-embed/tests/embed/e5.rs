@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use candle_core::quantized::gguf_file;
 use candle_core::{Device, Tensor};
-use genie_core::{Embed, LateInteraction, TextRole, Tongues};
+use genie_core::{DeviceChoice, Embed, Embedding, LateInteraction, TextRole, TokenCodes, Tongues};
 use genie_embed::{Precision, TextEmbedder};
 use serde::Deserialize;
 
@@ -154,6 +154,62 @@ fn safetensors_with_the_hubs_names_give_the_same_vectors() {
             assert!(cosine > least, "{precision:?}: {cosine}");
         }
     }
+}
+
+/// Built with `--features genie/cuda`, on a machine with a GPU.
+#[test]
+fn a_gpu_gives_the_vectors_of_single_precision() {
+    let Some(folder) = files::model("multilingual-e5-small", "model.gguf") else {
+        return;
+    };
+    let gpu = match genie_compute::choose_device(DeviceChoice::Cuda) {
+        Ok(open) => open.device,
+        Err(error) => {
+            eprintln!("skipped: no GPU for the encoder: {error}");
+            return;
+        }
+    };
+    // Of all lengths, so that batches with and without padding come.
+    let sentences: Vec<String> = Sentence::all().into_iter().map(|s| s.text).collect();
+    let mut texts = sentences.clone();
+    texts.extend((2..40).map(|count| sentences[..count].join(" ")));
+    let gguf_files = files::files(&folder, "model.gguf");
+    let load = |device, precision| {
+        let mut options = files::options("query: ", "passage: ");
+        (options.device, options.precision) = (device, precision);
+        TextEmbedder::load(&gguf_files, options).expect("the model loads")
+    };
+    let (gpu, processor) = (
+        load(gpu, Precision::Rounded),
+        load(Device::Cpu, Precision::Single),
+    );
+    let found = gpu.passages(&texts).expect("embedded");
+    let wanted = processor.passages(&texts).expect("embedded");
+    let mut least = 1.0_f32;
+    for ((found, _), (wanted, _)) in found.iter().zip(&wanted) {
+        assert_eq!(found.tokens, wanted.tokens);
+        least = least.min(cosine(&found.vector, &wanted.vector));
+    }
+    eprintln!("the least cosine of {} is {least:.6}", texts.len());
+    assert!(least > 0.999_9, "{least}");
+    for question in &sentences[..5] {
+        let found = scores(&gpu, question, &found);
+        let wanted = scores(&processor, question, &wanted);
+        for (found, wanted) in found.iter().zip(wanted) {
+            let apart = found.expect("a score") - wanted.expect("a score");
+            assert!(apart.abs() < 0.01, "{question}: {apart} apart");
+        }
+    }
+}
+
+fn scores(
+    model: &TextEmbedder,
+    question: &str,
+    passages: &[(Embedding, TokenCodes)],
+) -> Vec<Option<f32>> {
+    let codes: Vec<&TokenCodes> = passages.iter().map(|(_, codes)| codes).collect();
+    let (_, tokens) = model.query(question).expect("embedded");
+    model.scores(&tokens, &codes, Tongues::Several)
 }
 
 #[test]
