@@ -14,7 +14,7 @@ use crate::context::Comparison;
 use crate::engine::{Context, OnText};
 use crate::phrases;
 use crate::question::{Question, RagError};
-use crate::sentences::{DraftSentence, SentenceStream, is_point};
+use crate::sentences::{DraftSentence, Place, SentenceStream, Then, is_point};
 use crate::support::{Claim, Evidence, Support, repeats};
 
 /// Natural logarithm of the odds, 1 to 1, below which the model itself holds
@@ -291,6 +291,12 @@ impl<'a> Verifier<'a> {
         }
         if repeats(text, drafting.text, drafting.language) {
             tracing::debug!("a sentence is dropped: it says the question again");
+        } else if sentence
+            .places
+            .iter()
+            .any(|place| is_hole(place, drafting.language))
+        {
+            tracing::debug!("a sentence is dropped: a marker stands for what it should say");
         } else {
             self.waiting.push(sentence);
         }
@@ -396,6 +402,17 @@ impl<'a> Verifier<'a> {
         tracing::debug!(odds, self.answerable, "does the quote say this");
         Ok(self.answerable + odds)
     }
+}
+
+/// Whether a marker was put where a word is missing without it: "The document
+/// is [1]", "it is sent at [1] to see all".
+fn is_hole(place: &Place, language: Language) -> bool {
+    phrases::needs_more(&place.before, language)
+        && match &place.then {
+            Then::End => true,
+            Then::Word(word) => phrases::needs_more(word, language),
+            Then::Other => false,
+        }
 }
 
 /// The number of the citation of this part of a passage, a new one if need be.

@@ -294,6 +294,20 @@ fn a_figure_of_another_sentence_is_not_taken_for_the_quotes() {
 }
 
 #[test]
+fn a_sentence_in_which_a_marker_stands_for_a_word_is_no_answer() {
+    for said in [
+        "A ship that repairs a damaged submarine cable within ten days is [1].",
+        "A ship repairs a damaged submarine cable at [1] to be on time in ten days.",
+    ] {
+        let claim = said.split(" [1]").next().unwrap_or(said);
+        assert_is_quoted(&answer(says(said)), claim);
+    }
+    // Here nothing is missing without it.
+    let answer = answer(says(&CLAIM.replace(" damaged", " [1] damaged")));
+    assert!(answer.text.starts_with(CLAIM), "{}", answer.text);
+}
+
+#[test]
 fn the_question_said_again_is_no_answer() {
     let claim = "The ship takes long to repair a submarine cable";
     assert_is_quoted(&answer(says(&format!("{claim} [1]."))), claim);

@@ -159,3 +159,45 @@ pub(crate) fn asks_for_more(question: &str, language: Language) -> bool {
         .take(2)
         .any(|word| interrogatives.contains(&&*word.to_lowercase()))
 }
+
+/// Whether nothing can end with this word, in lower case: a preposition, an
+/// article, a form of "to be". Words that also end clauses ("with" of "to deal
+/// with", "的") are left out as far as they often do.
+pub(crate) fn needs_more(word: &str, language: Language) -> bool {
+    let words: &[&str] = match language {
+        Language::Arabic => &["في", "من", "إلى", "على", "عن", "هو", "هي", "بين", "حسب"],
+        Language::Chinese => &["是", "在", "由", "从", "于", "为", "据", "称为", "至"],
+        Language::English => &[
+            "is", "are", "was", "were", "the", "a", "an", "at", "of", "to", "from", "by", "as",
+            "and", "or", "called", "named", "per",
+        ],
+        Language::French => &[
+            "est", "sont", "était", "le", "la", "les", "un", "une", "des", "du", "de", "à", "au",
+            "aux", "dans", "par", "sur", "et", "ou", "selon",
+        ],
+        Language::Russian => &[
+            "в",
+            "во",
+            "на",
+            "с",
+            "со",
+            "к",
+            "по",
+            "от",
+            "из",
+            "о",
+            "об",
+            "у",
+            "для",
+            "и",
+            "или",
+            "это",
+            "согласно",
+        ],
+        Language::Spanish => &[
+            "es", "son", "era", "el", "la", "los", "las", "un", "una", "de", "del", "a", "al",
+            "en", "por", "y", "o", "según",
+        ],
+    };
+    words.contains(&word)
+}

@@ -39,13 +39,52 @@ pub(crate) fn sentences(passage: &str) -> Vec<PassageSentence> {
 }
 
 /// A sentence of an answer: its text without markers, the passages that its
-/// markers name, and the white space behind it.
+/// markers name, where they stood, and the white space behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DraftSentence {
     pub(crate) text: String,
     pub(crate) cited: Vec<usize>,
+    pub(crate) places: Vec<Place>,
     pub(crate) space: String,
 }
+
+/// Where a marker stood right behind a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// That word, in lower case.
+    pub(crate) before: String,
+    pub(crate) then: Then,
+}
+
+/// What a marker is followed by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// The end of the sentence or clause, or another marker.
+    End,
+    /// A word, in lower case.
+    Word(String),
+    /// A colon, a quotation, a bracket.
+    Other,
+}
+
+impl Then {
+    fn of(rest: &str) -> Self {
+        let rest = rest.trim_start();
+        match rest.chars().next() {
+            Some(first) if first.is_alphanumeric() => {
+                let word = rest.unicode_words().next().unwrap_or_default();
+                Self::Word(word.to_lowercase())
+            }
+            Some(first) if !ENDS.contains(&first) && !BRACKETS.contains(&first) => Self::Other,
+            _ => Self::End,
+        }
+    }
+}
+
+/// What ends a sentence or a clause.
+const ENDS: [char; 13] = [
+    '.', '。', '!', '！', '?', '？', '؟', ',', '，', '、', '،', ';', '；',
+];
 
 static MARKER: LazyLock<Option<Regex>> = LazyLock::new(|| {
     // [1], [1, 2], [1][2], 【1】, and what small models make of it: [Passage 1],
@@ -223,7 +262,7 @@ fn points(raw: &str) -> Vec<usize> {
 }
 
 fn draft(raw: &str) -> Option<DraftSentence> {
-    let mut cited = Vec::new();
+    let (mut cited, mut places) = (Vec::new(), Vec::new());
     let mut text = String::with_capacity(raw.len());
     let mut end = 0;
     if let Some(pattern) = MARKER.as_ref() {
@@ -234,6 +273,14 @@ fn draft(raw: &str) -> Option<DraftSentence> {
             };
             text.push_str(&raw[end..whole.start()]);
             end = whole.end();
+            if text.ends_with(char::is_alphanumeric)
+                && let Some(before) = text.unicode_words().next_back()
+            {
+                places.push(Place {
+                    before: before.to_lowercase(),
+                    then: Then::of(&raw[end..]),
+                });
+            }
             for number in numbers.as_str().split(|c: char| !c.is_ascii_digit()) {
                 if let Ok(number) = number.parse()
                     && !cited.contains(&number)
@@ -257,6 +304,7 @@ fn draft(raw: &str) -> Option<DraftSentence> {
     Some(DraftSentence {
         text: without_double_stop(kept),
         cited,
+        places,
         space: space.to_owned(),
     })
 }
@@ -331,6 +379,22 @@ mod tests {
             "The year (2024) and the band (3.5 GHz) stay.",
             &[("The year (2024) and the band (3.5 GHz) stay.", &[])],
         );
+    }
+
+    #[test]
+    fn where_a_marker_stood_is_kept() {
+        let place = |text: &str| {
+            let sentence = drafts(text).pop().expect("a sentence");
+            let place = sentence.places.into_iter().next();
+            place.map(|place| (place.before, place.then))
+        };
+        let at = |before: &str, then| Some((before.to_owned(), then));
+        let word = |word: &str| Then::Word(word.to_owned());
+        assert_eq!(place("The document is [1][2]."), at("is", Then::End));
+        assert_eq!(place("它的名称是[1]。"), at("是", Then::End));
+        assert_eq!(place("It is sent at [1] to see all."), at("at", word("to")));
+        assert_eq!(place("The goal is [1]: climate."), at("is", Then::Other));
+        assert_eq!(place("The goal is “climate” [1]."), None);
     }
 
     #[test]
