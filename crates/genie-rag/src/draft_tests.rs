@@ -303,8 +303,10 @@ fn a_sentence_in_which_a_marker_stands_for_a_word_is_no_answer() {
         assert_is_quoted(&answer(says(said)), claim);
     }
     // Here nothing is missing without it.
-    let answer = answer(says(&CLAIM.replace(" damaged", " [1] damaged")));
-    assert!(answer.text.starts_with(CLAIM), "{}", answer.text);
+    let whole = answer(says(&CLAIM.replace(" damaged", " [1] damaged")));
+    assert!(whole.text.starts_with(CLAIM), "{}", whole.text);
+    let named = answer(says(&format!("{CLAIM} with plan A [1].")));
+    assert!(named.text.starts_with(CLAIM), "{}", named.text);
 }
 
 #[test]

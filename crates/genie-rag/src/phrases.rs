@@ -160,9 +160,9 @@ pub(crate) fn asks_for_more(question: &str, language: Language) -> bool {
         .any(|word| interrogatives.contains(&&*word.to_lowercase()))
 }
 
-/// Whether nothing can end with this word, in lower case: a preposition, an
-/// article, a form of "to be". Words that also end clauses ("with" of "to deal
-/// with", "的") are left out as far as they often do.
+/// Whether nothing can end with this word: a preposition, an article, a form of
+/// "to be". Words that also end clauses ("with" of "to deal with", "的") are left
+/// out as far as they often do, and so are capitals: "application A".
 pub(crate) fn needs_more(word: &str, language: Language) -> bool {
     let words: &[&str] = match language {
         Language::Arabic => &["في", "من", "إلى", "على", "عن", "هو", "هي", "بين", "حسب"],

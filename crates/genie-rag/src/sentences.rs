@@ -51,7 +51,7 @@ pub(crate) struct DraftSentence {
 /// Where a marker stood right behind a word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// That word, in lower case.
+    /// That word.
     pub(crate) before: String,
     pub(crate) then: Then,
 }
@@ -61,7 +61,7 @@ pub(crate) struct Place {
 pub(crate) enum Then {
     /// The end of the sentence or clause, or another marker.
     End,
-    /// A word, in lower case.
+    /// A word.
     Word(String),
     /// A colon, a quotation, a bracket.
     Other,
@@ -72,8 +72,7 @@ impl Then {
         let rest = rest.trim_start();
         match rest.chars().next() {
             Some(first) if first.is_alphanumeric() => {
-                let word = rest.unicode_words().next().unwrap_or_default();
-                Self::Word(word.to_lowercase())
+                Self::Word(rest.unicode_words().next().unwrap_or_default().to_owned())
             }
             Some(first) if !ENDS.contains(&first) && !BRACKETS.contains(&first) => Self::Other,
             _ => Self::End,
@@ -277,7 +276,7 @@ fn draft(raw: &str) -> Option<DraftSentence> {
                 && let Some(before) = text.unicode_words().next_back()
             {
                 places.push(Place {
-                    before: before.to_lowercase(),
+                    before: before.to_owned(),
                     then: Then::of(&raw[end..]),
                 });
             }
@@ -395,6 +394,8 @@ mod tests {
         assert_eq!(place("It is sent at [1] to see all."), at("at", word("to")));
         assert_eq!(place("The goal is [1]: climate."), at("is", Then::Other));
         assert_eq!(place("The goal is “climate” [1]."), None);
+        // "A" is a name where an article could not stand.
+        assert_eq!(place("It is application A [1]."), at("A", Then::End));
     }
 
     #[test]
