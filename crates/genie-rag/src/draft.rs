@@ -12,9 +12,10 @@ use genie_ingest::LanguageDetector;
 
 use crate::context::Comparison;
 use crate::engine::{Context, OnText};
+use crate::hole::is_hole;
 use crate::phrases;
 use crate::question::{Question, RagError};
-use crate::sentences::{DraftSentence, Place, SentenceStream, Then, is_point};
+use crate::sentences::{DraftSentence, SentenceStream, is_point};
 use crate::support::{Claim, Evidence, Support, repeats};
 
 /// Natural logarithm of the odds, 1 to 1, below which the model itself holds
@@ -402,17 +403,6 @@ impl<'a> Verifier<'a> {
         tracing::debug!(odds, self.answerable, "does the quote say this");
         Ok(self.answerable + odds)
     }
-}
-
-/// Whether a marker was put where a word is missing without it: "The document
-/// is [1]", "it is sent at [1] to see all".
-fn is_hole(place: &Place, language: Language) -> bool {
-    phrases::needs_more(&place.before, language)
-        && match &place.then {
-            Then::End => true,
-            Then::Word(word) => phrases::needs_more(word, language),
-            Then::Other => false,
-        }
 }
 
 /// The number of the citation of this part of a passage, a new one if need be.

@@ -60,6 +60,7 @@ mod fallback;
 #[cfg(test)]
 mod fixtures;
 mod formed;
+mod hole;
 mod index;
 mod judge;
 mod left_out;

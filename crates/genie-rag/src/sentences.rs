@@ -48,42 +48,14 @@ pub(crate) struct DraftSentence {
     pub(crate) space: String,
 }
 
-/// Where a marker stood right behind a word.
+/// Where a marker in square brackets stood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// That word.
+    /// What is before it, without markers.
     pub(crate) before: String,
-    pub(crate) then: Then,
+    /// What is behind it, from the next thing on that is no marker.
+    pub(crate) behind: String,
 }
-
-/// What a marker is followed by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Then {
-    /// The end of the sentence or clause, or another marker.
-    End,
-    /// A word.
-    Word(String),
-    /// A colon, a quotation, a bracket.
-    Other,
-}
-
-impl Then {
-    fn of(rest: &str) -> Self {
-        let rest = rest.trim_start();
-        match rest.chars().next() {
-            Some(first) if first.is_alphanumeric() => {
-                Self::Word(rest.unicode_words().next().unwrap_or_default().to_owned())
-            }
-            Some(first) if !ENDS.contains(&first) && !BRACKETS.contains(&first) => Self::Other,
-            _ => Self::End,
-        }
-    }
-}
-
-/// What ends a sentence or a clause.
-const ENDS: [char; 13] = [
-    '.', '。', '!', '！', '?', '？', '؟', ',', '，', '、', '،', ';', '；',
-];
 
 static MARKER: LazyLock<Option<Regex>> = LazyLock::new(|| {
     // [1], [1, 2], [1][2], 【1】, and what small models make of it: [Passage 1],
@@ -272,12 +244,11 @@ fn draft(raw: &str) -> Option<DraftSentence> {
             };
             text.push_str(&raw[end..whole.start()]);
             end = whole.end();
-            if text.ends_with(char::is_alphanumeric)
-                && let Some(before) = text.unicode_words().next_back()
-            {
+            if found.get(1).is_some() {
+                let behind = &raw[end..];
                 places.push(Place {
-                    before: before.to_owned(),
-                    then: Then::of(&raw[end..]),
+                    before: text.clone(),
+                    behind: behind[leading_markers(behind)..].trim_start().to_owned(),
                 });
             }
             for number in numbers.as_str().split(|c: char| !c.is_ascii_digit()) {
@@ -381,21 +352,23 @@ mod tests {
     }
 
     #[test]
-    fn where_a_marker_stood_is_kept() {
-        let place = |text: &str| {
+    fn where_markers_stood_is_kept() {
+        let places = |text: &str| {
             let sentence = drafts(text).pop().expect("a sentence");
-            let place = sentence.places.into_iter().next();
-            place.map(|place| (place.before, place.then))
+            let places = sentence.places.into_iter();
+            let places = places.map(|place| (place.before, place.behind));
+            places.collect::<Vec<(String, String)>>()
         };
-        let at = |before: &str, then| Some((before.to_owned(), then));
-        let word = |word: &str| Then::Word(word.to_owned());
-        assert_eq!(place("The document is [1][2]."), at("is", Then::End));
-        assert_eq!(place("它的名称是[1]。"), at("是", Then::End));
-        assert_eq!(place("It is sent at [1] to see all."), at("at", word("to")));
-        assert_eq!(place("The goal is [1]: climate."), at("is", Then::Other));
-        assert_eq!(place("The goal is “climate” [1]."), None);
-        // "A" is a name where an article could not stand.
-        assert_eq!(place("It is application A [1]."), at("A", Then::End));
+        let place = |before: &str, behind: &str| (before.to_owned(), behind.to_owned());
+        assert_eq!(
+            places("It says [1][2] so [3]."),
+            [
+                place("It says", "so [3]."),
+                place("It says", "so [3]."),
+                place("It says so", "."),
+            ]
+        );
+        assert_eq!(places("The aims are (1) this and (2) that."), []);
     }
 
     #[test]

@@ -34,8 +34,8 @@ struct Padding {
 }
 
 impl Batch {
-    /// Divides a pack. What is padded is less than a quarter, or few tokens,
-    /// wherever texts are sorted by length.
+    /// Divides a pack. Where texts are sorted by length, padding is at most a
+    /// quarter and few tokens more.
     pub(crate) fn all(lengths: &[usize], device: &Device) -> Result<Vec<Self>> {
         let mut batches = Vec::new();
         let mut start = 0;

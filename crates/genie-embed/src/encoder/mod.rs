@@ -142,8 +142,12 @@ impl Pooled {
             .collect()
     }
 
-    /// The same on all threads, for many texts at once.
+    /// The same on all threads, for many texts at once. A question doesn't wait
+    /// for them.
     fn all_shared_out(rows: &[f32], texts: &[Tokens], width: usize) -> Vec<Self> {
+        if texts.len() == 1 {
+            return Self::all(rows, texts, width);
+        }
         let texts: Vec<(&[f32], &Tokens)> = with_rows(rows, texts, width).collect();
         let pooled = |(own, text): &(&[f32], &Tokens)| Self::new(own, &text.wanted, width);
         on_pool(|| texts.par_iter().map(pooled).collect())
