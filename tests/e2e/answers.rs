@@ -182,7 +182,7 @@ fn a_workspace_has_a_model_of_its_own() {
     let scratch = Scratch::new();
     scratch.write(
         "home/config.toml",
-        &format!("chat_models = [\"{SMOLLM}\"]\n[retrieval]\nmin_similarity = 0.1\n"),
+        format!("chat_models = [\"{SMOLLM}\"]\n[retrieval]\nmin_similarity = 0.1\n"),
     );
     let genie = Genie::quick(&scratch.home(), &models).set("GENIE_CHAT_MODEL", "none");
     let service = Service::start(&genie);

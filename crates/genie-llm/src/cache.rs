@@ -130,7 +130,10 @@ impl KvCache {
     pub(crate) fn block(&self, start: usize) -> Result<KvBlock> {
         match &self.place {
             Place::Pages(pages) => {
-                let Some(page) = pages.page(start / BLOCK).filter(|_| start % BLOCK == 0) else {
+                let Some(page) = pages
+                    .page(start / BLOCK)
+                    .filter(|_| start.is_multiple_of(BLOCK))
+                else {
                     bail!("no page at position {start} of {}", self.length);
                 };
                 Ok(KvBlock {
@@ -152,7 +155,7 @@ impl KvCache {
     /// room.
     pub(crate) fn append(&mut self, block: &KvBlock) -> Result<()> {
         match (&mut self.place, &block.content) {
-            (Place::Pages(pages), Content::Page(page)) if self.length % BLOCK == 0 => {
+            (Place::Pages(pages), Content::Page(page)) if self.length.is_multiple_of(BLOCK) => {
                 pages.truncate(self.length / BLOCK);
                 pages.push(Arc::clone(page));
             }

@@ -118,7 +118,7 @@ impl Plain {
     fn sight(&self, layer: usize) -> (usize, f32, f32) {
         match self.gemma {
             None => (usize::MAX, 10_000.0, 1.0),
-            Some(gemma) if (layer + 1) % gemma.global == 0 => {
+            Some(gemma) if (layer + 1).is_multiple_of(gemma.global) => {
                 (usize::MAX, gemma.base, gemma.stretch)
             }
             Some(gemma) => (gemma.window, gemma.local_base, 1.0),

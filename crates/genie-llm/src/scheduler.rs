@@ -83,6 +83,7 @@ struct Running {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "as `Job`")]
 enum Task {
     Talk(Answer),
     Ask(Ask),

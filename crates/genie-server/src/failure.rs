@@ -87,7 +87,7 @@ impl Failure {
     /// The request keeps to the description and still makes no sense: its parts
     /// contradict each other, or what the installation has.
     pub(crate) fn senseless(field: &'static str, reason: impl Into<String>) -> Self {
-        Self::invalid(field, reason).as_senseless()
+        Self::invalid(field, reason).into_senseless()
     }
 
     /// Fails where something is wrong, and tells all of it: with 400 where
@@ -100,13 +100,13 @@ impl Failure {
         }
         let failure = Self::fields(all);
         Err(if keeps_to_description {
-            failure.as_senseless()
+            failure.into_senseless()
         } else {
             failure
         })
     }
 
-    fn as_senseless(self) -> Self {
+    fn into_senseless(self) -> Self {
         Self {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             ..self
@@ -292,7 +292,7 @@ impl From<StateError> for Failure {
                     "the state of the service can't be reached at the moment",
                 )
             }
-            StateError::DiskFull { .. } => {
+            StateError::DiskFull => {
                 log(&error);
                 Self::new(
                     StatusCode::INSUFFICIENT_STORAGE,

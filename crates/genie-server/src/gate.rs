@@ -26,7 +26,6 @@ impl Gate {
     /// A closed gate, and the router to serve from the start. Closed, it says
     /// that the process lives and that it is not ready; everything else is
     /// answered 503 with the time to come back.
-    #[must_use]
     pub fn closed() -> (Router, Self) {
         let gate = Self {
             service: Arc::new(OnceLock::new()),

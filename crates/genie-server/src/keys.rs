@@ -154,7 +154,7 @@ async fn made(
     let new = body.checked(&access.caller, workspace)?;
     let made = state.create_key(new).await?;
     access
-        .record(state, Done::to("key.create", &made.0.id))
+        .record(state, Done::to("key.create", made.0.id))
         .await?;
     Ok((StatusCode::CREATED, Json(SecretBody::from(made))))
 }
@@ -176,9 +176,7 @@ pub(crate) async fn rotate(
     within_caller(&access.caller, key.role, &key.scopes)?;
     let state = service.accounts()?;
     let rotated = state.rotate_key(&key.id).await?.ok_or_else(no_such_key)?;
-    access
-        .record(state, Done::to("key.rotate", &key.id))
-        .await?;
+    access.record(state, Done::to("key.rotate", key.id)).await?;
     Ok(Json(SecretBody::from(rotated)))
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -144,7 +144,7 @@ fn remove(folder: &Path, named: &HashSet<String>, settled: Duration) -> io::Resu
 
 /// Whether this service gave the file its name: a document's id, or what is
 /// written before it gets one.
-fn is_ours(path: &PathBuf) -> bool {
+fn is_ours(path: &Path) -> bool {
     path.file_name()
         .and_then(|name| name.to_str())
         .is_some_and(|name| name.starts_with(".tmp") || name.parse::<DocumentId>().is_ok())

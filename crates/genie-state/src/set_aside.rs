@@ -317,7 +317,7 @@ mod tests {
         assert!(originals.set_aside(&removed).unwrap());
         assert!(originals.remove(&id).unwrap());
         assert_eq!(originals.read(&id).unwrap(), None);
-        assert_eq!(originals.removed().unwrap(), [removed.clone()]);
+        assert_eq!(originals.removed().unwrap(), std::slice::from_ref(&removed));
         let read = originals.read_removed(&id).unwrap();
         assert_eq!(read, Some((removed, TEXT.to_vec())));
         assert!(originals.used().unwrap() > TEXT.len() as u64);

@@ -51,7 +51,7 @@ pub(crate) async fn remove(
     if !removed {
         return Err(no_such_conversation());
     }
-    access.record(state, Done::to(action, &id)).await?;
+    access.record(state, Done::to(action, id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -79,7 +79,7 @@ pub(crate) async fn restore(
         .await?
         .ok_or_else(no_such_conversation)?;
     access
-        .record(state, Done::to("conversation.restore", &id))
+        .record(state, Done::to("conversation.restore", id))
         .await?;
     Ok(Json(restored.into()))
 }

@@ -280,7 +280,7 @@ async fn a_webhook_is_told_until_it_listens() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert_eq!(delivery["result"], json!({"delivered": true, "tries": 3}));
-    let delivered = post.delivered.lock().expect("nobody panics with it");
+    let delivered = std::mem::take(&mut *post.delivered.lock().expect("nobody panics with it"));
     let (id, event, body) = &delivered[0];
     assert_eq!(delivered.len(), 1);
     assert_eq!(
@@ -295,7 +295,6 @@ async fn a_webhook_is_told_until_it_listens() {
         (&body["job"], &body["workspace"]),
         (&done["id"], &json!("health"))
     );
-    drop(delivered);
     stop.send(()).expect("it runs");
     working.await.expect("no panic");
 }

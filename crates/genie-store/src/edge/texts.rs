@@ -158,7 +158,7 @@ mod tests {
         let mut block = "[{}".to_owned();
         let first = [Some((0, 0))];
         let whole = packed(&mut block).expect("packed");
-        let read = unpack(&[whole.clone()], &first).expect("whole");
+        let read = unpack(std::slice::from_ref(&whole), &first).expect("whole");
         assert_eq!(read, [Some(Fields::new())]);
         let mut large = whole.clone();
         large[3] = 255;

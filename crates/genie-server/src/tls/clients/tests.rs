@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a fixture that fails is a failed test")]
 
 use std::fs::File;
+use std::slice;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
@@ -115,7 +116,10 @@ fn a_certificate_that_was_called_back_is_not_let_in() {
     assert!(lets_in(&clients, &[&stays]) && lets_in(&clients, &[&goes]));
     assert!(!lets_in(&clients, &[&of_other]), "nobody knows of it");
     assert_eq!(clients.root_hint_subjects().len(), 2);
-    let (open, cut) = (Shown::new(&[stays.clone()]), Shown::new(&[goes.clone()]));
+    let (open, cut) = (
+        Shown::new(slice::from_ref(&stays)),
+        Shown::new(slice::from_ref(&goes)),
+    );
     let still = |shown: &Shown| clients.still_let_in(shown, UnixTime::now());
     assert!(still(&open) && still(&cut));
 
@@ -146,7 +150,7 @@ fn lists_that_have_ended_let_nobody_in() {
     write(&files.lists, &list(&one, LONG, &[]), 1);
     let clients = files.load().unwrap();
     let certificate = issued(&one, 7);
-    let shown = Shown::new(&[certificate.clone()]);
+    let shown = Shown::new(slice::from_ref(&certificate));
     // The certificate is valid until 4096, as rcgen makes them.
     let seconds = |year: u64| Duration::from_secs((year - 1970) * 31_556_952);
     for (year, expected) in [(2990, true), (3001, false), (2990, true)] {

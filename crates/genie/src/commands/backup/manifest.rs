@@ -61,15 +61,16 @@ impl Manifest {
 /// A path that stays below the folder it is put into, and is part of a home.
 pub(super) fn is_safe(path: &str) -> bool {
     let parts: Vec<_> = path.split('/').collect();
-    let known = match parts.as_slice() {
+    let known = matches!(
+        parts.as_slice(),
         ["config.toml"]
-        | ["state", "genie.db"]
-        | ["state", "uploads", _, ..]
-        | ["index", _, ..]
-        | ["originals", _] => true,
-        ["workspaces", _, "index", _, ..] | ["workspaces", _, "originals", _] => true,
-        _ => false,
-    };
+            | ["state", "genie.db"]
+            | ["state", "uploads", _, ..]
+            | ["index", _, ..]
+            | ["originals", _]
+            | ["workspaces", _, "index", _, ..]
+            | ["workspaces", _, "originals", _]
+    );
     known
         && parts.iter().all(|part| {
             !part.is_empty() && *part != "." && *part != ".." && !part.contains(['\\', ':', '\0'])

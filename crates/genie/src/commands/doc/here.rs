@@ -11,6 +11,9 @@ use crate::cli::Deleting;
 use crate::wiring::Parts;
 use crate::{interrupt, progress};
 
+/// Hears how far it is, and says whether to go on.
+type OnProgress<'a> = &'a mut dyn FnMut(IndexProgress) -> bool;
+
 /// An index of this machine.
 pub(super) struct Here {
     pub(super) parts: Parts,
@@ -152,7 +155,7 @@ impl Here {
     fn watched(
         &self,
         uri: &str,
-        index: &mut dyn FnMut(&mut dyn FnMut(IndexProgress) -> bool) -> Result<Indexed, IndexError>,
+        index: &mut dyn FnMut(OnProgress<'_>) -> Result<Indexed, IndexError>,
     ) -> anyhow::Result<()> {
         let bar = progress::waiting(uri);
         let indexed = index(&mut |IndexProgress { done, total }| {

@@ -193,7 +193,7 @@ fn templated((url, agent): (&str, &Agent), messages: &[ChatMessage]) -> anyhow::
         .collect();
     let mut response = agent
         .post(format!("{url}/apply-template"))
-        .send_json(&json!({ "messages": messages }))
+        .send_json(json!({ "messages": messages }))
         .with_context(|| format!("{url} puts no chat into a template; is it a llama-server?"))?;
     let body: Value = response
         .body_mut()
